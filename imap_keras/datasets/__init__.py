@@ -1,0 +1,9 @@
+"""Data to learn and to test with: simulated, embedded, and real ones fetched by address and hash."""
+
+from ._demo import demo
+from ._download import cache_folder, fetch, registry
+from ._load import load
+from ._mixology import sc_mixology
+from ._simulate import simulate
+
+__all__ = ["cache_folder", "demo", "fetch", "load", "registry", "sc_mixology", "simulate"]

@@ -1,0 +1,342 @@
+"""iMAP from log-normalised cells to integrated cells: both stages behind one class."""
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from .blocks import run
+from .hyperparameters import Hyperparameters, resolve
+from .pairs import NoPairsError
+from .persistence import load_models, save_models
+from .training import find_pairs, principal_components, total_variance, train_stage1, train_stage2
+from .validation import (
+    batch_labels,
+    check_batches,
+    check_logged,
+    check_order,
+    check_unique_names,
+    check_values,
+)
+
+
+class IMAP:
+    """Integrate batches of single cells with iMAP (Wang et al., Genome Biology 22:63, 2021).
+
+    Parameters
+    ----------
+    preset
+        ``"default"``, or ``"reference"`` for exactly what the published code does.
+    hyperparameters
+        Any of :class:`imap_keras.hyperparameters.Hyperparameters` by name.
+
+    Attributes
+    ----------
+    encoder
+        E of stage I, a Keras model: cells x genes -> cells x `latent_dim`.
+    generators
+        G of stage II by query batch: cells x genes -> cells x genes.
+    order
+        Batches in the order they were merged, the anchor first.
+    pairs
+        By query batch, pairs x 2 of cell indices (query cell, anchor cell).
+    pair_counts
+        Table of MNN and random-walk pairs by query batch.
+    history
+        ``{"stage1": table, "stage2": table}`` of the losses, epoch by epoch.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A hyperparameter is unknown or out of range.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> adata = imap_keras.preprocess(imap_keras.datasets.demo(), min_genes=50)  # doctest: +SKIP
+    >>> model = imap_keras.IMAP(seed=0)  # doctest: +SKIP
+    >>> adata = model.fit_transform(adata, batch_key="batch")  # doctest: +SKIP
+    >>> adata.obsm["X_imap"].shape  # doctest: +SKIP
+    (700, 30)
+    """
+
+    def __init__(self, preset: str = "default", **hyperparameters):
+        self.hyperparameters = resolve(preset, **hyperparameters)
+        self.encoder: keras.Model | None = None
+
+    # ------------------------------------------------------------------ fit
+
+    def fit(
+        self,
+        adata: AnnData,
+        batch_key: str = "batch",
+        order: Sequence[str] | None = None,
+        verbose: int = 1,
+    ) -> "IMAP":
+        """Train both stages.
+
+        Parameters
+        ----------
+        adata
+            Log-normalised cells x genes (see :func:`imap_keras.preprocess`), dense or sparse. Not
+            changed.
+        batch_key
+            Column of ``adata.obs`` that names the batch.
+        order
+            All batches in the order to merge them, the anchor first; by default in decreasing total
+            variance (sum over genes of the standard deviation).
+        verbose
+            0 shows no progress bar.
+
+        Returns
+        -------
+        IMAP
+            Itself.
+
+        Raises
+        ------
+        KeyError
+            `batch_key` is not a column.
+        ValueError
+            One batch only; NaN, negative or not-logged values; a batch of fewer than 10 cells;
+            cells or genes of the same name; an `order` that does not name every batch once.
+        NoPairsError
+            Two batches have no mutual nearest neighbours.
+        """
+        labels = batch_labels(adata, batch_key)
+        check_unique_names(adata)
+        batches = check_batches(labels)
+        if order is not None:
+            order = check_order(order, batches)
+        cells = _expression(adata)
+
+        hp = self.hyperparameters
+        codes = np.searchsorted(batches, labels)
+        self.batch_key, self.genes = batch_key, adata.var_names.astype(str).tolist()
+        self.order = order or sorted(
+            batches, key=lambda name: total_variance(cells[labels == name]), reverse=True
+        )
+        models, stage1_history = train_stage1(cells, codes, hp, verbose)
+        content = run(models["encoder"], cells)
+
+        corrected = cells.copy()
+        generators, all_pairs, counts, stage2_history = {}, {}, [], []
+        anchor = np.flatnonzero(labels == self.order[0])
+        for number, name in enumerate(self.order[1:]):
+            query = np.flatnonzero(labels == name)
+            try:
+                pairs, n_seeds = find_pairs(content, query, anchor, hp, number)
+            except NoPairsError as error:
+                merged = self.order[: number + 1] if hp.incremental else self.order[:1]
+                raise NoPairsError(
+                    f"No pairs between batch {name!r} and the anchor {merged}: {error}. Try a larger "
+                    "k1, search='exact', another order, or more stage1_epochs. Batches that share no "
+                    "cell type cannot be paired: leave one out."
+                ) from None
+            title = f"stage II, {name}"
+            generator, losses = train_stage2(cells, corrected, pairs, query, hp, number, title, verbose)
+            corrected[query] = run(generator, cells[query])
+            if hp.incremental:
+                anchor = np.concatenate([anchor, query])
+            generators[name], all_pairs[name] = generator, pairs
+            stage2_history.append(losses.assign(batch=name))
+            counts.append({"batch": name, "mnn": n_seeds, "rwmnn": len(pairs)})
+
+        # Nothing of an earlier fit is replaced before this one has succeeded.
+        for part, network in models.items():
+            setattr(self, part, network)
+        self.generators, self.pairs, self.pair_counts = generators, all_pairs, pd.DataFrame(counts)
+        self.history = {
+            "stage1": stage1_history,
+            "stage2": pd.concat(stage2_history, ignore_index=True),
+        }
+        self.pca = principal_components(corrected, hp)
+        return self
+
+    # ------------------------------------------------------------ transform
+
+    def transform(self, adata: AnnData, batch_key: str | None = None) -> AnnData:
+        """Carry cells of the fitted batches into the anchor.
+
+        Parameters
+        ----------
+        adata
+            Log-normalised cells with all fitted genes (others are ignored for the correction). Not
+            changed.
+        batch_key
+            Column of ``adata.obs``; by default the one of :meth:`fit`.
+
+        Returns
+        -------
+        anndata.AnnData
+            A copy, same cells in the same order, with ``obsm["X_imap_content"]`` (stage I),
+            ``layers["imap"]`` (corrected expression), ``obsm["X_imap"]`` (its principal components)
+            and ``uns["imap"]`` (hyperparameters, order, pair counts, losses). If `adata` has more
+            genes than were fitted, the copy has the fitted ones.
+
+        Raises
+        ------
+        RuntimeError
+            :meth:`fit` has not been called.
+        ValueError
+            Fitted genes are missing, a batch was not fitted, or values are out of range.
+        """
+        self._check_fitted()
+        missing = [gene for gene in self.genes if gene not in adata.var_names]
+        if missing:
+            raise ValueError(
+                f"{len(missing)} of the {len(self.genes)} fitted genes are missing, the first is "
+                f"{missing[0]!r}. Hand in data with the genes that fit() saw."
+            )
+        check_unique_names(adata)
+        if self.genes == adata.var_names.astype(str).tolist():
+            adata = adata.copy()
+        else:
+            adata = adata[:, self.genes].copy()
+        labels = batch_labels(adata, batch_key or self.batch_key)
+        unknown = sorted(set(labels) - set(self.order))
+        if unknown:
+            raise ValueError(
+                f"Batch {unknown[0]!r} was not fitted; fitted are {self.order}. "
+                "Fit again with all batches."
+            )
+        cells = _expression(adata)
+        corrected = cells.copy()
+        for name, generator in self.generators.items():
+            of_batch = labels == name
+            if of_batch.any():
+                corrected[of_batch] = run(generator, cells[of_batch])
+        adata.obsm["X_imap_content"] = run(self.encoder, cells)
+        adata.layers["imap"] = corrected
+        adata.obsm["X_imap"] = run(self.pca, corrected)
+        adata.uns["imap"] = {
+            "hyperparameters": {
+                name: "paper's rule" if value is None else value
+                for name, value in self.hyperparameters.as_dict().items()
+            },
+            "order": np.array(self.order, dtype=object),
+            "pair_counts": self.pair_counts.copy(),
+            "losses": {stage: table.copy() for stage, table in self.history.items()},
+        }
+        return adata
+
+    def fit_transform(
+        self,
+        adata: AnnData,
+        batch_key: str = "batch",
+        order: Sequence[str] | None = None,
+        verbose: int = 1,
+    ) -> AnnData:
+        """:meth:`fit`, then :meth:`transform` of the same cells."""
+        return self.fit(adata, batch_key, order, verbose).transform(adata)
+
+    # ---------------------------------------------------------- save, load
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted model as Keras files and one JSON; an interruption keeps an older one.
+
+        Raises
+        ------
+        RuntimeError
+            :meth:`fit` has not been called.
+        """
+        self._check_fitted()
+        models = {
+            "encoder": self.encoder,
+            "content_decoder": self.content_decoder,
+            "batch_decoder": self.batch_decoder,
+            "pca": self.pca,
+        }
+        models |= {f"generator:{name}": model for name, model in self.generators.items()}
+        info = {
+            "hyperparameters": self.hyperparameters.as_dict(),
+            "batch_key": self.batch_key,
+            "order": self.order,
+            "genes": self.genes,
+            "pair_counts": self.pair_counts.to_dict("list"),
+            "history": {stage: table.to_dict("list") for stage, table in self.history.items()},
+            "pairs": {name: pairs.tolist() for name, pairs in self.pairs.items()},
+        }
+        save_models(folder, "imap", models, info)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "IMAP":
+        """Read a model that :meth:`save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            The folder is not a saved iMAP model, or a file of it is missing or damaged.
+        """
+        models, info = load_models(folder, "imap")
+        model = cls(**info["hyperparameters"])
+        model.batch_key, model.order, model.genes = info["batch_key"], info["order"], info["genes"]
+        model.pair_counts = pd.DataFrame(info["pair_counts"])
+        model.history = {stage: pd.DataFrame(table) for stage, table in info["history"].items()}
+        model.pairs = {name: np.array(pairs) for name, pairs in info["pairs"].items()}
+        model.generators = {name: models.pop(f"generator:{name}") for name in model.order[1:]}
+        for name, network in models.items():
+            setattr(model, name, network)
+        return model
+
+    def _check_fitted(self) -> None:
+        if self.encoder is None:
+            raise RuntimeError("This IMAP is not fitted yet; call fit(adata, batch_key=...) first.")
+
+
+# help(IMAP) lists every hyperparameter with its default.
+IMAP.__signature__ = inspect.Signature(
+    [inspect.Parameter("preset", inspect.Parameter.POSITIONAL_OR_KEYWORD, default="default")]
+    + [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in inspect.signature(Hyperparameters).parameters.values()
+    ]
+)
+
+
+def integrate(
+    adata: AnnData,
+    batch_key: str = "batch",
+    order: Sequence[str] | None = None,
+    verbose: int = 1,
+    **hyperparameters,
+) -> AnnData:
+    """Integrate log-normalised batches in one line: ``IMAP(...).fit_transform(adata)``.
+
+    Parameters
+    ----------
+    adata, batch_key, order, verbose
+        As for :meth:`IMAP.fit`.
+    hyperparameters
+        As for :class:`IMAP`, `preset` included.
+
+    Returns
+    -------
+    anndata.AnnData
+        As :meth:`IMAP.transform` describes.
+
+    Raises
+    ------
+    KeyError, ValueError, TypeError
+        As :class:`IMAP` and :meth:`IMAP.fit`.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> adata = imap_keras.preprocess(imap_keras.datasets.demo(), min_genes=50)  # doctest: +SKIP
+    >>> adata = imap_keras.integrate(adata, batch_key="batch")  # doctest: +SKIP
+    """
+    return IMAP(**hyperparameters).fit_transform(adata, batch_key, order, verbose)
+
+
+def _expression(adata: AnnData) -> np.ndarray:
+    """Checked, dense float32 cells x genes."""
+    check_values(adata.X)
+    check_logged(adata.X)
+    values = adata.X.toarray() if sparse.issparse(adata.X) else np.asarray(adata.X)
+    return np.array(values, dtype="float32")

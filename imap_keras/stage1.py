@@ -1,0 +1,287 @@
+"""Stage I: an autoencoder whose content code carries no batch (Wang et al. 2021, Methods).
+
+The encoder E turns a cell into its content. Two decoders rebuild it: the batch decoder G1 reads the
+batch alone, the content decoder G2 reads content and batch, and ``Dec(c, b) = ReLU(G1(b) + G2(c, b))``.
+Two errors are minimised, both mean squared:
+
+- reconstruction: ``Dec(E(x), own batch)`` against ``x``;
+- content: ``E(Dec(E(x), random batch))`` against ``E(x)``. A code that survives being decoded into
+  any batch cannot say which batch it came from.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from .blocks import PACKAGE, BatchNorm, Initializers, adam, apply, dense_stack
+
+# The reference reads real cells three times a step and decoded cells once, between the second and
+# the third. Reading each once with these momenta moves the running statistics just as far:
+# 0.9**4 of the old value stays, 0.09 comes from decoded cells, the rest from real ones.
+REAL_MOMENTUM = 0.9**4 / 0.91
+DECODED_MOMENTUM = 0.91
+
+
+def build_encoder(
+    n_genes: int,
+    latent_dim: int = 256,
+    hidden: Sequence[int] = (1024, 512),
+    init: Initializers | None = None,
+) -> keras.Model:
+    """Build the encoder E, genes -> 1024 -> 512 -> content.
+
+    BatchNorm and Mish follow the hidden layers, the output is linear.
+
+    Parameters
+    ----------
+    n_genes, latent_dim
+        Width of the input and of the content code (l = 256 in the paper).
+    hidden
+        Widths of the hidden layers.
+    init
+        Starting weights; the default draws ``Initializers("zero_bias", seed=0)``.
+
+    Returns
+    -------
+    keras.Model
+        Cells x genes in, cells x `latent_dim` out.
+
+    Examples
+    --------
+    >>> from imap_keras.stage1 import build_encoder
+    >>> build_encoder(20, 4, hidden=(8, 8)).output_shape
+    (None, 4)
+    """
+    widths = (*hidden, latent_dim)
+    inner = [True] * len(hidden) + [False]
+    stack = dense_stack(n_genes, widths, init or Initializers(), inner, inner, "encoder")
+    cells = keras.Input((n_genes,), name="cells")
+    return keras.Model(cells, apply(stack, cells), name="encoder")
+
+
+def build_decoder(
+    n_inputs: int,
+    n_genes: int,
+    hidden: Sequence[int] = (512, 1024),
+    init: Initializers | None = None,
+    name: str = "decoder",
+) -> keras.Model:
+    """Build G1 or G2, inputs -> 512 -> 1024 -> genes, Mish on the hidden layers, no BatchNorm.
+
+    Parameters
+    ----------
+    n_inputs
+        Number of batches for G1, `latent_dim` + number of batches for G2.
+    n_genes
+        Width of the output.
+    hidden, init, name
+        Widths of the hidden layers, starting weights, name of the model.
+
+    Examples
+    --------
+    >>> from imap_keras.stage1 import build_decoder
+    >>> build_decoder(3, 20, hidden=(8, 8)).output_shape
+    (None, 20)
+    """
+    widths = (*hidden, n_genes)
+    inner = [True] * len(hidden) + [False]
+    stack = dense_stack(n_inputs, widths, init or Initializers(), [False] * len(widths), inner, name)
+    inputs = keras.Input((n_inputs,), name=f"{name}_inputs")
+    return keras.Model(inputs, apply(stack, inputs), name=name)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class AllBatches(keras.layers.Layer):
+    """Every batch once, as one-hot rows (n_batches x n_batches), whatever the input.
+
+    The batch decoder sees only n distinct inputs; decoding these n rows and picking from them is the
+    same arithmetic as decoding one row a cell, hundreds of times cheaper.
+    """
+
+    def call(self, batch):
+        return tf.eye(batch.shape[-1])
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class PickRows(keras.layers.Layer):
+    """Pick a row of `table` for each one-hot row: a matrix product, so its gradient is repeatable."""
+
+    def call(self, one_hot, table):
+        return tf.matmul(one_hot, table)
+
+
+def build_autoencoder(
+    encoder: keras.Model, content_decoder: keras.Model, batch_decoder: keras.Model
+) -> keras.Model:
+    """Wire encoder and decoders into the stage I model with its two named outputs.
+
+    Parameters
+    ----------
+    encoder
+        E, from :func:`build_encoder`.
+    content_decoder, batch_decoder
+        G2 and G1, from :func:`build_decoder`.
+
+    Returns
+    -------
+    keras.Model
+        Inputs ``cells`` (rows x genes), ``batch`` and ``random_batch`` (rows x batches, one-hot).
+        Outputs ``reconstruction`` (rows x genes) and ``content`` (rows x latent_dim), the latter
+        being what the content changed by when the cell was decoded into the random batch: its
+        target is zero.
+
+    Examples
+    --------
+    >>> from imap_keras.stage1 import build_autoencoder, build_decoder, build_encoder
+    >>> small = dict(hidden=(8, 8))
+    >>> e = build_encoder(20, 4, **small)
+    >>> g2, g1 = build_decoder(4 + 3, 20, name="g2", **small), build_decoder(3, 20, name="g1", **small)
+    >>> sorted(build_autoencoder(e, g2, g1).output_shape)
+    ['content', 'reconstruction']
+    """
+    n_genes, n_batches = encoder.input_shape[-1], batch_decoder.input_shape[-1]
+    cells = keras.Input((n_genes,), name="cells")
+    batch = keras.Input((n_batches,), name="batch")
+    random_batch = keras.Input((n_batches,), name="random_batch")
+
+    profiles = batch_decoder(AllBatches(name="all_batches")(batch))
+
+    # Every layer has a name: automatic ones count up from run to run, TensorFlow sums gradients in
+    # the order of names, and a second fit in one session would differ from the first.
+    def decode(content, which, name):
+        code = keras.layers.Concatenate(name=f"{name}_code")([content, which])
+        profile = PickRows(name=f"{name}_profile")(which, profiles)
+        total = keras.layers.Add(name=f"{name}_sum")([profile, content_decoder(code)])
+        return keras.layers.ReLU(name=name)(total)
+
+    encoder_layers = encoder.layers[1:]  # without the input
+    content = apply(encoder_layers, cells, momentum=REAL_MOMENTUM)
+    reconstruction = decode(content, batch, "reconstruction")
+    decoded = decode(content, random_batch, "decoded")
+    content_again = apply(encoder_layers, decoded, momentum=DECODED_MOMENTUM)
+    change = keras.layers.Subtract(name="content")([content_again, content])
+    return keras.Model(
+        {"cells": cells, "batch": batch, "random_batch": random_batch},
+        {"reconstruction": reconstruction, "content": change},
+        name="stage1",
+    )
+
+
+def compile_autoencoder(
+    autoencoder: keras.Model,
+    lambda_content: float = 3.0,
+    lambda_reconstruction: float = 1.0,
+    learning_rate: float = 5e-4,
+) -> None:
+    """Give the autoencoder its two losses, their weights and Adam with the paper's settings.
+
+    Parameters
+    ----------
+    autoencoder
+        From :func:`build_autoencoder`.
+    lambda_content, lambda_reconstruction
+        Weights of the two losses (3 and 1 in the paper).
+    learning_rate
+        Adam's, with betas 0.5 and 0.999.
+
+    Examples
+    --------
+    >>> compile_autoencoder(autoencoder)  # doctest: +SKIP
+    """
+    autoencoder.compile(
+        optimizer=adam(learning_rate, "stage1_adam"),
+        loss={"reconstruction": "mse", "content": "mse"},
+        loss_weights={"reconstruction": lambda_reconstruction, "content": lambda_content},
+    )
+
+
+def mixed_cells(
+    cells: np.ndarray,
+    batch_codes: np.ndarray,
+    latent_dim: int = 256,
+    rows_per_batch: int = 512,
+    seed: int = 0,
+) -> tf.data.Dataset:
+    """Endless training rows: each a mixture ``a*x1 + (1-a)*x2`` of two cells of one batch.
+
+    Cells are one tensor; indices are drawn on tensors and rows gathered, no Python loop over cells.
+    Every batch gives the same number of rows, however many cells it has.
+
+    Parameters
+    ----------
+    cells
+        Cells x genes, float32.
+    batch_codes
+        Batch of each cell, 0 ... n_batches - 1.
+    latent_dim
+        Width of the content target (zeros).
+    rows_per_batch
+        Rows drawn from each batch in each step (512 in the reference).
+    seed
+        The same seed gives the same rows.
+
+    Returns
+    -------
+    tf.data.Dataset
+        ``(inputs, targets)`` for :func:`build_autoencoder`'s model, rows grouped by batch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.stage1 import mixed_cells
+    >>> rows = mixed_cells(np.ones((6, 2), "float32"), np.array([0, 0, 0, 1, 1, 1]), 4, 5)
+    >>> inputs, targets = next(iter(rows))
+    >>> tuple(inputs["cells"].shape), tuple(targets["content"].shape)
+    ((10, 2), (10, 4))
+    """
+    table = tf.constant(cells, tf.float32)
+    sizes = np.bincount(batch_codes)
+    n_batches = len(sizes)
+    by_batch = tf.constant(np.argsort(batch_codes, kind="stable"), tf.int32)
+    first = tf.constant(np.cumsum(sizes) - sizes, tf.int32)[:, None, None]
+    size = tf.constant(sizes, tf.float32)[:, None, None]
+    rows = n_batches * rows_per_batch
+    own = tf.repeat(tf.eye(n_batches), rows_per_batch, axis=0)
+    no_change = tf.zeros((rows, latent_dim))
+
+    def draw(step):
+        where, mix, other = (tf.stack([tf.constant(3 * seed + i, tf.int64), step]) for i in range(3))
+        position = tf.random.stateless_uniform((n_batches, rows_per_batch, 2), seed=where) * size
+        position = tf.minimum(tf.cast(position, tf.int32), tf.cast(size, tf.int32) - 1) + first
+        pair = tf.gather(by_batch, tf.reshape(position, (rows, 2)))
+        a = tf.random.stateless_uniform((rows, 1), seed=mix)
+        x = a * tf.gather(table, pair[:, 0]) + (1 - a) * tf.gather(table, pair[:, 1])
+        random_batch = tf.random.stateless_uniform((rows,), other, 0, n_batches, tf.int32)
+        inputs = {"cells": x, "batch": own, "random_batch": tf.one_hot(random_batch, n_batches)}
+        return inputs, {"reconstruction": x, "content": no_change}
+
+    return tf.data.Dataset.counter().map(draw).prefetch(2)
+
+
+def recalibrate_batch_norm(network: keras.Model, cells: np.ndarray) -> None:
+    """Set every BatchNorm's running statistics to those of real cells.
+
+    Training saw mixtures of cells (two thirds of the variance) and decoded cells; at inference real
+    cells would meet statistics of another scale. One pass, layer by layer, puts that right.
+
+    Parameters
+    ----------
+    network
+        A chain of layers (the encoder of stage I or, up to its shortcut, the generator of stage II).
+    cells
+        Cells x genes, a sample of at most some thousand.
+
+    Examples
+    --------
+    >>> recalibrate_batch_norm(encoder, cells)  # doctest: +SKIP
+    """
+    norms = [i for i, layer in enumerate(network.layers) if isinstance(layer, BatchNorm)]
+    values = tf.constant(cells, tf.float32)
+    for i, layer in enumerate(network.layers[1 : norms[-1] + 1], start=1):  # 0 is the input
+        if i in norms:
+            mean, variance = tf.nn.moments(values, axes=0)
+            gamma, beta = layer.get_weights()[:2]
+            layer.set_weights([gamma, beta, mean.numpy(), variance.numpy()])
+        values = layer(values)

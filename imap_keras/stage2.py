@@ -1,0 +1,266 @@
+"""Stage II: a WGAN-GP that carries one batch into the anchor batch (Wang et al. 2021, Methods).
+
+The generator G reads a query cell and writes what the cell would be in the anchor batch. The critic D
+scores cells: high for anchor cells, low for generated ones. Their difference estimates the Wasserstein
+distance between the two clouds as long as D is 1-Lipschitz, which a gradient penalty keeps it near
+(Gulrajani et al. 2017).
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from .blocks import Initializers, adam, apply, dense_stack
+
+
+def build_generator(
+    n_genes: int,
+    latent_dim: int = 256,
+    hidden: Sequence[int] = (1024, 512),
+    init: Initializers | None = None,
+    identity_start: bool = False,
+) -> keras.Model:
+    """Build the generator ``G(x) = ReLU(F(x) + x)``, F an autoencoder d-1024-512-l-512-1024-d.
+
+    BatchNorm follows every dense layer of F but the last; Mish all but the middle and the last.
+
+    Parameters
+    ----------
+    n_genes, latent_dim
+        Width of input and output (d), and of the middle layer (l = 256 in the paper).
+    hidden
+        Widths of the first half; the second half mirrors it.
+    init
+        Starting weights.
+    identity_start
+        Start with a zero last layer, so that G(x) = x before training: the shortcut alone.
+
+    Examples
+    --------
+    >>> from imap_keras.stage2 import build_generator
+    >>> build_generator(20, 4, hidden=(8, 8)).output_shape
+    (None, 20)
+    """
+    n_half = len(hidden)
+    widths = (*hidden, latent_dim, *reversed(hidden), n_genes)
+    norm = [True] * (2 * n_half + 1) + [False]
+    active = [True] * n_half + [False] + [True] * n_half + [False]
+    init = init or Initializers()
+    stack = dense_stack(n_genes, widths, init, norm, active, "generator")
+    if identity_start:
+        stack[-1].kernel_initializer = keras.initializers.Zeros()
+        stack[-1].bias_initializer = keras.initializers.Zeros()
+    cells = keras.Input((n_genes,), name="query_cells")
+    carried = keras.layers.Add(name="shortcut")([apply(stack, cells), cells])
+    return keras.Model(cells, keras.layers.ReLU(name="carried")(carried), name="generator")
+
+
+def build_critic(
+    n_genes: int, hidden: Sequence[int] = (512, 512), init: Initializers | None = None
+) -> keras.Model:
+    """Build the critic D, d-512-512-1, Mish on the hidden layers, no BatchNorm.
+
+    BatchNorm would tie the rows together, and the gradient penalty holds cell by cell.
+
+    Parameters
+    ----------
+    n_genes, hidden, init
+        Width of the input, widths of the hidden layers, starting weights.
+
+    Examples
+    --------
+    >>> from imap_keras.stage2 import build_critic
+    >>> build_critic(20, hidden=(8, 8)).output_shape
+    (None, 1)
+    """
+    inner = [True] * len(hidden) + [False]
+    never = [False] * (len(hidden) + 1)
+    stack = dense_stack(n_genes, (*hidden, 1), init or Initializers(), never, inner, "critic")
+    cells = keras.Input((n_genes,), name="cells")
+    return keras.Model(cells, apply(stack, cells), name="critic")
+
+
+class WGANGP(keras.Model):
+    """Generator and critic, trained in turn by a custom `train_step`.
+
+    Parameters
+    ----------
+    generator, critic
+        From :func:`build_generator` and :func:`build_critic`.
+    gradient_penalty
+        Weight of the penalty (10 in the paper).
+    critic_steps
+        Critic steps to one generator step. Each batch of pairs is one critic step; every
+        `critic_steps`-th batch is a generator step as well.
+    lambda_pair
+        Weight of the paired term, the mean squared difference between a carried query cell and the
+        anchor cell it is paired with; 0 switches it off, as in the reference.
+    seed
+        Seed of the interpolation between anchor and carried cells.
+
+    References
+    ----------
+    Wang et al., Genome Biology 22:63 (2021), Methods, stage II; Gulrajani et al., NeurIPS 2017, eq. 3.
+
+    Examples
+    --------
+    >>> from imap_keras.stage2 import WGANGP, build_critic, build_generator
+    >>> gan = WGANGP(build_generator(20), build_critic(20), critic_steps=10)
+    >>> gan.compile()
+    >>> [metric.name for metric in gan.metrics][:2]
+    ['critic_loss', 'wasserstein']
+    """
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        critic: keras.Model,
+        gradient_penalty: float = 10.0,
+        critic_steps: int = 10,
+        lambda_pair: float = 0.0,
+        seed: int = 0,
+    ):
+        super().__init__(name="wgan_gp")
+        self.generator = generator
+        self.critic = critic
+        self.gradient_penalty_weight = gradient_penalty
+        self.critic_steps = critic_steps
+        self.lambda_pair = lambda_pair
+        self.seed = seed
+        self.trackers = {
+            name: keras.metrics.Mean(name=name)
+            for name in (
+                "critic_loss",
+                "wasserstein",
+                "gradient_penalty",
+                "generator_loss",
+                "pair_loss",
+            )
+        }
+
+    def compile(self, generator_optimizer=None, critic_optimizer=None, learning_rate=2e-4, **kwargs):
+        """Set the two optimisers; by default Adam(2e-4, 0.5, 0.999) each, as in the paper."""
+        super().compile(**kwargs)
+
+        self.generator_optimizer = generator_optimizer or adam(learning_rate, "generator_adam")
+        self.critic_optimizer = critic_optimizer or adam(learning_rate, "critic_adam")
+        # Slots are made here because a step may run inside tf.cond, where nothing may be created.
+        self.generator_optimizer.build(self.generator.trainable_variables)
+        self.critic_optimizer.build(self.critic.trainable_variables)
+
+    @property
+    def metrics(self):
+        return list(self.trackers.values())
+
+    def call(self, cells, training=False):
+        return self.generator(cells, training=training)
+
+    def penalty(self, anchor, carried, eta):
+        """Mean of ``(|grad D| - 1)^2`` at points between anchor and carried cells."""
+        between = eta * anchor + (1 - eta) * carried
+        with tf.GradientTape() as tape:
+            tape.watch(between)
+            score = self.critic(between, training=True)
+        slope = tf.norm(tape.gradient(score, between), axis=1)
+        return tf.reduce_mean((slope - 1) ** 2)
+
+    def critic_step(self, query, anchor, eta):
+        """One step of the critic; the generator is held fixed and needs no gradient."""
+        carried = tf.stop_gradient(self.generator(query, training=True))
+        with tf.GradientTape() as tape:
+            on_anchor = tf.reduce_mean(self.critic(anchor, training=True))
+            on_carried = tf.reduce_mean(self.critic(carried, training=True))
+            penalty = self.penalty(anchor, carried, eta)
+            loss = on_carried - on_anchor + self.gradient_penalty_weight * penalty
+        variables = self.critic.trainable_variables
+        gradients = tape.gradient(loss, variables)
+        self.critic_optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return {
+            "critic_loss": loss,
+            "wasserstein": on_anchor - on_carried,
+            "gradient_penalty": penalty,
+        }, gradients
+
+    def generator_step(self, query, anchor):
+        """One step of the generator: raise the critic's score, stay near the paired cell."""
+        with tf.GradientTape() as tape:
+            carried = self.generator(query, training=True)
+            loss = -tf.reduce_mean(self.critic(carried, training=True))
+            pair = tf.reduce_mean((carried - anchor) ** 2)
+            total = loss + self.lambda_pair * pair if self.lambda_pair else loss
+        variables = self.generator.trainable_variables
+        gradients = tape.gradient(total, variables)
+        self.generator_optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return {"generator_loss": loss, "pair_loss": pair}, gradients
+
+    def train_step(self, data):
+        query, anchor = data
+        step = tf.cast(self.critic_optimizer.iterations, tf.int32)
+
+        # 1. The critic learns to tell anchor cells from carried ones.
+        eta = tf.random.stateless_uniform((tf.shape(query)[0], 1), seed=tf.stack([self.seed, step]))
+        losses, _ = self.critic_step(query, anchor, eta)
+        for name, value in losses.items():
+            self.trackers[name].update_state(value)
+
+        # 2. On every critic_steps-th batch the generator learns to please the critic.
+        def learn():
+            losses, _ = self.generator_step(query, anchor)
+            for name, value in losses.items():
+                self.trackers[name].update_state(value)
+            return True
+
+        tf.cond(tf.equal((step + 1) % self.critic_steps, 0), learn, lambda: False)
+        return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+
+def paired_cells(
+    query_cells: np.ndarray,
+    anchor_cells: np.ndarray,
+    pairs: np.ndarray,
+    rows: int = 1024,
+    keep_pairs: bool = True,
+    seed: int = 0,
+) -> tf.data.Dataset:
+    """Endless batches of (query rows, anchor rows) drawn from the pair list.
+
+    Parameters
+    ----------
+    query_cells, anchor_cells
+        Cells x genes, float32, each held once as a tensor; rows are gathered by index.
+    pairs
+        Pairs x 2, indices into the two.
+    rows
+        Pairs a batch (1024 in the reference).
+    keep_pairs
+        True: row i of both sides is one pair. False: both sides are drawn independently, as in the
+        reference, where the pairing itself is not used.
+    seed
+        The same seed gives the same batches.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.stage2 import paired_cells
+    >>> cells = np.arange(6, dtype="float32").reshape(3, 2)
+    >>> query, anchor = next(iter(paired_cells(cells, cells, np.array([[2, 2]]), rows=4)))
+    >>> query.numpy()[0].tolist(), anchor.numpy()[0].tolist()
+    ([4.0, 5.0], [4.0, 5.0])
+    """
+    query_table, anchor_table = (tf.constant(t, tf.float32) for t in (query_cells, anchor_cells))
+    query_index, anchor_index = (tf.constant(pairs[:, side], tf.int32) for side in (0, 1))
+    n_pairs = len(pairs)
+
+    def draw(step):
+        def pick(stream):
+            seeds = tf.stack([tf.constant(2 * seed + stream, tf.int64), step])
+            return tf.random.stateless_uniform((rows,), seeds, 0, n_pairs, tf.int32)
+
+        left = pick(0)
+        right = left if keep_pairs else pick(1)
+        query = tf.gather(query_table, tf.gather(query_index, left))
+        return query, tf.gather(anchor_table, tf.gather(anchor_index, right))
+
+    return tf.data.Dataset.counter().map(draw).prefetch(2)

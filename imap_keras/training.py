@@ -1,0 +1,249 @@
+"""The steps of a fit, each a function of arrays and hyperparameters; `IMAP.fit` runs them in order."""
+
+import keras
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA
+
+from .blocks import Initializers
+from .hyperparameters import Hyperparameters
+from .pairs import SEARCHES, NoPairsError, mutual_neighbors, neighbor_graph, random_walk_pairs
+from .progress import ProgressBar
+from .stage1 import (
+    build_autoencoder,
+    build_decoder,
+    build_encoder,
+    compile_autoencoder,
+    mixed_cells,
+    recalibrate_batch_norm,
+)
+from .stage2 import WGANGP, build_critic, build_generator, paired_cells
+
+# Streams of random numbers: every random part has a seed of its own, all following from one.
+STREAMS = (
+    "stage1_weights",
+    "stage1_rows",
+    "stage1_recalibration",
+    "pair_sample_query",
+    "pair_sample_anchor",
+    "annoy",
+    "walks",
+    "stage2_weights",
+    "stage2_interpolation",
+    "stage2_rows",
+    "stage2_recalibration",
+)
+
+
+def seed_of(stream: str, hp: Hyperparameters, number: int = 0) -> int:
+    """Seed of one random part (see `STREAMS`) for one query batch."""
+    sequence = np.random.SeedSequence((hp.seed, STREAMS.index(stream), number))
+    return int(sequence.generate_state(1)[0] % 2**30)
+
+
+def sample_cells(cells: np.ndarray, stream: str, hp: Hyperparameters, number: int = 0) -> np.ndarray:
+    """At most `n_samples` of the given cell indices, in order."""
+    if len(cells) <= hp.n_samples:
+        return cells
+    rng = np.random.default_rng(seed_of(stream, hp, number))
+    return np.sort(rng.choice(cells, hp.n_samples, replace=False))
+
+
+def total_variance(cells: np.ndarray) -> float:
+    """Sum over genes of the standard deviation: what the merge order goes by."""
+    return float(cells.std(axis=0).sum())
+
+
+def train_stage1(
+    cells: np.ndarray, codes: np.ndarray, hp: Hyperparameters, verbose: int = 0
+) -> tuple[dict[str, keras.Model], pd.DataFrame]:
+    """Train the autoencoder of stage I.
+
+    Parameters
+    ----------
+    cells, codes
+        Cells x genes and the batch of each cell, 0 ... n_batches - 1.
+    hp, verbose
+        Hyperparameters; 0 shows no progress bar.
+
+    Returns
+    -------
+    models, history
+        ``encoder``, ``content_decoder`` and ``batch_decoder``; losses by epoch.
+    """
+    n_genes, n_batches = cells.shape[1], int(codes.max()) + 1
+    init = Initializers(hp.initialization, seed_of("stage1_weights", hp))
+    back = tuple(reversed(hp.hidden))
+    models = {
+        "encoder": build_encoder(n_genes, hp.latent_dim, hp.hidden, init),
+        "content_decoder": build_decoder(
+            hp.latent_dim + n_batches, n_genes, back, init, "content_decoder"
+        ),
+        "batch_decoder": build_decoder(n_batches, n_genes, back, init, "batch_decoder"),
+    }
+    autoencoder = build_autoencoder(**models)
+    compile_autoencoder(
+        autoencoder, hp.lambda_content, hp.lambda_reconstruction, hp.stage1_learning_rate
+    )
+    callbacks = [ProgressBar("stage I", verbose)]
+    if hp.stage1_patience is not None:
+        callbacks.append(StopWhenSettled(hp.stage1_patience))
+    seed = seed_of("stage1_rows", hp)
+    fitted = autoencoder.fit(
+        mixed_cells(cells, codes, hp.latent_dim, hp.stage1_rows, seed),
+        shuffle=False,
+        steps_per_epoch=hp.stage1_steps,
+        epochs=hp.stage1_epochs,
+        verbose=0,
+        callbacks=callbacks,
+    )
+    if hp.recalibrate:
+        sample = sample_cells(np.arange(len(cells)), "stage1_recalibration", hp)
+        recalibrate_batch_norm(models["encoder"], cells[sample])
+    return models, history_table(fitted)
+
+
+def find_pairs(
+    space: np.ndarray, query: np.ndarray, anchor: np.ndarray, hp: Hyperparameters, number: int = 0
+) -> tuple[np.ndarray, int]:
+    """Find MNN pairs between query and anchor cells and grow them by random walks.
+
+    Parameters
+    ----------
+    space
+        All cells x dimensions.
+    query, anchor
+        Indices of the cells of the two sides.
+    hp
+        Hyperparameters.
+    number
+        Which query batch this is, for the seeds.
+
+    Returns
+    -------
+    pairs, n_seeds
+        Pairs x 2, indices of cells (query, anchor); number of MNN pairs they grew from.
+
+    Raises
+    ------
+    NoPairsError
+        There is no MNN pair.
+    """
+    query = sample_cells(query, "pair_sample_query", hp, number)
+    anchor = sample_cells(anchor, "pair_sample_anchor", hp, number)
+    hundredth = min(len(query), len(anchor)) // 100
+    k1 = hp.k1 or max(hundredth // 2, 1)
+    k2 = hp.k2 or max(hundredth, 1)
+    options = {
+        "metric": hp.metric,
+        "search": SEARCHES[hp.search],
+        "n_trees": hp.n_trees,
+        "seed": seed_of("annoy", hp, number),
+    }
+    seeds = mutual_neighbors(space[query], space[anchor], k1, **options)
+    if not len(seeds):
+        raise NoPairsError(
+            f"none of {len(query)} query cells and {len(anchor)} anchor cells are mutual nearest "
+            f"neighbours with k1={k1}"
+        )
+    query_graph, anchor_graph = (neighbor_graph(space[side], k2, **options) for side in (query, anchor))
+    walks = seed_of("walks", hp, number)
+    pairs = random_walk_pairs(seeds, query_graph, anchor_graph, hp.walk_length, walks)
+    return np.column_stack([query[pairs[:, 0]], anchor[pairs[:, 1]]]), len(seeds)
+
+
+def train_stage2(
+    cells: np.ndarray,
+    corrected: np.ndarray,
+    pairs: np.ndarray,
+    query: np.ndarray,
+    hp: Hyperparameters,
+    number: int = 0,
+    title: str = "stage II",
+    verbose: int = 0,
+) -> tuple[keras.Model, pd.DataFrame]:
+    """Train the generator that carries one query batch into the merged anchor.
+
+    Parameters
+    ----------
+    cells, corrected
+        All cells x genes, as measured and with the merged batches already carried over.
+    pairs
+        Pairs x 2, indices of cells (query, anchor).
+    query
+        Indices of the cells of the query batch.
+    hp, number, title, verbose
+        Hyperparameters; which query batch this is; title of the progress bar; 0 hides it.
+
+    Returns
+    -------
+    generator, history
+        The trained generator; losses by epoch.
+    """
+    n_genes = cells.shape[1]
+    init = Initializers(hp.initialization, seed_of("stage2_weights", hp, number))
+    gan = WGANGP(
+        build_generator(n_genes, hp.latent_dim, hp.hidden, init, hp.identity_start),
+        build_critic(n_genes, hp.critic_hidden, init),
+        gradient_penalty=hp.gradient_penalty,
+        critic_steps=hp.critic_steps,
+        lambda_pair=hp.lambda_pair,
+        seed=seed_of("stage2_interpolation", hp, number),
+    )
+    gan.compile(learning_rate=hp.stage2_learning_rate)
+    used, local = np.unique(pairs, return_inverse=True)
+    seed = seed_of("stage2_rows", hp, number)
+    fitted = gan.fit(
+        paired_cells(
+            cells[used],
+            corrected[used],
+            local.reshape(pairs.shape),
+            hp.stage2_rows,
+            hp.keep_pairs,
+            seed,
+        ),
+        shuffle=False,
+        steps_per_epoch=hp.stage2_steps,
+        epochs=hp.stage2_epochs,
+        verbose=0,
+        callbacks=[ProgressBar(title, verbose)],
+    )
+    if hp.recalibrate:
+        sample = sample_cells(query, "stage2_recalibration", hp, number)
+        recalibrate_batch_norm(gan.generator, cells[sample])
+    return gan.generator, history_table(fitted)
+
+
+def principal_components(corrected: np.ndarray, hp: Hyperparameters) -> keras.Model:
+    """Principal components of the corrected expression as a dense layer, so that Keras saves them."""
+    n = min(hp.n_components, *corrected.shape)
+    pca = PCA(n, svd_solver="arpack" if n < min(corrected.shape) else "full", random_state=hp.seed)
+    pca.fit(corrected)
+    cells = keras.Input((corrected.shape[1],), name="corrected_cells")
+    layer = keras.layers.Dense(n, name="components")
+    model = keras.Model(cells, layer(cells), name="pca")
+    layer.set_weights([pca.components_.T, -pca.components_ @ pca.mean_])
+    return model
+
+
+def history_table(fitted: keras.callbacks.History) -> pd.DataFrame:
+    """What a Keras `fit` recorded as a table, one row an epoch."""
+    table = pd.DataFrame({name: np.asarray(v, float) for name, v in fitted.history.items()})
+    table.insert(0, "epoch", np.arange(1, len(table) + 1))
+    return table
+
+
+class StopWhenSettled(keras.callbacks.Callback):
+    """Stop when the loss has not fallen by 1 % of its best value for `patience` epochs."""
+
+    def __init__(self, patience: int):
+        super().__init__()
+        self.patience, self.best, self.waited = patience, np.inf, 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs["loss"] < 0.99 * self.best:
+            self.best, self.waited = logs["loss"], 0
+            return
+        self.waited += 1
+        if self.waited >= self.patience:
+            self.model.stop_training = True

@@ -1,0 +1,189 @@
+"""Checks of what the user hands in: one clear error before any long work."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from anndata import AnnData
+from scipy import sparse
+
+MIN_CELLS = 10
+# log1p of counts per 10,000 cannot exceed log1p(10,000) = 9.2; per million, 13.8.
+LARGEST_LOG = 20.0
+
+
+def batch_labels(adata: AnnData, batch_key: str) -> np.ndarray:
+    """Return the batch of each cell as strings.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes.
+    batch_key
+        Column of ``adata.obs``.
+
+    Raises
+    ------
+    KeyError
+        The column does not exist.
+    ValueError
+        A cell has no batch.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> from imap_keras.validation import batch_labels
+    >>> batch_labels(imap_keras.datasets.simulate(n_cells=30), "batch").shape
+    (30,)
+    """
+    if batch_key not in adata.obs:
+        raise KeyError(
+            f"batch_key={batch_key!r} is not a column of adata.obs. "
+            f"Columns there: {', '.join(map(str, adata.obs.columns)) or 'none'}."
+        )
+    column = adata.obs[batch_key]
+    if column.isna().any():
+        raise ValueError(
+            f"adata.obs[{batch_key!r}] is empty for {int(column.isna().sum())} cells. "
+            "Give every cell a batch or leave those cells out."
+        )
+    return column.astype(str).to_numpy()
+
+
+def check_unique_names(adata: AnnData) -> None:
+    """Raise if two cells, or two genes, share a name.
+
+    Raises
+    ------
+    ValueError
+        Names the first duplicate and how to mend it.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> from imap_keras.validation import check_unique_names
+    >>> check_unique_names(imap_keras.datasets.simulate(n_cells=30))
+    """
+    for names, what, mend in (
+        (adata.obs_names, "cell", "adata.obs_names_make_unique()"),
+        (adata.var_names, "gene", "adata.var_names_make_unique()"),
+    ):
+        if not names.is_unique:
+            twice = names[names.duplicated()]
+            raise ValueError(
+                f"{len(twice)} {what} names are used twice, the first is {twice[0]!r}. "
+                f"Call {mend} first."
+            )
+
+
+def check_values(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") -> None:
+    """Raise if a matrix holds NaN, infinite or negative values.
+
+    Raises
+    ------
+    ValueError
+        Says how many such values there are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.validation import check_values
+    >>> check_values(np.ones((2, 2)))
+    """
+    data = values.data if sparse.issparse(values) else np.asarray(values)
+    bad = int(np.count_nonzero(~np.isfinite(data)))
+    if bad:
+        raise ValueError(
+            f"{what} holds {bad} NaN or infinite values; expression must be finite. "
+            "Fill them in or leave those cells or genes out."
+        )
+    negative = int(np.count_nonzero(data < 0))
+    if negative:
+        raise ValueError(
+            f"{what} holds {negative} negative values (smallest {data.min():.3g}); expression must "
+            "be 0 or more. Scaled or centred data do not fit: hand in log-normalised values."
+        )
+
+
+def check_logged(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") -> None:
+    """Raise if a matrix looks like counts or like normalised values without logarithm.
+
+    Raises
+    ------
+    ValueError
+        All values are whole numbers, or the largest is beyond any log1p of normalised counts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.validation import check_logged
+    >>> check_logged(np.array([[0.0, 1.4]]))
+    """
+    data = values.data if sparse.issparse(values) else np.asarray(values)
+    largest = float(data.max(initial=0))
+    whole = largest > 1 and not np.any(data % 1)
+    if whole or largest > LARGEST_LOG:
+        looks = "whole numbers only, like counts" if whole else f"values up to {largest:.4g}"
+        raise ValueError(
+            f"{what} holds {looks}; log-normalised values are expected. "
+            "Call imap_keras.preprocess(adata, batch_key=...) first, or "
+            "scanpy.pp.normalize_total and scanpy.pp.log1p."
+        )
+
+
+def check_batches(labels: np.ndarray, min_cells: int = MIN_CELLS) -> list[str]:
+    """Return the batch names, sorted, if there are at least two of at least `min_cells` cells.
+
+    Raises
+    ------
+    ValueError
+        One batch only, or a batch too small to find neighbours in.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.validation import check_batches
+    >>> check_batches(np.repeat(["b", "a"], 10))
+    ['a', 'b']
+    """
+    names, sizes = np.unique(labels, return_counts=True)
+    if len(names) < 2:
+        raise ValueError(
+            f"All cells are in one batch, {names[0]!r}; at least two batches are needed. "
+            "Is batch_key the right column?"
+        )
+    for name, size in zip(names, sizes, strict=True):
+        if size < min_cells:
+            raise ValueError(
+                f"Batch {name!r} has {size} cells; at least {min_cells} are needed to find "
+                "neighbours in. Leave it out or merge it with another batch."
+            )
+    return [str(name) for name in names]
+
+
+def check_order(order: Sequence[str], batches: Sequence[str]) -> list[str]:
+    """Return `order` as strings if it names every batch exactly once.
+
+    Raises
+    ------
+    ValueError
+        Names the batches that are forgotten, unknown or named twice.
+
+    Examples
+    --------
+    >>> from imap_keras.validation import check_order
+    >>> check_order(["b", "a"], ["a", "b"])
+    ['b', 'a']
+    """
+    order = [str(name) for name in order]
+    faults = {
+        "forgets": [name for name in batches if name not in order],
+        "names unknown": [name for name in order if name not in batches],
+        "names twice": sorted({name for name in order if order.count(name) > 1}),
+    }
+    for fault, names in faults.items():
+        if names:
+            raise ValueError(
+                f"order={order} {fault} {', '.join(map(repr, names))}; it must name each of the "
+                f"batches {list(batches)} once, the anchor first."
+            )
+    return order
