@@ -15,8 +15,6 @@ from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
-# Written by a cell that cannot go on for a reason outside the notebook (no network, no cache).
-SKIPPED = "SKIPPED: "
 
 
 @dataclass
@@ -138,9 +136,8 @@ def run_notebook(path: Path, output_dir: Path, parameters: dict, timeout: int) -
             kernel_name="python3",
         )
     except PapermillExecutionError as error:
-        reason = _skip_reason(error)
-        if reason:
-            return Outcome(path.stem, time.perf_counter() - start, "skipped", reason)
+        if error.ename == SkipNotebook.__name__:
+            return Outcome(path.stem, time.perf_counter() - start, "skipped", str(error.evalue))
         message = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
         return Outcome(path.stem, time.perf_counter() - start, "failed", message)
     except Exception as error:  # a dead kernel or a timeout is a failure of this notebook only
@@ -152,11 +149,6 @@ def run_notebook(path: Path, output_dir: Path, parameters: dict, timeout: int) -
         broken = [f"{r['name']} = {r['value']:.4g}, not {r['bound']}" for r in rows if not r["holds"]]
     status = "failed" if broken else "passed"
     return Outcome(path.stem, time.perf_counter() - start, status, "; ".join(broken))
-
-
-def _skip_reason(error: PapermillExecutionError) -> str:
-    """The reason in ``SkipNotebook("...")``, empty for any other error."""
-    return str(error.evalue) if error.ename == "SkipNotebook" else ""
 
 
 class SkipNotebook(Exception):
@@ -218,7 +210,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if os.environ.get("IMAP_KERAS_DATA"):  # notebooks run in a folder of their own
+        os.environ["IMAP_KERAS_DATA"] = os.path.abspath(os.environ["IMAP_KERAS_DATA"])
     output_dir = options.output_dir.resolve()
     outcomes = []
     bar = tqdm(paths, unit="notebook", file=sys.stdout)

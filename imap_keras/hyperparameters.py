@@ -43,8 +43,9 @@ class Hyperparameters:
     walk_length
         Pairs each MNN seed grows to (m).
     pair_space
-        Space the neighbours are searched in: ``"content"`` (E(x)) or ``"pca"`` (its 30 first
-        principal components).
+        Space the neighbours are searched in: ``"content"`` (E(x), the paper), ``"pca"`` (the 30 first
+        principal components of the expression) or ``"both"`` (those of the content beside those of
+        the expression, at one scale).
     metric
         Distance of the neighbours: ``"angular"``, ``"euclidean"``, ``"manhattan"``.
     search, n_trees
@@ -94,17 +95,17 @@ class Hyperparameters:
     initialization: str = "zero_bias"
     lambda_content: float = 3.0
     lambda_reconstruction: float = 1.0
-    stage1_epochs: int = 30
+    stage1_epochs: int = 15
     stage1_steps: int = 20
-    stage1_rows: int = 128
-    stage1_learning_rate: float = 5e-4
+    stage1_rows: int = 64
+    stage1_learning_rate: float = 1e-3
     stage1_patience: int | None = None
     recalibrate: bool = True
     n_samples: int = 3000
-    k1: int | None = 5
-    k2: int | None = 10
-    walk_length: int = 5
-    pair_space: str = "content"
+    k1: int | None = 20
+    k2: int | None = 20
+    walk_length: int = 3
+    pair_space: str = "both"
     metric: str = "angular"
     search: str = "annoy"
     n_trees: int = 10
@@ -155,7 +156,7 @@ class Hyperparameters:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
-PAIR_SPACES = ("content", "pca")
+PAIR_SPACES = ("content", "pca", "both")
 COUNTS = (
     "latent_dim",
     "stage1_epochs",
@@ -179,6 +180,7 @@ REFERENCE = Hyperparameters(
     initialization="reference",
     stage1_epochs=150,
     stage1_rows=512,
+    stage1_learning_rate=5e-4,
     stage1_patience=None,
     recalibrate=False,
     k1=None,
@@ -189,6 +191,7 @@ REFERENCE = Hyperparameters(
     stage2_epochs=150,
     stage2_rows=1024,
     critic_steps=10,
+    stage2_learning_rate=2e-4,
     keep_pairs=False,
     lambda_pair=0.0,
     identity_start=False,

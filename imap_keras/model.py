@@ -14,7 +14,14 @@ from .blocks import run
 from .hyperparameters import Hyperparameters, resolve
 from .pairs import NoPairsError
 from .persistence import load_models, save_models
-from .training import find_pairs, principal_components, total_variance, train_stage1, train_stage2
+from .training import (
+    find_pairs,
+    pair_space,
+    principal_components,
+    total_variance,
+    train_stage1,
+    train_stage2,
+)
 from .validation import (
     batch_labels,
     check_batches,
@@ -122,7 +129,7 @@ class IMAP:
             batches, key=lambda name: total_variance(cells[labels == name]), reverse=True
         )
         models, stage1_history = train_stage1(cells, codes, hp, verbose)
-        content = run(models["encoder"], cells)
+        space = pair_space(run(models["encoder"], cells), cells, hp)
 
         corrected = cells.copy()
         generators, all_pairs, counts, stage2_history = {}, {}, [], []
@@ -130,7 +137,7 @@ class IMAP:
         for number, name in enumerate(self.order[1:]):
             query = np.flatnonzero(labels == name)
             try:
-                pairs, n_seeds = find_pairs(content, query, anchor, hp, number)
+                pairs, n_seeds = find_pairs(space, query, anchor, hp, number)
             except NoPairsError as error:
                 merged = self.order[: number + 1] if hp.incremental else self.order[:1]
                 raise NoPairsError(

@@ -276,19 +276,14 @@ def random_walks(graph: np.ndarray, starts: np.ndarray, walk_length: int, seed: 
     """
     n_cells = int(max(graph.max(initial=0), starts.max(initial=0))) + 1
     links = csr_matrix((np.ones(len(graph)), (graph[:, 0], graph[:, 1])), shape=(n_cells, n_cells))
-    first, neighbors = links.indptr, links.indices
-    degree = np.diff(first)
-    rng = np.random.default_rng(seed)
-    walks = np.empty((len(starts), walk_length), np.int64)
-    walks[:, 0] = starts
+    degree, rng = np.diff(links.indptr), np.random.default_rng(seed)
+    walks = np.tile(starts[:, None], walk_length)
     for step in range(1, walk_length):
         here = walks[:, step - 1]
-        choice = first[here] + (rng.random(len(here)) * degree[here]).astype(np.int64)
-        walks[:, step] = (
-            np.where(degree[here] > 0, neighbors[np.minimum(choice, len(neighbors) - 1)], here)
-            if len(neighbors)
-            else here
-        )
+        can_move = degree[here] > 0  # a walker without neighbours stays
+        choice = links.indptr[here] + (rng.random(len(here)) * degree[here]).astype(np.int64)
+        walks[can_move, step] = links.indices[choice[can_move]]
+        walks[~can_move, step] = here[~can_move]
     return walks
 
 

@@ -155,7 +155,7 @@ def before_after(
         for row, key in enumerate(keys):
             axis, labels = axes[row, column], adata.obs[key].astype(str).to_numpy()[shuffled]
             colors = _colors(adata.obs[key].astype(str))
-            axis.scatter(*positions.T, s=5, c=[colors[name] for name in labels], linewidths=0)
+            axis.scatter(*positions.T, s=8, c=[colors[name] for name in labels], linewidths=0)
             axis.set(xticks=[], yticks=[], title=f"{title}, by {key.replace('_', ' ')}")
             if column == len(spaces) - 1:
                 _legend(axis, colors)

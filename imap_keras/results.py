@@ -70,6 +70,18 @@ def installed_versions() -> dict[str, str]:
     return versions
 
 
+def versions_table() -> pd.DataFrame:
+    """:func:`installed_versions` as a table, for the end of a notebook.
+
+    Examples
+    --------
+    >>> from imap_keras.results import versions_table
+    >>> "keras" in versions_table().index
+    True
+    """
+    return pd.Series(installed_versions(), name="version").to_frame()
+
+
 class Results:
     """Collect a notebook's results and write them to ``results/NN_title.json``.
 

@@ -112,6 +112,33 @@ class PickRows(keras.layers.Layer):
         return tf.matmul(one_hot, table)
 
 
+def decode(content, batch, profiles, content_decoder: keras.Model, name: str):
+    """Symbolic ``Dec(c, b) = ReLU(G1(b) + G2(c, b))`` for one-hot rows `batch`.
+
+    Every layer has a name: automatic ones count up from run to run, TensorFlow sums gradients in the
+    order of names, and a second fit in one session would differ from the first.
+
+    Parameters
+    ----------
+    content, batch
+        Rows x latent_dim and rows x batches.
+    profiles
+        G1 of every batch, batches x genes.
+    content_decoder
+        G2.
+    name
+        Name of the output.
+
+    Examples
+    --------
+    >>> decode(content, batch, profiles, content_decoder, "reconstruction")  # doctest: +SKIP
+    """
+    code = keras.layers.Concatenate(name=f"{name}_code")([content, batch])
+    profile = PickRows(name=f"{name}_profile")(batch, profiles)
+    total = keras.layers.Add(name=f"{name}_sum")([profile, content_decoder(code)])
+    return keras.layers.ReLU(name=name)(total)
+
+
 def build_autoencoder(
     encoder: keras.Model, content_decoder: keras.Model, batch_decoder: keras.Model
 ) -> keras.Model:
@@ -138,35 +165,19 @@ def build_autoencoder(
     >>> small = dict(hidden=(8, 8))
     >>> e = build_encoder(20, 4, **small)
     >>> g2, g1 = build_decoder(4 + 3, 20, name="g2", **small), build_decoder(3, 20, name="g1", **small)
-    >>> sorted(build_autoencoder(e, g2, g1).output_shape)
-    ['content', 'reconstruction']
+    >>> [model.name for model in (e, g2, g1, build_autoencoder(e, g2, g1))][-1]
+    'stage1'
     """
     n_genes, n_batches = encoder.input_shape[-1], batch_decoder.input_shape[-1]
-    cells = keras.Input((n_genes,), name="cells")
-    batch = keras.Input((n_batches,), name="batch")
-    random_batch = keras.Input((n_batches,), name="random_batch")
-
-    profiles = batch_decoder(AllBatches(name="all_batches")(batch))
-
-    # Every layer has a name: automatic ones count up from run to run, TensorFlow sums gradients in
-    # the order of names, and a second fit in one session would differ from the first.
-    def decode(content, which, name):
-        code = keras.layers.Concatenate(name=f"{name}_code")([content, which])
-        profile = PickRows(name=f"{name}_profile")(which, profiles)
-        total = keras.layers.Add(name=f"{name}_sum")([profile, content_decoder(code)])
-        return keras.layers.ReLU(name=name)(total)
-
-    encoder_layers = encoder.layers[1:]  # without the input
-    content = apply(encoder_layers, cells, momentum=REAL_MOMENTUM)
-    reconstruction = decode(content, batch, "reconstruction")
-    decoded = decode(content, random_batch, "decoded")
-    content_again = apply(encoder_layers, decoded, momentum=DECODED_MOMENTUM)
+    widths = {"cells": n_genes, "batch": n_batches, "random_batch": n_batches}
+    inputs = {name: keras.Input((width,), name=name) for name, width in widths.items()}
+    profiles = batch_decoder(AllBatches(name="all_batches")(inputs["batch"]))
+    content = apply(encoder.layers[1:], inputs["cells"], momentum=REAL_MOMENTUM)
+    rebuilt = decode(content, inputs["batch"], profiles, content_decoder, "reconstruction")
+    decoded = decode(content, inputs["random_batch"], profiles, content_decoder, "decoded")
+    content_again = apply(encoder.layers[1:], decoded, momentum=DECODED_MOMENTUM)
     change = keras.layers.Subtract(name="content")([content_again, content])
-    return keras.Model(
-        {"cells": cells, "batch": batch, "random_batch": random_batch},
-        {"reconstruction": reconstruction, "content": change},
-        name="stage1",
-    )
+    return keras.Model(inputs, {"reconstruction": rebuilt, "content": change}, name="stage1")
 
 
 def compile_autoencoder(
@@ -195,6 +206,34 @@ def compile_autoencoder(
         loss={"reconstruction": "mse", "content": "mse"},
         loss_weights={"reconstruction": lambda_reconstruction, "content": lambda_content},
     )
+
+
+def draw_mixtures(table, members, sizes: np.ndarray, rows_per_batch: int, seeds: Sequence):
+    """Rows ``a*x1 + (1-a)*x2`` of two random cells of one batch, grouped by batch.
+
+    Parameters
+    ----------
+    table
+        Cells x genes.
+    members, sizes
+        Indices of the cells, batch after batch, and the number of cells of each batch.
+    rows_per_batch
+        Rows drawn from each batch.
+    seeds
+        Two stateless seeds (shape 2 each): for the cells and for a.
+
+    Examples
+    --------
+    >>> draw_mixtures(table, members, sizes, 512, seeds)  # doctest: +SKIP
+    """
+    shape = (len(sizes), rows_per_batch, 2)
+    first = np.cumsum(sizes) - sizes
+    lowest, highest = (np.broadcast_to(i[:, None, None], shape) for i in (first, first + sizes - 1))
+    position = lowest + tf.random.stateless_uniform(shape, seeds[0]) * sizes[:, None, None]
+    position = tf.minimum(tf.cast(position, tf.int32), highest)  # rounding may reach the next batch
+    x1, x2 = (tf.gather(table, tf.gather(members, tf.reshape(position[..., i], [-1]))) for i in (0, 1))
+    a = tf.random.stateless_uniform((len(x1), 1), seeds[1])
+    return a * x1 + (1 - a) * x2
 
 
 def mixed_cells(
@@ -236,24 +275,15 @@ def mixed_cells(
     >>> tuple(inputs["cells"].shape), tuple(targets["content"].shape)
     ((10, 2), (10, 4))
     """
-    table = tf.constant(cells, tf.float32)
-    sizes = np.bincount(batch_codes)
-    n_batches = len(sizes)
-    by_batch = tf.constant(np.argsort(batch_codes, kind="stable"), tf.int32)
-    first = tf.constant(np.cumsum(sizes) - sizes, tf.int32)[:, None, None]
-    size = tf.constant(sizes, tf.float32)[:, None, None]
-    rows = n_batches * rows_per_batch
-    own = tf.repeat(tf.eye(n_batches), rows_per_batch, axis=0)
-    no_change = tf.zeros((rows, latent_dim))
+    table, sizes = tf.constant(cells, tf.float32), np.bincount(batch_codes)
+    n_batches, rows = len(sizes), len(sizes) * rows_per_batch
+    members = tf.constant(np.argsort(batch_codes, kind="stable"), tf.int32)
+    own, no_change = tf.repeat(tf.eye(n_batches), rows_per_batch, axis=0), tf.zeros((rows, latent_dim))
 
     def draw(step):
-        where, mix, other = (tf.stack([tf.constant(3 * seed + i, tf.int64), step]) for i in range(3))
-        position = tf.random.stateless_uniform((n_batches, rows_per_batch, 2), seed=where) * size
-        position = tf.minimum(tf.cast(position, tf.int32), tf.cast(size, tf.int32) - 1) + first
-        pair = tf.gather(by_batch, tf.reshape(position, (rows, 2)))
-        a = tf.random.stateless_uniform((rows, 1), seed=mix)
-        x = a * tf.gather(table, pair[:, 0]) + (1 - a) * tf.gather(table, pair[:, 1])
-        random_batch = tf.random.stateless_uniform((rows,), other, 0, n_batches, tf.int32)
+        seeds = [tf.stack([tf.constant(3 * seed + i, tf.int64), step]) for i in range(3)]
+        x = draw_mixtures(table, members, sizes, rows_per_batch, seeds)
+        random_batch = tf.random.stateless_uniform((rows,), seeds[2], 0, n_batches, tf.int32)
         inputs = {"cells": x, "batch": own, "random_batch": tf.one_hot(random_batch, n_batches)}
         return inputs, {"reconstruction": x, "content": no_change}
 

@@ -43,15 +43,12 @@ def build_generator(
     >>> build_generator(20, 4, hidden=(8, 8)).output_shape
     (None, 20)
     """
-    n_half = len(hidden)
-    widths = (*hidden, latent_dim, *reversed(hidden), n_genes)
-    norm = [True] * (2 * n_half + 1) + [False]
-    active = [True] * n_half + [False] + [True] * n_half + [False]
-    init = init or Initializers()
+    widths, init = (*hidden, latent_dim, *reversed(hidden), n_genes), init or Initializers()
+    norm = [True] * (2 * len(hidden) + 1) + [False]
+    active = [True] * len(hidden) + [False] + [True] * len(hidden) + [False]
     stack = dense_stack(n_genes, widths, init, norm, active, "generator")
     if identity_start:
-        stack[-1].kernel_initializer = keras.initializers.Zeros()
-        stack[-1].bias_initializer = keras.initializers.Zeros()
+        stack[-1].kernel_initializer = stack[-1].bias_initializer = keras.initializers.Zeros()
     cells = keras.Input((n_genes,), name="query_cells")
     carried = keras.layers.Add(name="shortcut")([apply(stack, cells), cells])
     return keras.Model(cells, keras.layers.ReLU(name="carried")(carried), name="generator")
@@ -174,14 +171,10 @@ class WGANGP(keras.Model):
             on_carried = tf.reduce_mean(self.critic(carried, training=True))
             penalty = self.penalty(anchor, carried, eta)
             loss = on_carried - on_anchor + self.gradient_penalty_weight * penalty
-        variables = self.critic.trainable_variables
-        gradients = tape.gradient(loss, variables)
-        self.critic_optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return {
-            "critic_loss": loss,
-            "wasserstein": on_anchor - on_carried,
-            "gradient_penalty": penalty,
-        }, gradients
+        gradients = tape.gradient(loss, self.critic.trainable_variables)
+        self.critic_optimizer.apply_gradients(zip(gradients, self.critic.trainable_variables))
+        gap = on_anchor - on_carried
+        return {"critic_loss": loss, "wasserstein": gap, "gradient_penalty": penalty}, gradients
 
     def generator_step(self, query, anchor):
         """One step of the generator: raise the critic's score, stay near the paired cell."""
@@ -190,29 +183,25 @@ class WGANGP(keras.Model):
             loss = -tf.reduce_mean(self.critic(carried, training=True))
             pair = tf.reduce_mean((carried - anchor) ** 2)
             total = loss + self.lambda_pair * pair if self.lambda_pair else loss
-        variables = self.generator.trainable_variables
-        gradients = tape.gradient(total, variables)
-        self.generator_optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        gradients = tape.gradient(total, self.generator.trainable_variables)
+        self.generator_optimizer.apply_gradients(zip(gradients, self.generator.trainable_variables))
         return {"generator_loss": loss, "pair_loss": pair}, gradients
+
+    def track(self, losses) -> bool:
+        """Hand losses to their running means."""
+        for name, value in losses.items():
+            self.trackers[name].update_state(value)
+        return True
 
     def train_step(self, data):
         query, anchor = data
-        step = tf.cast(self.critic_optimizer.iterations, tf.int32)
-
         # 1. The critic learns to tell anchor cells from carried ones.
-        eta = tf.random.stateless_uniform((tf.shape(query)[0], 1), seed=tf.stack([self.seed, step]))
-        losses, _ = self.critic_step(query, anchor, eta)
-        for name, value in losses.items():
-            self.trackers[name].update_state(value)
-
+        step = tf.cast(self.critic_optimizer.iterations, tf.int32)
+        eta = tf.random.stateless_uniform((tf.shape(query)[0], 1), tf.stack([self.seed, step]))
+        self.track(self.critic_step(query, anchor, eta)[0])
         # 2. On every critic_steps-th batch the generator learns to please the critic.
-        def learn():
-            losses, _ = self.generator_step(query, anchor)
-            for name, value in losses.items():
-                self.trackers[name].update_state(value)
-            return True
-
-        tf.cond(tf.equal((step + 1) % self.critic_steps, 0), learn, lambda: False)
+        turn = tf.equal((step + 1) % self.critic_steps, 0)
+        tf.cond(turn, lambda: self.track(self.generator_step(query, anchor)[0]), lambda: False)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
 

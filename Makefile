@@ -1,0 +1,51 @@
+# Two commands do everything, set-up included:
+#   make course   run the whole course; executed notebooks, figures and results in build/course/
+#   make test     run all tests
+# Another Python: make course PYTHON=python3.12
+
+PYTHON ?= python3
+PYTHON_TFA ?= python3.11
+VENV := .venv
+VENV_TFA := .venv-tfa
+
+.PHONY: course test test-tfa lint notebooks data clean
+
+course: $(VENV)/.installed
+	$(VENV)/bin/python -m imap_keras.course --output-dir build/course
+
+test: $(VENV)/.installed
+	$(VENV)/bin/python -m pytest
+
+# The same tests with TensorFlow 2.15, Keras 2.15 and tensorflow-addons.
+test-tfa: $(VENV_TFA)/.installed
+	$(VENV_TFA)/bin/python -m pytest
+
+lint: $(VENV)/.installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+# Make the .ipynb from their .py sources, outputs in.
+notebooks: $(VENV)/.installed
+	$(VENV)/bin/python notebooks/build.py
+
+# Fetch all real data ahead of time, for a class without network.
+data: $(VENV)/.installed
+	$(VENV)/bin/python -m imap_keras.datasets
+
+# Installed once, and again only when the dependencies change.
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+	|| { echo "Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is another: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --editable '.[course,test]'
+	@touch $@
+
+$(VENV_TFA)/.installed: pyproject.toml
+	@$(PYTHON_TFA) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	|| { echo "tensorflow-addons needs Python 3.11: make $(MAKECMDGOALS) PYTHON_TFA=/path/to/python3.11"; exit 1; }
+	$(PYTHON_TFA) -m venv $(VENV_TFA)
+	$(VENV_TFA)/bin/python -m pip install --quiet --editable '.[course,test,tfa]'
+	@touch $@
+
+clean:
+	rm -rf build

@@ -1,0 +1,170 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 00 · The tour: iMAP in one call and three pictures
+#
+# **You will learn** what batch effects do to single-cell data, what iMAP gives back, and how to run it
+# on your own file. **Time** on two cores: about 2 minutes.
+#
+# iMAP (Wang et al., Genome Biology 22:63, 2021) works in two stages:
+#
+# 1. an *autoencoder* learns the content of a cell, a code in which its batch cannot be read;
+# 2. a *generative adversarial network* carries the cells of each batch into the *anchor* batch. Pairs
+#    of cells that are mutual nearest neighbours in content show it which cells belong together.
+
+# %% tags=["parameters"]
+dataset = "demo"  # or "simulated", "sc_mixology", or the path of your own .h5ad file with counts
+batch_key = "batch"  # the column of obs that names the batch
+label_key = "cell_type"  # the column of obs that names the cell type
+seed = 0
+epochs = None  # None: the default of imap_keras.IMAP
+fast = False
+output_dir = "../build/course"
+
+# %% [markdown]
+# ## Does everything work here?
+#
+# TensorFlow uses a GPU if it sees one. The course is sized so that two CPU cores are enough.
+
+# %%
+import pandas as pd
+
+from imap_keras import handover, metrics, plots
+from imap_keras.backend import describe_device
+from imap_keras.results import Results, versions_table
+
+# %%
+settings = handover.Settings(dataset, seed, epochs, output_dir, fast, batch_key, label_key)
+results = Results("00_tour", output_dir, settings.as_dict())
+print("Device:", describe_device())
+
+# %% [markdown]
+# ## The data
+#
+# The demo is 700 blood cells that ship inside scanpy. We know the truth about them, because we carried
+# them onto three made-up platforms ourselves: every platform sees each gene with an efficiency of its
+# own, and platform C has no B cells.
+
+# %%
+adata = handover.prepared(settings)
+adata.obs.groupby([label_key, batch_key], observed=False).size().unstack()
+
+# %% [markdown]
+# ## One call
+#
+# `integrate` runs both stages and returns a copy of the data with the results in it. (To keep the trained
+# networks, use the class: `model = imap_keras.IMAP()`, `model.fit_transform(adata)`,
+# `model.save("folder")`.) The next cell does the same through a file, so that later notebooks can
+# go on from there:
+#
+# ```python
+# adata = imap_keras.integrate(adata, batch_key="batch", seed=0)
+# ```
+
+# %%
+model, adata = handover.integrated(settings)
+print("Merged in the order", " -> ".join(model.order))
+model.pair_counts
+
+# %%
+pd.Series(
+    {
+        'obsm["X_imap_content"]': f"content code of stage I, {adata.obsm['X_imap_content'].shape}",
+        'layers["imap"]': f"corrected expression, {adata.layers['imap'].shape}",
+        'obsm["X_imap"]': f"its principal components, {adata.obsm['X_imap'].shape}",
+        'uns["imap"]': ", ".join(adata.uns["imap"]),
+    }
+)
+
+# %% [markdown]
+# ## Picture 1: before and after
+#
+# **What to see:** on the left each batch (colour, top row) sits in a corner of its own although the cell
+# types (bottom row) are the same; on the right the batches overlap, and the types are still apart.
+
+# %%
+spaces = {"before (PCA)": "X_pca", "after (iMAP)": "X_imap"}
+figure = plots.before_after(adata, spaces, (batch_key, label_key), seed)
+settings.save_figure(figure, "00_before_after")
+
+# %% [markdown]
+# ## Picture 2: how the critic was won over
+#
+# **What to see:** the Wasserstein estimate (how far the critic can tell carried cells from anchor cells)
+# rises while the critic learns, then falls and settles; the paired cells come nearer to each other.
+
+# %%
+settings.save_figure(plots.critic_curves(model.history["stage2"]), "00_critic")
+
+# %% [markdown]
+# ## Picture 3: one number a cell
+#
+# A cell is *negative* if most of its neighbours are of another type, and *true positive* if its
+# neighbours are of its type **and** come from the batches in the proportions that type has.
+#
+# **What to see:** green grows, and orange does not.
+
+# %%
+batch, cell_type = adata.obs[batch_key], adata.obs[label_key]
+index = {
+    title: metrics.imap_index(adata.obsm[space], batch, cell_type, threshold=3.0, space_name=space)
+    for title, space in spaces.items()
+}
+settings.save_figure(plots.index_bars(index, "The paper's index"), "00_index")
+
+# %% [markdown]
+# ## Exercise
+#
+# Perfect mixing of two batches does not score 1: each neighbourhood is a random draw. At threshold 1
+# about 68 % of such cells pass. What share passes at the threshold 3 used above? (A normal
+# distribution puts 99.7 % of its mass within 3 standard deviations.)
+
+# %%
+answer = None  # a number between 0 and 1
+
+# %% jupyter={"source_hidden": true} tags=["solution"]
+solution = 0.997
+
+# %%
+from imap_keras.exercise import check
+
+check(answer, solution)
+
+# %% [markdown]
+# ## Your own data
+#
+# Put the path of an `.h5ad` file with counts into `dataset` at the top, and the names of its batch and
+# cell-type columns into `batch_key` and `label_key`; or in your own script:
+#
+# ```python
+# import anndata, imap_keras
+# adata = anndata.read_h5ad("mine.h5ad")                       # counts in X or layers["counts"]
+# adata = imap_keras.preprocess(adata, batch_key="donor")      # log-normalised, variable genes
+# adata = imap_keras.integrate(adata, batch_key="donor")       # both stages
+# adata.write_h5ad("mine_integrated.h5ad")
+# ```
+#
+# ## What was learnt
+#
+# Two stages, one call, and three things to look at every time: the embedding coloured by batch *and* by
+# type, the critic's curve, and a score that punishes mixing what should stay apart.
+
+# %%
+before, after = index.values()
+results.add("true_positive_gain", after["true_positive"] - before["true_positive"], ">= 0.05")
+results.add("positive_after_minus_before", after["positive"] - before["positive"], ">= -0.05")
+results.add("pairs_found", int(model.pair_counts["mnn"].min()), ">= 20")
+results.save()
+
+# %%
+versions_table()

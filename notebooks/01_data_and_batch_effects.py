@@ -1,0 +1,204 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 01 · Data and batch effects
+#
+# **You will learn** what a count matrix looks like, what normalisation does, how to see a batch effect,
+# and how to tell it from biology. **Time** on two cores: about 1 minute.
+
+# %% tags=["parameters"]
+dataset = "demo"
+seed = 0
+fast = False
+output_dir = "../build/course"
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import scanpy as sc
+
+import imap_keras
+from imap_keras import datasets, handover, metrics, plots
+from imap_keras.exercise import check
+from imap_keras.results import Results, versions_table
+
+# %%
+settings = handover.Settings(dataset, seed, None, output_dir, fast)
+results = Results("01_data_and_batch_effects", output_dir, settings.as_dict())
+
+# %% [markdown]
+# ## Counts
+#
+# A cell is a row, a gene a column, an entry the number of molecules seen. Most entries are zero, so the
+# matrix is stored sparse (CSR: only what is not zero).
+
+# %%
+adata = datasets.load(dataset)
+counts = adata.layers["counts"]
+print(f"{adata.n_obs} cells x {adata.n_vars} genes, {1 - counts.nnz / np.prod(counts.shape):.0%} zeros")
+pd.DataFrame(counts[:5, :8].toarray().astype(int), adata.obs_names[:5], adata.var_names[:8])
+
+# %% [markdown]
+# **What to see:** the batches differ in how many molecules they catch from a cell (the depth). That
+# alone would separate them.
+
+# %%
+depth = pd.DataFrame({"counts": counts.sum(axis=1).A1, "batch": adata.obs["batch"].to_numpy()})
+figure, axis = plt.subplots(figsize=(5.6, 3), layout="constrained")
+groups = [group["counts"].to_numpy() for _, group in depth.groupby("batch", observed=True)]
+axis.boxplot(groups, orientation="vertical", showfliers=False)
+axis.set_xticklabels(list(depth.groupby("batch", observed=True).groups))
+axis.set(ylabel="molecules a cell", title="Depth differs between batches")
+plt.close(figure)
+settings.save_figure(figure, "01_depth")
+
+# %% [markdown]
+# ## Normalise, log, select
+#
+# `preprocess` divides each cell by its depth (times 10,000), takes `log(1 + x)`, so that a gene that
+# doubles counts the same whether it is strong or weak, and keeps the most variable genes. By hand, for
+# the first cell:
+
+# %%
+first = counts[0].toarray().ravel()
+by_hand = np.log1p(first / first.sum() * 1e4)
+ready = imap_keras.preprocess(adata, min_genes=1, min_cells=1, n_top_genes=10**6)
+difference = np.abs(by_hand - ready.X[0].toarray().ravel()).max()
+print(f"largest difference from preprocess: {difference:.1e}")
+
+# %% [markdown]
+# ## Seeing a batch effect
+#
+# Principal components are the directions of greatest variance.
+#
+# **What to see:** after normalisation the depth is gone, yet the batches are still apart: each platform
+# sees each gene with its own efficiency, and no factor per cell can undo what differs per gene.
+
+# %%
+adata = handover.prepared(settings)
+figure = plots.before_after(adata, {"log-normalised": "X_pca"}, seed=seed)
+settings.save_figure(figure, "01_batch_effect")
+
+# %% [markdown]
+# How much of each component is batch, and how much is cell type? The share of variance between groups
+# (eta squared) says it.
+
+
+# %%
+def share_between(values, groups):
+    """Variance of the group means over the total variance."""
+    means = pd.Series(values).groupby(np.asarray(groups)).transform("mean")
+    return float(means.var() / np.var(values, ddof=1))
+
+
+table = pd.DataFrame(
+    {
+        key: [share_between(adata.obsm["X_pca"][:, i], adata.obs[key]) for i in range(8)]
+        for key in ("batch", "cell_type")
+    }
+)
+
+# %% [markdown]
+# **What to see:** some leading components belong to the batch (blue), others to the cell type (orange).
+# Removing "the batch component" would be enough only if it were one, and held nothing else.
+
+# %%
+figure, axis = plt.subplots(figsize=(6, 3), layout="constrained")
+table.plot.bar(ax=axis, color=plots.COLORS[:2], rot=0)
+axis.set(xlabel="principal component", ylabel="share of variance", title="What a component is about")
+plt.close(figure)
+settings.save_figure(figure, "01_components")
+
+# %% [markdown]
+# ## The trap: when biology and batch go together
+#
+# Platform C has no B cells. Shifting every batch to the same mean (the simplest correction there is)
+# would move platform C's other cells towards where the B cells of the other platforms pull the mean.
+
+# %%
+cells = adata.X.toarray()
+labels, kind = adata.obs["batch"].astype(str), adata.obs["cell_type"].astype(str)
+centred = cells - pd.DataFrame(cells).groupby(labels.to_numpy()).transform("mean").to_numpy()
+adata.obsm["X_centred"] = sc.pp.pca(centred, n_comps=30, random_state=seed)
+spaces = {"as it is": "X_pca", "every batch centred": "X_centred"}
+index = {
+    title: metrics.imap_index(adata.obsm[s], labels, kind, threshold=3.0, space_name=s)
+    for title, s in spaces.items()
+}
+settings.save_figure(plots.index_bars(index, "Centring each batch"), "01_index")
+
+# %% [markdown]
+# **What to see:** centring helps a good deal here, because most types are in every batch. The lesson is
+# the comparison: every method in this course must beat this one line, and keep apart what centring
+# pushes together. The table shows the price: how far, in units of the distance between two cells of a
+# type, centring moved each type of platform C away from the same type elsewhere.
+
+# %%
+truth = adata.layers["truth"].toarray()
+truth = np.log1p(truth / truth.sum(axis=1, keepdims=True) * 1e4)
+common = sorted(set(kind[labels == labels.unique()[0]]) & set(kind[labels == sorted(set(labels))[-1]]))
+last = (labels == sorted(set(labels))[-1]).to_numpy()
+offset = {
+    t: np.linalg.norm(centred[last & (kind == t)].mean(0) - centred[~last & (kind == t)].mean(0))
+    for t in common
+}
+pd.Series(offset, name="distance between the type's means").round(2).to_frame()
+
+# %% [markdown]
+# ## Simulated data: you choose the batch effect
+#
+# `datasets.simulate` makes counts with known types, batches and truth. Its `batch_strength` is the
+# standard deviation of a batch's shift of a gene, in natural-log units.
+#
+# **What to see:** the share of the first components that is batch grows with the strength.
+
+# %%
+shares = {}
+for strength in (0.0, 0.25, 0.5, 1.0):
+    cells_of = datasets.simulate(n_cells=450, n_genes=500, batch_strength=strength, seed=seed)
+    cells_of = imap_keras.preprocess(cells_of, min_genes=1, verbose=0)
+    space = sc.pp.pca(cells_of.X.toarray(), n_comps=5, random_state=seed)
+    shares[strength] = np.mean([share_between(space[:, i], cells_of.obs["batch"]) for i in range(5)])
+pd.Series(shares, name="share of the first five components that is batch").round(3).to_frame()
+
+# %% [markdown]
+# ## Exercise
+#
+# A gene has 3 molecules in a cell of 2,000 molecules. What is its value after `preprocess`?
+
+# %%
+answer = None  # a number
+
+# %% jupyter={"source_hidden": true} tags=["solution"]
+solution = np.log1p(3 / 2000 * 1e4)
+
+# %%
+check(answer, solution)
+
+# %% [markdown]
+# ## What was learnt
+#
+# Normalisation removes what differs per cell, not what differs per gene and batch. A batch effect shows
+# in the leading components, mixed with biology; a fixed shift per batch removes part of it and harms
+# cell types that are not in every batch.
+
+# %%
+results.add("normalised_as_by_hand", difference, "<= 1e-4")
+results.add("batch_share_without_effect", shares[0.0], "<= 0.05")
+results.add("batch_share_grows", shares[1.0] - shares[0.25], ">= 0.1")
+results.add("batch_share_of_first_components", table["batch"].max(), ">= 0.2")
+results.save()
+
+# %%
+versions_table()

@@ -1,0 +1,212 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 02 · Building blocks: Mish, BatchNorm, an autoencoder
+#
+# **You will learn** the three bricks of iMAP's networks, and how a Keras *functional* model is wired.
+# **Time** on two cores: about 1 minute.
+
+# %% tags=["parameters"]
+dataset = "demo"
+seed = 0
+epochs = 20
+fast = False
+output_dir = "../build/course"
+
+# %%
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from sklearn.decomposition import PCA
+
+from imap_keras import handover, plots
+from imap_keras.blocks import BatchNorm, Initializers, Mish
+from imap_keras.exercise import check
+from imap_keras.results import Results, versions_table
+
+# %%
+settings = handover.Settings(dataset, seed, epochs, output_dir, fast)
+results = Results("02_building_blocks", output_dir, settings.as_dict())
+
+# %% [markdown]
+# ## Mish
+#
+# Between two linear layers there must be something that bends, or both collapse into one. iMAP bends
+# with Mish, `x * tanh(log(1 + exp(x)))`.
+
+
+# %%
+def mish_by_hand(x):
+    return x * np.tanh(np.log1p(np.exp(x)))
+
+
+x = np.linspace(-5, 3, 161).astype("float32")
+variable = tf.Variable(x)
+with tf.GradientTape() as tape:
+    y = Mish()(variable)
+slope = tape.gradient(y, variable).numpy()
+print(f"largest difference from the library: {np.abs(y - mish_by_hand(x)).max():.1e}")
+
+# %% [markdown]
+# **What to see:** ReLU is flat left of zero: a unit that lands there gets no gradient and cannot come
+# back. Mish dips below zero and keeps a slope.
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+axes[0].plot(x, y, label="Mish", color=plots.COLORS[0])
+axes[0].plot(x, np.maximum(x, 0), "--", label="ReLU", color=plots.COLORS[1])
+axes[1].plot(x, slope, color=plots.COLORS[0])
+axes[1].plot(x, (x > 0).astype(float), "--", color=plots.COLORS[1])
+axes[0].set(title="value", xlabel="x")
+axes[1].set(title="slope", xlabel="x")
+axes[0].legend(frameon=False)
+plt.close(figure)
+settings.save_figure(figure, "02_mish")
+
+# %% [markdown]
+# ## BatchNorm
+#
+# While training, BatchNorm gives every unit mean 0 and variance 1 over the rows of the step, then scales
+# and shifts by two learnt numbers, gamma and beta. Running averages of mean and variance take the place
+# of the step's own at inference. By hand:
+
+# %%
+rows = np.random.default_rng(seed).normal(3, 2, size=(64, 4)).astype("float32")
+by_hand = (rows - rows.mean(axis=0)) / np.sqrt(rows.var(axis=0) + 1e-5)
+layer = BatchNorm(momentum=0.9, epsilon=1e-5)
+normalised = layer(rows, training=True)
+running_mean = layer.get_weights()[2]
+print(f"largest difference: {np.abs(normalised - by_hand).max():.1e}")
+print("running mean after one step:", running_mean.round(3), "= 0.9 * 0 + 0.1 * mean")
+
+# %% [markdown]
+# A consequence used later: adding a constant in front of a BatchNorm changes nothing, so a bias there has
+# gradient zero.
+
+# %%
+shifted = BatchNorm(momentum=0.9, epsilon=1e-5)(rows + 7.0, training=True)
+print(f"shifted by 7, the output differs by {np.abs(shifted - normalised).max():.1e}")
+
+# %% [markdown]
+# ## An autoencoder in the functional API
+#
+# A functional model is drawn from `Input` to output: each line takes a tensor and returns one; `Model`
+# then remembers the path. This one squeezes a cell into `n_code` numbers and rebuilds it.
+
+# %%
+adata = handover.prepared(settings)
+cells = adata.X.toarray()
+n_genes, n_code, width = adata.n_vars, 8, 64 if fast else 256
+
+cell = keras.Input((n_genes,), name="cell")
+h = Mish()(BatchNorm()(keras.layers.Dense(width, name="down")(cell)))
+code = keras.layers.Dense(n_code, name="code")(h)
+h = Mish()(keras.layers.Dense(width, name="up")(code))
+rebuilt = keras.layers.Dense(n_genes, name="rebuilt")(h)
+autoencoder = keras.Model(cell, rebuilt, name="autoencoder")
+print(f"{autoencoder.count_params():,} parameters")
+
+# %% [markdown]
+# Two models can share layers: the encoder is the first half of the same graph, trained with it.
+
+# %%
+keras.utils.set_random_seed(seed)
+encoder = keras.Model(cell, code, name="encoder")
+autoencoder.compile(optimizer=keras.optimizers.Adam(1e-3), loss="mse")
+fitted = autoencoder.fit(cells, cells, batch_size=64, epochs=epochs, verbose=0)
+history = pd.DataFrame(fitted.history).assign(epoch=np.arange(1, epochs + 1))
+settings.save_figure(plots.loss_curves(history, ["loss"], "Autoencoder"), "02_autoencoder")
+
+# %% [markdown]
+# **What to see:** the error falls quickly, then slowly. Is it any good? PCA with as many numbers is the
+# honest rival: it is the best *linear* autoencoder.
+
+# %%
+pca = PCA(n_code, random_state=seed).fit(cells)
+errors = {
+    "mean of all cells": float(((cells - cells.mean(axis=0)) ** 2).mean()),
+    f"PCA, {n_code} numbers": float(
+        ((pca.inverse_transform(pca.transform(cells)) - cells) ** 2).mean()
+    ),
+    f"autoencoder, {n_code} numbers": float(
+        ((autoencoder.predict(cells, verbose=0) - cells) ** 2).mean()
+    ),
+}
+pd.Series(errors, name="mean squared error").round(4).to_frame()
+
+# %% [markdown]
+# ## The code knows the batch
+#
+# Nothing told this autoencoder to forget the batch, and it must rebuild batch differences too.
+#
+# **What to see:** the code separates the batches as well as the types. Stage I (notebook 03) changes the
+# loss so that it cannot.
+
+# %%
+adata.obsm["code"] = encoder.predict(cells, verbose=0)
+figure = plots.before_after(adata, {"plain autoencoder": "code"}, seed=seed)
+settings.save_figure(figure, "02_code")
+
+# %% [markdown]
+# ## Where weights start
+#
+# The published code starts every bias at random; before an output ReLU that switches many genes off for
+# every cell, and a gene at zero gets no gradient (a *dead gene*). The kit's default starts biases at
+# zero. Watch an untrained decoder with either start:
+
+# %%
+from imap_keras.stage1 import build_decoder
+
+codes = np.random.default_rng(seed).normal(size=(200, 16)).astype("float32")
+dead = {}
+for start in ("reference", "zero_bias"):
+    decoder = build_decoder(16, 1000, init=Initializers(start, seed), name=f"decoder_{start}")
+    output = np.maximum(decoder(codes), 0)
+    dead[start] = float((output == 0).all(axis=0).mean())
+pd.Series(dead, name="genes at zero for every cell").map("{:.0%}".format).to_frame()
+
+# %% [markdown]
+# ## Exercise
+#
+# How many parameters does a dense layer from 764 genes to 256 units have, its biases included?
+
+# %%
+answer = None  # a whole number
+
+# %% jupyter={"source_hidden": true} tags=["solution"]
+solution = 764 * 256 + 256
+
+# %%
+check(answer, solution)
+
+# %% [markdown]
+# ## What was learnt
+#
+# Mish keeps a gradient where ReLU has none; BatchNorm makes a layer blind to shifts and has two faces,
+# training and inference; a functional model is a graph, and models can share parts of it; an
+# autoencoder rebuilds everything, batch included.
+
+# %%
+mean_error, pca_error, own_error = errors.values()
+results.add("mish_as_by_hand", np.abs(y - mish_by_hand(x)).max(), "<= 1e-5")
+results.add("batch_norm_as_by_hand", np.abs(normalised - by_hand).max(), "<= 1e-4")
+results.add("error_against_mean", own_error / mean_error, "<= 0.95")
+results.add("loss_falls", history["loss"].iloc[-1] / history["loss"].iloc[0], "<= 0.6")
+results.add("dead_genes_reference_start", dead["reference"], ">= 0.1")
+results.add("dead_genes_zero_bias", dead["zero_bias"], "<= 0.01")
+results.save()
+
+# %%
+versions_table()

@@ -1,0 +1,386 @@
+"""Simulated, embedded and fetched data."""
+
+import errno
+import hashlib
+import http.server
+import re
+import socket
+import tempfile
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from imap_keras import datasets
+from imap_keras.datasets import _download, demo, fetch, load, registry, sc_mixology, simulate
+from imap_keras.datasets.__main__ import main
+
+# ------------------------------------------------------------------ simulate
+
+
+def whole(x):
+    return sparse.issparse(x) and x.min() >= 0 and not np.any(x.data % 1)
+
+
+def test_simulated_shapes_names_and_counts():
+    adata = simulate(n_cells=120, n_genes=60, n_batches=3, n_types=3)
+    assert adata.shape == (120, 60)
+    assert whole(adata.X) and (adata.layers["counts"] != adata.X).nnz == 0
+    assert adata.layers["truth"].shape == (120, 60)
+    assert adata.obs["batch"].value_counts().to_dict() == {f"batch_{i}": 40 for i in range(3)}
+    assert set(adata.obs["cell_type"]) == {"type_0", "type_1", "type_2"}
+    assert adata.obs_names.is_unique and adata.var_names.is_unique
+
+
+def test_simulated_counts_scatter_about_their_expectation():
+    adata = simulate(n_cells=300, n_genes=60, n_types=1, n_batches=2, batch_strength=0)
+    counts, truth = adata.X.toarray(), adata.layers["truth"]
+    np.testing.assert_allclose(counts.sum(0), truth.sum(0), rtol=0.25, atol=30)
+    z = (counts - truth) / np.sqrt(truth + truth**2 / 5)  # negative binomial, dispersion 5
+    assert z.mean() == pytest.approx(0, abs=0.03)
+    assert z.std() == pytest.approx(1, abs=0.06)
+
+
+def test_library_size_is_the_median_number_of_counts():
+    small, large = (
+        np.median(simulate(n_cells=300, n_genes=60, library_size=n).X.toarray().sum(1))
+        for n in (1000, 4000)
+    )
+    assert 700 < small < 1400
+    assert large / small == pytest.approx(4, rel=0.05)
+
+
+def test_missing_types_are_missing_there_alone():
+    adata = simulate(
+        n_cells=300, n_genes=20, n_types=3, n_batches=2, missing={"batch_1": ["type_0", "type_2"]}
+    )
+    table = pd.crosstab(adata.obs["batch"], adata.obs["cell_type"])
+    assert table.loc["batch_1"].tolist() == [0, 150, 0]
+    assert (table.loc["batch_0"] > 0).all()
+
+
+def test_seed_decides_the_simulation():
+    first, again, other = (simulate(n_cells=60, n_genes=30, seed=s) for s in (1, 1, 2))
+    assert (first.X != again.X).nnz == 0
+    np.testing.assert_array_equal(first.layers["truth"], again.layers["truth"])
+    assert (first.X != other.X).nnz > 0
+
+
+def batch_difference(strength):
+    """Mean absolute log ratio of the two batches' gene shares, well-seen genes only."""
+    adata = simulate(n_cells=400, n_genes=60, n_types=1, n_batches=2, batch_strength=strength, seed=3)
+    share = [adata[adata.obs["batch"] == b].X.sum(0).A1 for b in ("batch_0", "batch_1")]
+    a, b = (s / s.sum() for s in share)
+    seen = np.minimum(*share) > 200
+    return np.abs(np.log(a[seen] / b[seen])).mean()
+
+
+def test_batch_strength_is_the_strength_of_the_batches():
+    assert batch_difference(0) < 0.08
+    # The difference of two normal shifts of 0.7: mean absolute value 0.7 * sqrt(2) * sqrt(2 / pi).
+    assert batch_difference(0.7) == pytest.approx(0.79, abs=0.25)
+
+
+def test_truth_has_no_batch_effect():
+    adata = simulate(n_cells=200, n_genes=40, n_types=3, n_batches=3, batch_strength=0.7)
+    share = adata.layers["truth"] / adata.layers["truth"].sum(1, keepdims=True)
+    table = pd.DataFrame(share).groupby(
+        [adata.obs["cell_type"].to_numpy(), adata.obs["batch"].to_numpy()]
+    )
+    profile = table.mean()
+    for name in ("type_0", "type_1", "type_2"):
+        np.testing.assert_allclose(np.ptp(profile.loc[name].to_numpy(), axis=0), 0, atol=1e-6)
+    assert not np.allclose(profile.loc["type_0"].iloc[0], profile.loc["type_1"].iloc[0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"missing": {"batch_9": ["type_0"]}}, "'batch_9'"),
+        ({"missing": {"batch_0": ["type_9"]}}, "'type_9'"),
+        ({"n_types": 2, "missing": {"batch_0": ["type_0", "type_1"]}}, "without any cell type"),
+        ({"n_cells": 14}, "n_cells=14 is too few for 3 batches of 5 types"),
+    ],
+)
+def test_impossible_simulations_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        simulate(**{"n_cells": 60, "n_genes": 20, **options})
+
+
+# ------------------------------------------------------------------ demo
+
+
+def test_demo_is_700_cells_on_three_platforms():
+    adata = demo()
+    assert adata.shape == (700, 765)
+    assert whole(adata.X) and (adata.layers["counts"] != adata.X).nnz == 0
+    assert list(adata.obs["batch"].cat.categories) == ["platform_A", "platform_B", "platform_C"]
+    assert set(adata.obs["cell_type"]) == {"T", "B", "NK", "Monocyte", "CD34+", "Dendritic"}
+    assert adata.obs["cell_subtype"].nunique() == 10
+    assert adata.obs["batch"].value_counts().min() > 180
+
+
+def test_platform_c_has_no_b_cells_and_the_others_have():
+    table = pd.crosstab(demo().obs["batch"], demo().obs["cell_type"])
+    assert table.loc["platform_C", "B"] == 0
+    table.loc["platform_C", "B"] = 99
+    assert table.to_numpy().min() > 0
+    assert table.loc["platform_A", "B"] > 30 and table.loc["platform_B", "B"] > 30
+
+
+def test_platform_a_measures_the_truth_and_the_others_do_not():
+    adata = demo()
+    truth, counts, batch = adata.layers["truth"], adata.X, adata.obs["batch"].to_numpy()
+    assert whole(truth)
+    a, b, c = (np.flatnonzero(batch == f"platform_{x}") for x in "ABC")
+    assert (truth[a] != counts[a]).nnz == 0
+    assert counts[b].sum() / truth[b].sum() == pytest.approx(0.8 * np.exp(0.18), rel=0.3)
+    assert counts[c].sum() > truth[c].sum()
+    # Ambient RNA: on C alone are genes seen that the cell does not have.
+    assert counts[b].toarray()[truth[b].toarray() == 0].sum() == 0
+    assert counts[c].toarray()[truth[c].toarray() == 0].sum() > 0
+
+
+def test_seed_decides_the_platforms():
+    first, again, other = demo(), demo(seed=0), demo(seed=1)
+    assert (first.X != again.X).nnz == 0 and (first.obs == again.obs).all(axis=None)
+    assert (first.X != other.X).nnz > 0
+    assert (first.layers["truth"] != other.layers["truth"]).nnz == 0
+
+
+# ------------------------------------------------------------------ fetch
+
+CONTENT = b"cell,gene\n1,2\n" * 50
+FILE = "toy/table.csv"
+
+
+@pytest.fixture
+def server():
+    """A local HTTP server that sends ``server.content`` and counts ``server.hits``."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.server.hits += 1
+            if self.server.content is None:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(self.server.content)))
+            self.end_headers()
+            self.wfile.write(self.server.content)
+
+        def log_message(self, *args):
+            pass
+
+    site = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    site.content, site.hits = CONTENT, 0
+    thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield site
+    site.shutdown()
+    site.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMAP_KERAS_DATA", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # pooch waits between attempts
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def offer(monkeypatch):
+    """Put one file at a port of this machine into the registry."""
+
+    def put(port):
+        row = {
+            "dataset": "toy",
+            "file": FILE,
+            "bytes": 2_500_000,
+            "sha256": hashlib.sha256(CONTENT).hexdigest(),
+            "url": f"http://127.0.0.1:{port}/table.csv",
+        }
+        table = pd.DataFrame([row])
+        for module in (_download, datasets.__main__):
+            monkeypatch.setattr(module, "registry", lambda: table)
+        return row["url"]
+
+    return put
+
+
+def closed_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def files_in(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_file_is_fetched_once(server, cache, offer):
+    offer(server.server_port)
+    for _ in range(2):
+        path = fetch(FILE)
+        assert path == cache / FILE
+        assert path.read_bytes() == CONTENT
+    assert server.hits == 1
+    assert files_in(cache) == [cache / FILE]
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_again(server, cache, offer):
+    offer(server.server_port)
+    (cache / FILE).parent.mkdir(parents=True)
+    (cache / FILE).write_bytes(CONTENT[:-5])
+    assert fetch(FILE).read_bytes() == CONTENT
+    assert server.hits == 1
+
+
+def test_wrong_bytes_from_the_network_are_refused_and_not_kept(server, cache, offer):
+    url = offer(server.server_port)
+    server.content = b"<html>log in to the hotel's network</html>"
+    with pytest.raises(OSError, match=f"{FILE} from {url} arrived damaged.*sha256") as caught:
+        fetch(FILE)
+    assert not isinstance(caught.value, ConnectionError)
+    assert server.hits == 3
+    assert files_in(cache) == []
+
+
+def test_without_network_the_error_says_what_to_fetch_and_where_to_put_it(cache, offer):
+    url = offer(closed_port())
+    with pytest.raises(ConnectionError) as caught:
+        fetch(FILE)
+    message = str(caught.value)
+    for part in (url, str(cache), "2.5 MB", str(cache / FILE), "python -m imap_keras.datasets toy"):
+        assert part in message
+    assert not cache.exists() or files_in(cache) == []
+
+
+def test_an_address_that_is_gone_is_a_connection_error(server, cache, offer):
+    url = offer(server.server_port)
+    server.content = None
+    with pytest.raises(ConnectionError, match=re.escape(url)):
+        fetch(FILE)
+
+
+def test_a_read_only_cache_with_the_right_files_is_enough(cache, offer, monkeypatch):
+    offer(closed_port())
+    (cache / FILE).parent.mkdir(parents=True)
+    (cache / FILE).write_bytes(CONTENT)
+    cache.chmod(0o555)
+
+    def refuse(*args, **kwargs):  # root may write into read-only folders, so that chmod is not all
+        raise OSError(errno.EROFS, "read-only file system")
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
+    try:
+        assert fetch(FILE) == cache / FILE
+    finally:
+        cache.chmod(0o755)
+
+
+def test_unknown_file_is_refused(cache):
+    with pytest.raises(KeyError, match="'no/such.csv' is not in the registry"):
+        fetch("no/such.csv")
+
+
+# ------------------------------------------------------------------ the command
+
+
+def test_the_command_fetches_and_says_where(server, cache, offer, capsys):
+    offer(server.server_port)
+    assert main(["toy"]) == 0
+    assert capsys.readouterr().out == f"toy: complete in {cache}\n"
+    assert (cache / FILE).read_bytes() == CONTENT
+    assert main([]) == 0
+    assert server.hits == 1
+
+
+def test_the_command_without_network_fails_in_words(cache, offer, capsys):
+    url = offer(closed_port())
+    assert main(["toy"]) == 1
+    told = capsys.readouterr()
+    assert told.out == "" and url in told.err
+
+
+def test_the_command_lists_what_it_knows(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["sc_mixologie"])
+    assert caught.value.code == 2
+    told = capsys.readouterr().err
+    assert "unknown data set 'sc_mixologie'" in told
+    assert all(name in told for name in set(registry()["dataset"]))
+
+
+# ------------------------------------------------------------------ registry and real data
+
+
+def test_every_row_of_the_registry_is_complete():
+    table = registry()
+    assert len(table) >= 10 and table["file"].is_unique
+    assert table["sha256"].str.fullmatch("[0-9a-f]{64}").all()
+    assert table["url"].str.match(r"https://\S+$").all()
+    assert (table["bytes"] > 0).all()
+    assert (table["file"].str.split("/").str[0] == table["dataset"]).all()
+    assert not table.isna().any(axis=None)
+
+
+def test_registry_is_the_one_the_data_came_with():
+    shared = _download.REGISTRY.resolve().parents[3] / "shared" / "data" / "registry.csv"
+    if not shared.is_file():
+        pytest.skip(f"there is no {shared}")
+    pd.testing.assert_frame_equal(registry(), pd.read_csv(shared))
+
+
+def test_sc_mixology_has_the_published_sizes(real_data):
+    real_data("sc_mixology")
+    adata = sc_mixology()
+    assert adata.shape == (1408, 11533)
+    assert whole(adata.X) and (adata.layers["counts"] != adata.X).nnz == 0
+    assert int((~adata.obs["doublet"]).sum()) == 1021
+    assert adata.obs["batch"].value_counts().to_dict() == {
+        "celseq2": 274,
+        "dropseq": 225,
+        "celseq2_5cl_p1": 297,
+        "celseq2_5cl_p2": 307,
+        "celseq2_5cl_p3": 305,
+    }
+    lines = adata.obs.groupby("batch", observed=True)["cell_type"].agg(set)
+    three = {"H1975", "H2228", "HCC827"}
+    assert lines["celseq2"] == lines["dropseq"] == three
+    assert lines["celseq2_5cl_p1"] >= three | {"A549", "H838"}
+    assert adata.obs_names.is_unique
+
+
+def test_registered_files_at_hand_have_their_sizes(real_data):
+    real_data("scgem")
+    for _, row in registry().query("dataset == 'scgem'").iterrows():
+        assert fetch(row["file"]).stat().st_size == row["bytes"]
+
+
+# ------------------------------------------------------------------ load
+
+
+def test_load_knows_the_names():
+    assert (load("demo", seed=1).X != demo(seed=1).X).nnz == 0
+    options = {"n_cells": 60, "n_genes": 30, "seed": 4}
+    assert (load("simulated", **options).X != simulate(**options).X).nnz == 0
+
+
+def test_load_reads_the_users_own_file(tmp_path, logged):
+    logged.write_h5ad(tmp_path / "mine.h5ad")
+    adata = load(str(tmp_path / "mine.h5ad"))
+    np.testing.assert_array_equal(adata.X.toarray(), logged.X.toarray())
+    pd.testing.assert_frame_equal(adata.obs, logged.obs)
+
+
+def test_load_says_what_it_cannot_load(tmp_path):
+    with pytest.raises(ValueError, match="'pbmc' is neither one of demo, simulated, sc_mixology"):
+        load("pbmc")
+    with pytest.raises(FileNotFoundError, match=f"no file {tmp_path}/none.h5ad"):
+        load(str(tmp_path / "none.h5ad"))

@@ -1,0 +1,175 @@
+"""What the figures show is what they were given."""
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex, to_rgba
+
+from imap_keras.metrics import imap_index
+from imap_keras.plots import (
+    COLORS,
+    before_after,
+    critic_curves,
+    index_bars,
+    loss_curves,
+    pairs_over_embedding,
+    umap_of,
+)
+
+
+@pytest.fixture(autouse=True)
+def no_open_figures():
+    """Figures are closed in pyplot's list, or a notebook would show them twice."""
+    assert matplotlib.get_backend().lower() == "agg"
+    yield
+    assert plt.get_fignums() == []
+
+
+def test_loss_curves_hold_the_losses():
+    table = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.5], "content_loss": [0.5, 0.4, 0.1]})
+    figure = loss_curves(table, ["loss", "content_loss"], title="Stage I", log=True)
+    assert [axis.get_title() for axis in figure.axes] == ["loss", "content loss"]
+    for axis, name in zip(figure.axes, ["loss", "content_loss"], strict=True):
+        (line,) = axis.get_lines()
+        np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
+        np.testing.assert_array_equal(line.get_ydata(), table[name])
+        assert axis.get_yscale() == "log"
+    assert figure.get_suptitle() == "Stage I"
+
+
+def test_loss_curves_draw_one_line_a_batch(fitted):
+    history = fitted.history["stage2"]
+    figure = critic_curves(history)
+    names = ["wasserstein", "gradient_penalty", "generator_loss", "pair_loss"]
+    assert len(figure.axes) == 4
+    for axis, name in zip(figure.axes, names, strict=True):
+        assert [line.get_label() for line in axis.get_lines()] == fitted.order[1:]
+        for line in axis.get_lines():
+            expected = history.loc[history["batch"] == line.get_label(), name]
+            np.testing.assert_array_equal(line.get_ydata(), expected)
+    legend = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+    assert legend == fitted.order[1:]
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(KeyError, match="'val_loss' is not a column.*'loss'"):
+        loss_curves(pd.DataFrame({"epoch": [1], "loss": [1.0]}), ["loss", "val_loss"])
+
+
+# ------------------------------------------------------------------ pairs
+
+TYPES = np.array(["T", "T", "B", "B", "T", "B"])
+POSITIONS = np.random.default_rng(0).normal(size=(6, 2))
+BATCH = ["a", "a", "a", "b", "b", "b"]
+PAIRS = np.array([[0, 4], [1, 4], [2, 3], [2, 5], [0, 3]])  # the last joins T and B
+
+
+def lines_of(figure):
+    (lines,) = (c for c in figure.axes[0].collections if isinstance(c, LineCollection))
+    return lines.get_segments(), [to_hex(color) for color in lines.get_colors()]
+
+
+def test_pairs_of_two_types_are_red_lines_between_their_cells():
+    figure = pairs_over_embedding(POSITIONS, BATCH, PAIRS, TYPES, title="Pairs")
+    segments, colors = lines_of(figure)
+    np.testing.assert_array_equal(np.array(segments), POSITIONS[PAIRS])
+    red = [i for i, color in enumerate(colors) if color == "#ff0000"]
+    assert red == [4]
+    assert figure.axes[0].get_title() == "Pairs (20% join two types)"
+
+
+def test_only_so_many_pairs_are_shown_but_all_are_counted():
+    pairs = np.repeat(PAIRS, 40, axis=0)
+    figure = pairs_over_embedding(POSITIONS, BATCH, pairs, TYPES, n_shown=50)
+    segments, colors = lines_of(figure)
+    assert len(segments) == 50
+    ends = np.array(segments)
+    is_wrong = [np.array_equal(end, POSITIONS[[0, 3]]) for end in ends]
+    assert 0 < sum(is_wrong) < 50
+    assert [color == "#ff0000" for color in colors] == is_wrong
+    assert figure.axes[0].get_title() == "(20% join two types)"
+
+
+def test_without_types_no_line_is_red():
+    figure = pairs_over_embedding(POSITIONS, BATCH, PAIRS, title="Pairs")
+    segments, colors = lines_of(figure)
+    assert len(segments) == 5 and "#ff0000" not in colors
+    assert figure.axes[0].get_title() == "Pairs"
+
+
+def test_cells_have_the_colour_of_their_label():
+    figure = pairs_over_embedding(POSITIONS, BATCH, PAIRS)
+    points = figure.axes[0].collections[1]
+    np.testing.assert_array_equal(points.get_offsets(), POSITIONS)
+    expected = [to_rgba(COLORS[0])] * 3 + [to_rgba(COLORS[1])] * 3
+    np.testing.assert_allclose(points.get_facecolors(), expected)
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == ["a", "b"]
+
+
+# ------------------------------------------------------------------ index, UMAP
+
+
+def test_index_bars_are_as_wide_as_the_index():
+    rng = np.random.default_rng(0)
+    batch, kind = np.tile(["a", "b"], 100), np.repeat(["t", "u"], 100)
+    near, far = rng.normal(size=(200, 2)), 2.0 * (kind == "t")[:, None]
+    indices = {
+        "before": imap_index(near + far + 1.5 * (batch == "a")[:, None], batch, kind, k2=30),
+        "after": imap_index(near + far, batch, kind, k2=30),
+    }
+    figure = index_bars(indices, title="Index")
+    (axis,) = figure.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["after", "before"]
+    bars = {container.get_label(): container for container in axis.containers}
+    assert list(bars) == ["true positive", "positive only", "negative"]
+    for row, name in enumerate(["after", "before"]):
+        index = indices[name]
+        widths = [bars[part][row].get_width() for part in bars]
+        expected = [
+            index["true_positive"],
+            index["positive"] - index["true_positive"],
+            index["negative"],
+        ]
+        assert min(expected) > 0
+        assert widths == pytest.approx(expected)
+        lefts = [bars[part][row].get_x() for part in bars]
+        assert lefts == pytest.approx([0, index["true_positive"], index["positive"]])
+    assert "threshold 1, k 20, k2 30" in axis.get_xlabel()
+
+
+def test_before_after_is_one_panel_a_space_and_a_key(integrated):
+    cells = integrated[:45].copy()
+    figure = before_after(
+        cells, {"content": "X_imap_content", "after": "X_imap"}, keys=("batch", "cell_type"), seed=1
+    )
+    titles = ["content, by batch", "after, by batch", "content, by cell type", "after, by cell type"]
+    assert [axis.get_title() for axis in figure.axes] == titles
+    points = [axis.collections[0].get_offsets() for axis in figure.axes]
+    assert all(p.shape == (45, 2) for p in points)
+    np.testing.assert_array_equal(points[0], points[2])  # one UMAP, two colourings
+    assert not np.allclose(points[0], points[1], atol=0.1)
+
+    # The same UMAP as `umap_of` gives; the cells are shuffled, their colours with them.
+    positions = umap_of(cells, "X_imap", seed=1)
+    where = [int(np.argmin(np.abs(positions - p).sum(1))) for p in points[1]]
+    assert sorted(where) == list(range(45)) and where != list(range(45))
+    np.testing.assert_allclose(positions[where], points[1], atol=1e-4)
+    names = sorted(set(cells.obs["batch"]))
+    expected = [to_rgba(COLORS[names.index(name)]) for name in cells.obs["batch"].iloc[where]]
+    np.testing.assert_allclose(figure.axes[1].collections[0].get_facecolors(), expected)
+    assert "neighbors" not in cells.uns and "X_umap" not in cells.obsm
+
+
+def test_a_missing_space_or_column_is_named(integrated):
+    with pytest.raises(KeyError, match="'X_tsne' is not in adata.obsm.*X_imap"):
+        umap_of(integrated, "X_tsne")
+    for spaces, keys, wrong in (
+        ({"after": "X_tsne"}, ("batch",), "X_tsne"),
+        ({"after": "X_imap"}, ("batch", "donor"), "donor"),
+    ):
+        with pytest.raises(KeyError, match=wrong):
+            before_after(integrated, spaces, keys)

@@ -1,0 +1,210 @@
+"""Generator, critic, gradient penalty and the order of the steps of stage II."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from imap_keras.blocks import Initializers
+from imap_keras.stage2 import WGANGP, build_critic, build_generator, paired_cells
+
+N_GENES = 10
+
+
+def cells(seed, rows=12):
+    return np.abs(np.random.default_rng(seed).normal(size=(rows, N_GENES))).astype("float32")
+
+
+def small_gan(**options):
+    init = Initializers("reference", 0)
+    gan = WGANGP(
+        build_generator(N_GENES, 4, (16, 8), init), build_critic(N_GENES, (16, 16), init), **options
+    )
+    gan.compile(learning_rate=1e-3)
+    return gan
+
+
+def values(network):
+    return [variable.numpy().copy() for variable in network.trainable_variables]
+
+
+def same(left, right):
+    return all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+# ------------------------------------------------------------------ networks
+
+
+def test_identity_start_hands_cells_through_before_training():
+    x = cells(0)
+    start = build_generator(N_GENES, 4, (16, 8), Initializers("reference", 0), identity_start=True)
+    np.testing.assert_array_equal(start(x, training=False), x)
+    other = build_generator(N_GENES, 4, (16, 8), Initializers("reference", 0))
+    assert not np.allclose(other(x, training=False), x, atol=1e-3)
+
+
+def test_generated_expression_is_never_negative(randomize):
+    generator = randomize(build_generator(N_GENES, 4, (16, 8)))
+    carried = np.asarray(generator(cells(0, rows=200), training=False))
+    assert carried.min() == 0  # the ReLU is at work
+    assert carried.max() > 0
+
+
+def test_generator_adds_the_shortcut(randomize):
+    generator = randomize(build_generator(N_GENES, 4, (16, 8)))
+    inner = keras.Model(generator.input, generator.get_layer("shortcut").input[0])
+    x = cells(0)
+    expected = np.maximum(np.asarray(inner(x, training=False)) + x, 0)
+    np.testing.assert_allclose(generator(x, training=False), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_networks_have_the_widths_of_the_paper():
+    def widths(network):
+        return [layer.units for layer in network.layers if isinstance(layer, keras.layers.Dense)]
+
+    def kinds(network, name):
+        return [type(layer).__name__ for layer in network.layers].count(name)
+
+    generator, critic = build_generator(50), build_critic(50)
+    assert widths(generator) == [1024, 512, 256, 512, 1024, 50]
+    assert widths(critic) == [512, 512, 1]
+    assert (kinds(generator, "BatchNorm"), kinds(generator, "Mish")) == (5, 4)
+    assert (kinds(critic, "BatchNorm"), kinds(critic, "Mish")) == (0, 2)
+
+
+# ------------------------------------------------------------------ steps
+
+
+@pytest.mark.parametrize("weights", [[3.0, 4.0], [0.3, -0.4], [1.0, 0.0]])
+def test_penalty_of_a_linear_critic_is_its_slope_off_one(weights):
+    critic = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    critic.layers[-1].set_weights([np.array(weights, "float32")[:, None], np.array([5.0])])
+    gan = WGANGP(build_generator(2, 2, (4,)), critic)
+    anchor, carried, eta = (tf.constant(cells(i, rows=6)[:, :2]) for i in range(3))
+    slope = np.linalg.norm(weights)
+    assert float(gan.penalty(anchor, carried, eta[:, :1])) == pytest.approx((slope - 1) ** 2, abs=1e-6)
+
+
+def test_penalty_is_taken_between_anchor_and_carried_cells():
+    class Square(keras.layers.Layer):
+        def call(self, x):
+            return tf.reduce_sum(x**2, axis=1, keepdims=True)
+
+    gan = WGANGP(build_generator(N_GENES, 2, (4,)), keras.Sequential([Square()]))
+    anchor, carried = cells(0), cells(1)
+    eta = np.random.default_rng(2).uniform(size=(12, 1)).astype("float32")
+    slope = np.linalg.norm(2 * (eta * anchor + (1 - eta) * carried), axis=1)  # of |x|^2 it is 2x
+    found = gan.penalty(*(tf.constant(v) for v in (anchor, carried, eta)))
+    assert float(found) == pytest.approx(np.mean((slope - 1) ** 2), rel=1e-5)
+
+
+def test_critic_loss_is_carried_minus_anchor_plus_penalty():
+    gan = small_gan(gradient_penalty=7.0)
+    query, anchor, eta = tf.constant(cells(0)), tf.constant(cells(1)), tf.fill((12, 1), 0.3)
+    carried = gan.generator(query, training=True)
+    wasserstein = float(tf.reduce_mean(gan.critic(anchor)) - tf.reduce_mean(gan.critic(carried)))
+    penalty = float(gan.penalty(anchor, carried, eta))
+    losses, _ = gan.critic_step(query, anchor, eta)
+    assert float(losses["wasserstein"]) == pytest.approx(wasserstein, rel=1e-4)
+    assert float(losses["gradient_penalty"]) == pytest.approx(penalty, rel=1e-4)
+    assert float(losses["critic_loss"]) == pytest.approx(-wasserstein + 7 * penalty, rel=1e-4)
+
+
+def test_critic_step_changes_the_critic_alone():
+    gan = small_gan()
+    generator, critic = values(gan.generator), values(gan.critic)
+    gan.critic_step(tf.constant(cells(0)), tf.constant(cells(1)), tf.fill((12, 1), 0.5))
+    assert same(generator, values(gan.generator))
+    changed = [not np.array_equal(a, b) for a, b in zip(critic, values(gan.critic), strict=True)]
+    assert changed == [True] * 5 + [False]  # a shift of all scores changes no loss
+
+
+def test_generator_step_changes_the_generator_alone():
+    gan = small_gan()
+    generator, critic = values(gan.generator), values(gan.critic)
+    gan.generator_step(tf.constant(cells(0)), tf.constant(cells(1)))
+    assert same(critic, values(gan.critic))
+    after = values(gan.generator)
+    assert not any(np.array_equal(a, b) for a, b in zip(generator[::4], after[::4], strict=True))
+
+
+def test_without_pair_weight_the_paired_cell_does_not_matter():
+    query = tf.constant(cells(0))
+    _, gradients = small_gan(lambda_pair=0).generator_step(query, tf.constant(cells(1)))
+    _, others = small_gan(lambda_pair=0).generator_step(query, tf.constant(cells(2)))
+    assert same([g.numpy() for g in gradients], [g.numpy() for g in others])
+    gan = small_gan(lambda_pair=0)
+    with tf.GradientTape() as tape:
+        loss = -tf.reduce_mean(gan.critic(gan.generator(query, training=True)))
+    expected = tape.gradient(loss, gan.generator.trainable_variables)
+    for found, wanted in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-7)
+
+
+def test_pair_weight_adds_the_gradient_of_the_squared_difference():
+    query, anchor = tf.constant(cells(0)), tf.constant(cells(1))
+    _, without = small_gan(lambda_pair=0).generator_step(query, anchor)
+    losses, gradients = small_gan(lambda_pair=3.0).generator_step(query, anchor)
+    gan = small_gan()
+    with tf.GradientTape() as tape:
+        pair = tf.reduce_mean((gan.generator(query, training=True) - anchor) ** 2)
+    of_pair = tape.gradient(pair, gan.generator.trainable_variables)
+    assert float(losses["pair_loss"]) == pytest.approx(float(pair), rel=1e-4)
+    for found, adversarial, extra in zip(gradients, without, of_pair, strict=True):
+        np.testing.assert_allclose(found, adversarial + 3 * extra, rtol=1e-3, atol=1e-6)
+
+
+def test_generator_learns_on_every_third_batch():
+    gan = small_gan(critic_steps=3)
+    states = [(values(gan.generator), values(gan.critic))]
+
+    class Record(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            states.append((values(gan.generator), values(gan.critic)))
+
+    rows = tf.data.Dataset.from_tensors((cells(0), cells(1))).repeat()
+    gan.fit(rows, shuffle=False, steps_per_epoch=1, epochs=7, verbose=0, callbacks=[Record()])
+    steps = list(zip(states, states[1:], strict=False))
+    learned = [not same(before[0], after[0]) for before, after in steps]
+    criticised = [not same(before[1], after[1]) for before, after in steps]
+    assert learned == [False, False, True, False, False, True, False]
+    assert criticised == [True] * 7
+    assert int(gan.critic_optimizer.iterations) == 7
+    assert int(gan.generator_optimizer.iterations) == 2
+
+
+# ------------------------------------------------------------------ training rows
+
+QUERY = np.arange(8, dtype="float32")[:, None]
+ANCHOR = 100 + QUERY
+PAIRS = np.array([[0, 3], [2, 2], [5, 1], [7, 6], [7, 6], [7, 6]])
+
+
+def drawn(n_steps=1, rows=600, **options):
+    batches = paired_cells(QUERY, ANCHOR, PAIRS, rows, **options).take(n_steps)
+    return [np.column_stack([q, a - 100]).astype(int) for q, a in batches.as_numpy_iterator()]
+
+
+def test_kept_pairs_come_row_by_row_as_often_as_they_are_listed():
+    rows = np.concatenate(drawn(5, keep_pairs=True))
+    assert rows.shape == (3000, 2)
+    found, times = np.unique(rows, axis=0, return_counts=True)
+    np.testing.assert_array_equal(found, np.unique(PAIRS, axis=0))
+    np.testing.assert_allclose(times / 3000, [1 / 6, 1 / 6, 1 / 6, 1 / 2], atol=0.03)
+
+
+def test_pairs_that_are_not_kept_are_two_independent_draws_from_the_list():
+    rows = np.concatenate(drawn(5, keep_pairs=False))
+    assert set(rows[:, 0]) == set(PAIRS[:, 0])
+    assert set(rows[:, 1]) == set(PAIRS[:, 1])
+    together = np.mean((rows[:, 0] == 7) & (rows[:, 1] == 6))
+    assert together == pytest.approx(1 / 4, abs=0.03)  # 1/2 if the sides went together
+    assert ((rows[:, 0] == 0) & (rows[:, 1] == 1)).any()
+
+
+@pytest.mark.parametrize("keep_pairs", [True, False])
+def test_seed_decides_the_draws(keep_pairs):
+    first, again, other = (drawn(2, keep_pairs=keep_pairs, seed=s) for s in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first[0], other[0])
+    assert not np.array_equal(first[0], first[1])
