@@ -22,8 +22,8 @@ class Mish(keras.layers.Layer):
     --------
     >>> import numpy as np
     >>> from imap_keras.blocks import Mish
-    >>> np.round(Mish()(np.array([[0.0, 1.0]], "float32")).numpy(), 4).tolist()
-    [[0.0, 0.8651]]
+    >>> [round(float(y), 4) for y in Mish()(np.array([0.0, 1.0], "float32"))]
+    [0.0, 0.8651]
     """
 
     def call(self, inputs):
@@ -202,6 +202,6 @@ def run(network: keras.Model, inputs: np.ndarray, batch_size: int = 1024) -> np.
     >>> run(build_encoder(5, 2), np.zeros((3, 5), "float32")).shape
     (3, 2)
     """
-    slices = range(0, len(inputs), batch_size)
+    slices = range(0, max(len(inputs), 1), batch_size)
     outputs = [network(inputs[i : i + batch_size], training=False) for i in slices]
     return np.concatenate(outputs)

@@ -1,7 +1,9 @@
 """Every number the method can be tuned by, in one place, under the paper's words."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
+from numbers import Integral, Real
 
 from .blocks import INITIALIZATIONS
 from .pairs import METRICS, SEARCHES
@@ -110,9 +112,9 @@ class Hyperparameters:
     search: str = "annoy"
     n_trees: int = 10
     incremental: bool = True
-    stage2_epochs: int = 40
+    stage2_epochs: int = 100
     stage2_steps: int = 10
-    stage2_rows: int = 256
+    stage2_rows: int = 64
     critic_steps: int = 5
     stage2_learning_rate: float = 2e-4
     gradient_penalty: float = 10.0
@@ -124,7 +126,14 @@ class Hyperparameters:
 
     def __post_init__(self):
         for name in ("hidden", "critic_hidden"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # a list comes from JSON
+            self._set(name, _widths(name, getattr(self, name)))
+        for name in ("lambda_content", "lambda_reconstruction", "lambda_pair", "gradient_penalty"):
+            self._set(name, _number(name, getattr(self, name), "0 or more", lambda value: value >= 0))
+        for name in ("stage1_learning_rate", "stage2_learning_rate"):
+            self._set(name, _number(name, getattr(self, name), "above 0", lambda value: value > 0))
+        for name, least in {**dict.fromkeys(COUNTS, 1), "seed": 0}.items():
+            optional = name in ("k1", "k2", "stage1_patience")
+            self._set(name, _count(name, getattr(self, name), least, optional))
         choices = {
             "initialization": INITIALIZATIONS,
             "pair_space": PAIR_SPACES,
@@ -134,22 +143,14 @@ class Hyperparameters:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r} is unknown; choose one of {allowed}.")
-        for name in ("lambda_content", "lambda_reconstruction", "lambda_pair", "gradient_penalty"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be 0 or more.")
-        for name in COUNTS:
-            value = getattr(self, name)
-            optional = name in ("k1", "k2", "stage1_patience")
-            if value is None and optional:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"{name}={value!r} must be a whole number of at least 1"
-                    f"{', or None' if optional else ''}."
-                )
-        for name in ("stage1_learning_rate", "stage2_learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be above 0.")
+        if self.critic_steps > self.stage2_steps:
+            raise ValueError(
+                f"critic_steps={self.critic_steps} must be at most stage2_steps={self.stage2_steps}, "
+                "or an epoch passes without a generator step."
+            )
+
+    def _set(self, name: str, value) -> None:
+        object.__setattr__(self, name, value)  # the dataclass is frozen
 
     def as_dict(self) -> dict:
         """All names and values, ready for JSON."""
@@ -175,23 +176,60 @@ COUNTS = (
     "n_components",
 )
 
-# The published code, number by number (package imap 1.0.0; Wang et al. 2021).
+
+def _widths(name: str, value) -> tuple[int, ...]:
+    """Hidden widths as a tuple (a list comes from JSON)."""
+    widths = tuple(value) if isinstance(value, Iterable) else (value,)
+    if not widths or not all(isinstance(w, Integral) and w >= 1 for w in widths):
+        raise ValueError(f"{name}={value!r} must be one or more whole numbers of at least 1.")
+    return tuple(int(w) for w in widths)
+
+
+def _number(name: str, value, what: str, allowed) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not allowed(value):
+        raise ValueError(f"{name}={value!r} must be a number, {what}.")
+    return float(value)  # numpy's numbers do not go into JSON
+
+
+def _count(name: str, value, least: int, optional: bool) -> int | None:
+    if value is None and optional:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        or_none = ", or None" if optional else ""
+        raise ValueError(f"{name}={value!r} must be a whole number of at least {least}{or_none}.")
+    return int(value)
+
+
+# The published code, number by number (package imap 1.0.0; Wang et al. 2021). All are named, so that
+# another default cannot change them.
 REFERENCE = Hyperparameters(
+    latent_dim=256,
+    hidden=(1024, 512),
+    critic_hidden=(512, 512),
     initialization="reference",
+    lambda_content=3.0,
+    lambda_reconstruction=1.0,
     stage1_epochs=150,
+    stage1_steps=20,
     stage1_rows=512,
     stage1_learning_rate=5e-4,
     stage1_patience=None,
     recalibrate=False,
+    n_samples=3000,
     k1=None,
     k2=None,
     walk_length=50,
     pair_space="content",
+    metric="angular",
+    search="annoy",
+    n_trees=10,
     incremental=False,
     stage2_epochs=150,
+    stage2_steps=10,
     stage2_rows=1024,
     critic_steps=10,
     stage2_learning_rate=2e-4,
+    gradient_penalty=10.0,
     keep_pairs=False,
     lambda_pair=0.0,
     identity_start=False,

@@ -22,7 +22,7 @@ def imap_index(
     ``min(k2, size of its type)`` nearest neighbours, itself included, the batches come in the
     proportions p of its type: the largest ``|observed - n p| / sqrt(n p (1 - p))`` over batches is at
     most `threshold`. Batches with p of 0 or 1 are skipped. Two batches mixed perfectly score about
-    0.68, not 1, at threshold 1.
+    0.7, not 1, at threshold 1.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def imap_index(
     share /= size[:, None]
 
     # Nearest first. The cell itself is put first even where others lie at distance 0.
-    n_near = min(max(k, k2) + 1, len(space))
+    n_near = min(max(k, k2), len(space) - 1)
     near = NearestNeighbors(n_neighbors=n_near).fit(space).kneighbors(return_distance=False)
     near = np.column_stack([np.arange(len(space)), near])
 

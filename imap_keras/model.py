@@ -124,8 +124,7 @@ class IMAP:
 
         hp = self.hyperparameters
         codes = np.searchsorted(batches, labels)
-        self.batch_key, self.genes = batch_key, adata.var_names.astype(str).tolist()
-        self.order = order or sorted(
+        order = order or sorted(
             batches, key=lambda name: total_variance(cells[labels == name]), reverse=True
         )
         models, stage1_history = train_stage1(cells, codes, hp, verbose)
@@ -133,13 +132,13 @@ class IMAP:
 
         corrected = cells.copy()
         generators, all_pairs, counts, stage2_history = {}, {}, [], []
-        anchor = np.flatnonzero(labels == self.order[0])
-        for number, name in enumerate(self.order[1:]):
+        anchor = np.flatnonzero(labels == order[0])
+        for number, name in enumerate(order[1:]):
             query = np.flatnonzero(labels == name)
             try:
                 pairs, n_seeds = find_pairs(space, query, anchor, hp, number)
             except NoPairsError as error:
-                merged = self.order[: number + 1] if hp.incremental else self.order[:1]
+                merged = order[: number + 1] if hp.incremental else order[:1]
                 raise NoPairsError(
                     f"No pairs between batch {name!r} and the anchor {merged}: {error}. Try a larger "
                     "k1, search='exact', another order, or more stage1_epochs. Batches that share no "
@@ -155,6 +154,8 @@ class IMAP:
             counts.append({"batch": name, "mnn": n_seeds, "rwmnn": len(pairs)})
 
         # Nothing of an earlier fit is replaced before this one has succeeded.
+        self.batch_key, self.order = batch_key, order
+        self.genes = adata.var_names.astype(str).tolist()
         for part, network in models.items():
             setattr(self, part, network)
         self.generators, self.pairs, self.pair_counts = generators, all_pairs, pd.DataFrame(counts)
@@ -223,7 +224,7 @@ class IMAP:
         adata.obsm["X_imap"] = run(self.pca, corrected)
         adata.uns["imap"] = {
             "hyperparameters": {
-                name: "paper's rule" if value is None else value
+                name: "None" if value is None else value
                 for name, value in self.hyperparameters.as_dict().items()
             },
             "order": np.array(self.order, dtype=object),

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import uuid
 from pathlib import Path
 
@@ -42,18 +43,20 @@ def save_models(folder: str | Path, kind: str, models: dict[str, keras.Model], i
         raise NotADirectoryError(f"{folder} is a file; a model is saved into a folder.")
     folder.mkdir(parents=True, exist_ok=True)
     token = uuid.uuid4().hex[:8]
-    files = {}
-    for number, (name, model) in enumerate(models.items()):
-        file = f"{number:02d}-{token}.keras"
-        model.save(folder / file)
-        files[name] = {"file": file, "sha256": _sha256(folder / file)}
-    description = {"kind": kind, "keras": keras.__version__, "models": files, "info": info}
-    temporary = folder / f"{token}.tmp"
-    temporary.write_text(json.dumps(description, indent=1))
-    os.replace(temporary, folder / DESCRIPTION)
-    current = {entry["file"] for entry in files.values()}
-    for old in folder.glob("*.keras"):
-        if old.name not in current:
+    temporary, files = folder / f"{token}.tmp", {}
+    try:
+        for number, (name, model) in enumerate(models.items()):
+            file = f"{number:02d}-{token}.keras"
+            model.save(folder / file)
+            files[name] = {"file": file, "sha256": _sha256(folder / file)}
+        description = {"kind": kind, "keras": keras.__version__, "models": files, "info": info}
+        temporary.write_text(json.dumps(description, indent=1))
+        os.replace(temporary, folder / DESCRIPTION)
+    finally:
+        temporary.unlink(missing_ok=True)
+    # Models of earlier saves, and of interrupted ones; the user's own files have other names.
+    for old in folder.iterdir():
+        if re.fullmatch(r"\d\d+-[0-9a-f]{8}\.keras", old.name) and token not in old.name:
             old.unlink()
 
 

@@ -141,6 +141,12 @@ def before_after(
     --------
     >>> before_after(adata, {"before": "X_pca", "after": "X_imap"})  # doctest: +SKIP
     """
+    for name, place, known in (
+        *((space, "obsm", adata.obsm) for space in spaces.values()),
+        *((key, "obs", adata.obs) for key in keys),
+    ):
+        if name not in known:
+            raise KeyError(f"{name!r} is not in adata.{place}; there are {list(known)}.")
     figure, axes = plt.subplots(
         len(keys),
         len(spaces),

@@ -72,6 +72,8 @@ def preprocess(
     where = "layers['counts']" if "counts" in adata.layers else "X"
     counts = adata.layers.get("counts", adata.X)
     check_counts(counts, f"adata.{where}")
+    if sparse.issparse(counts):
+        counts = sparse.csr_matrix(counts)  # also from CSC and from scipy's sparse arrays
 
     n_cells, n_all_genes = adata.shape
     keep_cells = _detected(counts, axis=1) >= min_genes

@@ -46,7 +46,7 @@ def holds(value: float, bound: str) -> bool:
     >>> holds(0.95, ">= 0.9"), holds(float("nan"), "<= 1")
     (True, False)
     """
-    match = re.fullmatch(r"\s*(>=|<=|==|>|<)\s*([-+0-9.eE]+)\s*", bound)
+    match = re.fullmatch(r"\s*(>=|<=|==|>|<)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*", bound)
     if not match:
         raise ValueError(f"bound={bound!r} is not a comparison with a number, such as '>= 0.9'.")
     return bool(COMPARISONS[match[1]](float(value), float(match[2])))

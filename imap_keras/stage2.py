@@ -194,7 +194,7 @@ class WGANGP(keras.Model):
         return True
 
     def train_step(self, data):
-        query, anchor = data
+        query, anchor = data[:2]
         # 1. The critic learns to tell anchor cells from carried ones.
         step = tf.cast(self.critic_optimizer.iterations, tf.int32)
         eta = tf.random.stateless_uniform((tf.shape(query)[0], 1), tf.stack([self.seed, step]))

@@ -76,7 +76,7 @@ def check_unique_names(adata: AnnData) -> None:
 
 
 def check_values(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") -> None:
-    """Raise if a matrix holds NaN, infinite or negative values.
+    """Raise if a matrix is missing, or holds NaN, infinite or negative values.
 
     Raises
     ------
@@ -89,6 +89,8 @@ def check_values(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") ->
     >>> from imap_keras.validation import check_values
     >>> check_values(np.ones((2, 2)))
     """
+    if values is None:
+        raise ValueError(f"{what} is empty (None); put the expression matrix there.")
     data = values.data if sparse.issparse(values) else np.asarray(values)
     bad = int(np.count_nonzero(~np.isfinite(data)))
     if bad:

@@ -130,7 +130,7 @@ missing.round(3)
 # *Negative*: most of the nearest 20 neighbours are of another type. *True positive*: of the right type, and
 # the 100 nearest come from the batches in the type's own proportions $p$: the largest
 # $|observed - np| / \sqrt{np(1-p)}$ is at most a threshold, 1 in the paper. Random mixing itself passes
-# that only about two times in three, so a score near 0.68 is perfect.
+# that only about two times in three, so a score near 0.7 is perfect.
 
 # %%
 batch = adata.obs[batch_key]

@@ -16,7 +16,7 @@ import imap_keras.training
 from imap_keras import IMAP, Hyperparameters, integrate
 from imap_keras.blocks import run
 from imap_keras.hyperparameters import resolve
-from imap_keras.training import StopWhenSettled, find_pairs, sample_cells
+from imap_keras.training import StopWhenSettled, find_pairs, pair_space, sample_cells
 
 OUTPUTS = [("obsm", "X_imap_content"), ("obsm", "X_imap"), ("layers", "imap")]
 
@@ -209,7 +209,7 @@ def test_another_seed_gives_other_numbers(tiny, logged, integrated, eagerly):
 def test_sparse_and_dense_cells_train_and_transform_alike(
     logged, fitted, integrated, handed_to_training
 ):
-    handed, orders = [], []
+    handed = []
     for kind in (sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, np.asarray):
         adata = logged.copy()
         adata.X = kind(logged.X.toarray())
@@ -221,7 +221,7 @@ def test_sparse_and_dense_cells_train_and_transform_alike(
             np.testing.assert_array_equal(
                 output(fitted.transform(adata), part, key), output(integrated, part, key)
             )
-    assert all(cells.dtype == "float32" for cells in handed), orders
+    assert all(cells.dtype == "float32" for cells in handed)
     assert all(np.array_equal(cells, logged.X.toarray()) for cells in handed)
 
 
@@ -347,15 +347,42 @@ def test_no_more_than_n_samples_cells_are_drawn(tiny):
     np.testing.assert_array_equal(sample_cells(cells[:20], "pair_sample_query", hp), cells[:20])
 
 
-def test_pair_space_decides_where_pairs_are_searched(tiny, logged, searched, eagerly):
+def gram(space):
+    """Scalar products of all cells: they do not depend on the signs of the components."""
+    return np.asarray(space, "float64") @ np.asarray(space, "float64").T
+
+
+def unit_components(space, n=30):
+    n = min(n, *space.shape)
+    parts = PCA(n, svd_solver="full").fit_transform(np.asarray(space, "float64"))
+    return parts / np.sqrt(np.mean(np.sum(parts**2, axis=1)))
+
+
+def test_pair_space_is_content_or_components_or_both(tiny):
+    rng = np.random.default_rng(0)
+    content, cells = rng.normal(size=(80, 4)), 9 * rng.normal(size=(80, 40))
+    cells += 50 * rng.normal(size=(80, 1)) * rng.normal(size=40)
+    spaces = {
+        name: pair_space(content, cells, Hyperparameters(**{**tiny, "pair_space": name}))
+        for name in ("content", "pca", "both")
+    }
+    np.testing.assert_array_equal(spaces["content"], content)
+    assert spaces["pca"].shape == (80, 30) and spaces["both"].shape == (80, 34)
+    expected = {"pca": gram(unit_components(cells))}
+    expected["both"] = expected["pca"] + gram(unit_components(content))
+    for name, products in expected.items():
+        np.testing.assert_allclose(gram(spaces[name]), products, rtol=0.05, atol=0.02)
+
+
+def test_pairs_are_searched_in_the_pair_space(tiny, logged, searched, eagerly):
     tiny.update(stage1_epochs=1, stage1_steps=1, stage2_epochs=1, stage2_steps=1, critic_steps=1)
-    spaces = {}
-    for space in ("content", "pca"):
-        IMAP(**tiny, pair_space=space).fit(logged, verbose=0)
-        spaces[space] = np.asarray(searched["left"])
-    assert not (
-        spaces["content"].shape == spaces["pca"].shape and np.allclose(spaces["content"], spaces["pca"])
-    )
+    order = ["batch_2", "batch_0", "batch_1"]
+    model = IMAP(**{**tiny, "pair_space": "pca"}).fit(logged, order=order, verbose=0)
+    cells, batch = logged.X.toarray(), logged.obs["batch"].to_numpy()
+    space = pair_space(cells, cells, model.hyperparameters)
+    np.testing.assert_allclose(gram(searched["left"]), gram(space[batch == "batch_1"]), atol=1e-3)
+    merged = space[np.concatenate([np.flatnonzero(batch == name) for name in order[:2]])]
+    np.testing.assert_allclose(gram(searched["right"]), gram(merged), atol=1e-3)
 
 
 # ------------------------------------------------------------------ presets

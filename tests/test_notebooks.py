@@ -1,4 +1,4 @@
-"""The course: sources and notebooks agree, lessons are the library's code, results keep their bounds."""
+"""The course: sources and notebooks agree, lessons are library code, results keep their bounds."""
 
 import ast
 import inspect

@@ -82,6 +82,14 @@ def test_a_second_save_removes_the_older_files(saved, other, logged):
     np.testing.assert_array_equal(corrected(IMAP.load(saved), logged), corrected(other, logged))
 
 
+def test_a_save_leaves_the_users_own_files_in_the_folder(fitted, saved):
+    for name in ("my_network.keras", "notes.txt"):
+        (saved / name).write_text("mine")
+    fitted.save(saved)
+    assert (saved / "my_network.keras").is_file()
+    assert (saved / "notes.txt").read_text() == "mine"
+
+
 def failing_save(monkeypatch):
     save, calls = keras.Model.save, []
 
