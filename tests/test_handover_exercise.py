@@ -1,0 +1,103 @@
+"""What notebooks hand on is read back unchanged, and exercises are checked."""
+
+import anndata
+import numpy as np
+import pytest
+
+from imap_keras import handover
+from imap_keras.exercise import check
+from imap_keras.handover import Settings
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(dataset="demo", seed=1, epochs=1, output_dir=str(tmp_path), fast=True)
+
+
+def test_prepared_cells_are_made_once_and_read_back_equal(settings, monkeypatch):
+    made = handover.prepared(settings)
+    assert made.obsm["X_pca"].shape == (700, 30)
+    monkeypatch.setattr(handover, "load", lambda *_: pytest.fail("made twice"))
+    read = handover.prepared(settings)
+    np.testing.assert_array_equal(read.X.toarray(), made.X.toarray())
+    np.testing.assert_array_equal(read.obsm["X_pca"], made.obsm["X_pca"])
+    assert [path.name for path in settings.folder.iterdir()] == ["prepared.h5ad"]
+
+
+def test_doublets_are_left_out(settings, monkeypatch, logged):
+    adata = logged.copy()
+    adata.X = adata.layers["counts"].copy()
+    adata.obs["doublet"] = np.arange(adata.n_obs) % 5 == 0
+    monkeypatch.setattr(handover, "load", lambda *_: adata)
+    monkeypatch.setattr(handover.sc.pp, "pca", lambda *args, **kwargs: None)
+    names = adata.obs_names[~adata.obs["doublet"]]
+    assert handover.prepared(settings).obs_names.tolist() == names.tolist()
+
+
+def test_an_own_file_is_taken_with_its_own_column_names(tmp_path):
+    adata = handover.load("demo")
+    adata.obs = adata.obs.rename(columns={"batch": "donor", "cell_type": "kind"})
+    adata.write_h5ad(tmp_path / "my data.h5ad")
+    own = Settings(str(tmp_path / "my data.h5ad"), 0, 1, str(tmp_path / "out"), True, "donor", "kind")
+    assert own.folder.name == "my_data-seed_0-1_epochs-fast"
+    assert handover.merge_order(handover.prepared(own), "donor") == handover.merge_order(
+        handover.prepared(Settings(output_dir=str(tmp_path / "out"))), "batch"
+    )
+
+
+def test_settings_become_hyperparameters():
+    plain, fast = (
+        Settings(seed=4).hyperparameters(),
+        Settings(seed=4, fast=True, epochs=7).hyperparameters(),
+    )
+    assert (plain.seed, fast.seed) == (4, 4)
+    assert (fast.stage1_epochs, fast.stage2_epochs) == (7, 7)
+    assert fast.hidden == handover.FAST["hidden"] != plain.hidden
+    assert fast.lambda_content == plain.lambda_content
+    assert Settings(fast=True).hyperparameters(walk_length=9).walk_length == 9
+
+
+def test_another_seed_data_set_size_or_length_has_another_folder():
+    folders = {
+        Settings(**changes).folder
+        for changes in ({}, {"seed": 1}, {"dataset": "simulated"}, {"fast": True}, {"epochs": 3})
+    }
+    assert len(folders) == 5
+
+
+def test_first_pairs_are_handed_on(settings):
+    pairs = np.array([[3, 1], [2, 0]])
+    handover.save_first_pairs(settings, pairs)
+    np.testing.assert_array_equal(handover.first_pairs(settings), pairs)
+
+
+def test_a_file_that_could_not_be_written_is_not_there(settings, monkeypatch):
+    def half_written(self, path, *args, **kwargs):
+        path.write_text("half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(anndata.AnnData, "write_h5ad", half_written)
+    with pytest.raises(OSError, match="disk full"):
+        handover.prepared(settings)
+    assert not (settings.folder / "prepared.h5ad").exists()
+
+
+@pytest.mark.parametrize(
+    "answer, solution",
+    [(3.0001, 3), ([[0, 0], [2, 1]], [(0, 0), (2, 1)]), ("B", "B"), (np.ones(2), [1, 1])],
+)
+def test_right_answers(answer, solution, capsys):
+    check(answer, solution)
+    assert capsys.readouterr().out == "Right.\n"
+
+
+@pytest.mark.parametrize("answer, solution", [(3.1, 3), ([[0, 1]], [(0, 0), (2, 1)]), ("T", "B")])
+def test_wrong_answers_are_refused_without_telling_the_solution(answer, solution):
+    with pytest.raises(AssertionError, match="Not yet") as error:
+        check(answer, solution)
+    assert str(answer) in str(error.value)
+
+
+def test_no_answer_is_no_error(capsys):
+    check(None, 3)
+    assert capsys.readouterr().out.startswith("No answer yet.")
