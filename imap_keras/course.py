@@ -143,10 +143,10 @@ def run_notebook(path: Path, output_dir: Path, parameters: dict, timeout: int) -
     except Exception as error:  # a dead kernel or a timeout is a failure of this notebook only
         message = f"{type(error).__name__}: {error}"
         return Outcome(path.stem, time.perf_counter() - start, "failed", message)
-    broken = []
-    if result.exists():
-        rows = json.loads(result.read_text())["results"]
-        broken = [f"{r['name']} = {r['value']:.4g}, not {r['bound']}" for r in rows if not r["holds"]]
+    if not result.exists():
+        return Outcome(path.stem, time.perf_counter() - start, "failed", "wrote no results file")
+    rows = json.loads(result.read_text())["results"]
+    broken = [f"{r['name']} = {r['value']:.4g}, not {r['bound']}" for r in rows if not r["holds"]]
     status = "failed" if broken else "passed"
     return Outcome(path.stem, time.perf_counter() - start, status, "; ".join(broken))
 
@@ -203,6 +203,9 @@ def main(arguments: list[str] | None = None) -> int:
     parameters = {name: _value(text) for name, text in options.parameters}
     try:
         paths = find_notebooks(options.number, options.notebooks)
+        own = str(parameters.get("dataset", ""))
+        if own.endswith(".h5ad"):  # notebooks run in a folder of their own
+            parameters["dataset"] = os.path.abspath(os.path.expanduser(own))
         if "output_dir" in parameters:
             raise ValueError("output_dir is set by --output-dir.")
         check_parameters(paths, parameters)

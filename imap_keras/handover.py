@@ -1,5 +1,7 @@
 """What one notebook hands to the next: files in the output folder, made by whoever comes first."""
 
+import hashlib
+import json
 import os
 import re
 from dataclasses import asdict, dataclass
@@ -16,12 +18,15 @@ from .blocks import run
 from .datasets import load
 from .hyperparameters import Hyperparameters, resolve
 from .model import IMAP
-from .persistence import load_models, save_models
+from .persistence import DESCRIPTION, load_models, save_models
 from .preprocessing import preprocess
-from .training import find_pairs, pair_space, total_variance, train_stage1
+from .results import installed_versions
+from .training import find_pairs, merge_order, pair_space, train_stage1
 
-# Small networks and short training for the regression tests; the method is the same.
-FAST = {"latent_dim": 64, "hidden": (256, 128), "critic_hidden": (128, 128)}
+# The demo's 700 cells: a quarter of the paper's widths learns faster and memorises less.
+SMALL = {"latent_dim": 64, "hidden": (256, 128), "critic_hidden": (128, 128)}
+# For the regression tests: small networks for any data, and short training.
+FAST = {**SMALL, "stage1_epochs": 12, "stage2_epochs": 50}
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Settings:
     output_dir
         Folder for figures, results and handed-over files.
     fast
-        Small networks, for tests.
+        Small networks and short training, for tests.
     batch_key, label_key
         Columns of ``obs`` with batch and cell type.
 
@@ -63,20 +68,24 @@ class Settings:
         return asdict(self)
 
     def hyperparameters(self, **changes) -> Hyperparameters:
-        """The default hyperparameters with this seed, these epochs and, if `fast`, small networks."""
+        """The default hyperparameters with this seed and these epochs; smaller for the demo."""
+        settings = {**SMALL} if self.dataset == "demo" else {}
         if self.fast:
-            changes = {**FAST, **changes}
+            settings |= FAST
         if self.epochs is not None:
-            changes = {"stage1_epochs": self.epochs, "stage2_epochs": self.epochs, **changes}
-        return resolve(seed=self.seed, **changes)
+            settings |= {"stage1_epochs": self.epochs, "stage2_epochs": self.epochs}
+        return resolve(**{"seed": self.seed, **settings, **changes})
 
     @property
     def folder(self) -> Path:
-        """Folder of handed-over files; another data set, seed or size has another one."""
-        name = re.sub(r"[^\w-]", "_", Path(self.dataset).stem)
-        epochs = "" if self.epochs is None else f"-{self.epochs}_epochs"
-        size = "-fast" if self.fast else ""
-        return Path(self.output_dir) / "handover" / f"{name}-seed_{self.seed}{epochs}{size}"
+        """Folder of handed-over files; whatever changes them has another one."""
+        path = Path(self.dataset).expanduser()
+        file = [str(path.resolve()), path.stat().st_mtime_ns] if path.is_file() else [self.dataset]
+        keys, changes = [self.batch_key, self.label_key], self.hyperparameters().as_dict()
+        content = json.dumps([file, keys, changes, installed_versions()])
+        digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+        name = re.sub(r"[^\w-]", "_", path.stem)
+        return Path(self.output_dir) / "handover" / f"{name}-seed_{self.seed}-{digest}"
 
     def save_figure(self, figure: Figure, name: str) -> Figure:
         """Write a figure to ``figures/name.png`` and return it, so that the notebook shows it."""
@@ -98,27 +107,14 @@ def prepared(settings: Settings) -> AnnData:
     if path.exists():
         return anndata.read_h5ad(path)
     adata = load(settings.dataset)
-    if "doublet" in adata.obs:
+    if settings.dataset == "sc_mixology":
         adata = adata[~adata.obs["doublet"]].copy()
     # Reduced gene panels, like the demo's 765, have fewer genes a cell than a whole transcriptome.
     min_genes = min(200, adata.n_vars // 15)
     adata = preprocess(adata, settings.batch_key, min_genes=min_genes, verbose=0)
-    sc.pp.pca(adata, n_comps=30, random_state=settings.seed)
+    sc.pp.pca(adata, n_comps=30, random_state=settings.seed, mask_var=None)
     _write(path, adata.write_h5ad)
     return adata
-
-
-def merge_order(adata: AnnData, batch_key: str) -> list[str]:
-    """Batches in decreasing total variance, the anchor first.
-
-    Examples
-    --------
-    >>> merge_order(prepared(Settings()), "batch")  # doctest: +SKIP
-    """
-    labels = adata.obs[batch_key].astype(str).to_numpy()
-    cells = adata.X.toarray()
-    variance = {name: total_variance(cells[labels == name]) for name in np.unique(labels)}
-    return sorted(variance, key=variance.get, reverse=True)
 
 
 def encoder(settings: Settings) -> keras.Model:
@@ -130,7 +126,7 @@ def encoder(settings: Settings) -> keras.Model:
     (None, 256)
     """
     path = settings.folder / "stage1"
-    if path.exists():
+    if (path / DESCRIPTION).is_file():
         return load_models(path, "stage1")[0]["encoder"]
     adata = prepared(settings)
     codes = adata.obs[settings.batch_key].astype("category").cat.codes.to_numpy()
@@ -162,8 +158,8 @@ def first_pairs(settings: Settings) -> np.ndarray:
         return np.load(path)
     adata = prepared(settings)
     labels = adata.obs[settings.batch_key].astype(str).to_numpy()
-    anchor, query = (np.flatnonzero(labels == b) for b in merge_order(adata, settings.batch_key)[:2])
     cells, hp = adata.X.toarray(), settings.hyperparameters()
+    anchor, query = (np.flatnonzero(labels == name) for name in merge_order(cells, labels)[:2])
     space = pair_space(run(encoder(settings), cells), cells, hp)
     pairs, _ = find_pairs(space, query, anchor, hp)
     save_first_pairs(settings, pairs)
@@ -193,7 +189,7 @@ def integrated(settings: Settings) -> tuple[IMAP, AnnData]:
     >>> model, adata = integrated(Settings())  # doctest: +SKIP
     """
     adata, path = prepared(settings), settings.folder / "imap"
-    if path.exists():
+    if (path / DESCRIPTION).is_file():
         model = IMAP.load(path)
     else:
         model = IMAP(**settings.hyperparameters().as_dict())

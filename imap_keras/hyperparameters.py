@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
+from math import isfinite
 from numbers import Integral, Real
+
+import numpy as np
 
 from .blocks import INITIALIZATIONS
 from .pairs import METRICS, SEARCHES
@@ -38,10 +41,11 @@ class Hyperparameters:
     n_samples
         Most cells of a batch (or of the merged anchor) in the search for pairs.
     k1
-        Neighbours across batches looked at for MNN pairs; None: half of the paper's k2, at least 1.
+        Neighbours across batches looked at for MNN pairs, at most a quarter of the smaller batch;
+        None: the paper's rule, half of its k2, at least 1.
     k2
-        Neighbours within a batch the walks step to; None: a hundredth of the smaller batch, at
-        least 1.
+        Neighbours within a batch the walks step to, at most a quarter of the smaller batch; None:
+        the paper's rule, a hundredth of the smaller batch, at least 1.
     walk_length
         Pairs each MNN seed grows to (m).
     pair_space
@@ -73,7 +77,7 @@ class Hyperparameters:
     n_components
         Principal components of the corrected expression in ``obsm["X_imap"]``.
     seed
-        Seed of everything random.
+        Seed of everything random, 0 to 2**32 - 1.
 
     Raises
     ------
@@ -143,6 +147,12 @@ class Hyperparameters:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r} is unknown; choose one of {allowed}.")
+        if self.seed >= 2**32:
+            raise ValueError(f"seed={self.seed} must be below 2**32.")
+        for name in ("recalibrate", "incremental", "keep_pairs", "identity_start"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise ValueError(f"{name}={getattr(self, name)!r} must be True or False.")
+            self._set(name, bool(getattr(self, name)))
         if self.critic_steps > self.stage2_steps:
             raise ValueError(
                 f"critic_steps={self.critic_steps} must be at most stage2_steps={self.stage2_steps}, "
@@ -186,7 +196,11 @@ def _widths(name: str, value) -> tuple[int, ...]:
 
 
 def _number(name: str, value, what: str, allowed) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not allowed(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, Real)
+        or not (isfinite(value) and allowed(value))
+    ):
         raise ValueError(f"{name}={value!r} must be a number, {what}.")
     return float(value)  # numpy's numbers do not go into JSON
 

@@ -8,27 +8,26 @@ import keras
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy import sparse
 
 from .blocks import run
 from .hyperparameters import Hyperparameters, resolve
-from .pairs import NoPairsError
+from .pairs import NoPairsError, check_annoy
 from .persistence import load_models, save_models
 from .training import (
     find_pairs,
+    merge_order,
     pair_space,
     principal_components,
-    total_variance,
     train_stage1,
     train_stage2,
 )
 from .validation import (
     batch_labels,
     check_batches,
-    check_logged,
     check_order,
     check_unique_names,
-    check_values,
+    dense_expression,
+    in_memory,
 )
 
 
@@ -115,18 +114,19 @@ class IMAP:
         NoPairsError
             Two batches have no mutual nearest neighbours.
         """
+        adata = in_memory(adata)
         labels = batch_labels(adata, batch_key)
         check_unique_names(adata)
         batches = check_batches(labels)
         if order is not None:
             order = check_order(order, batches)
-        cells = _expression(adata)
+        cells = dense_expression(adata)
 
         hp = self.hyperparameters
+        if hp.search == "annoy":
+            check_annoy()
         codes = np.searchsorted(batches, labels)
-        order = order or sorted(
-            batches, key=lambda name: total_variance(cells[labels == name]), reverse=True
-        )
+        order = order or merge_order(cells, labels)
         models, stage1_history = train_stage1(cells, codes, hp, verbose)
         space = pair_space(run(models["encoder"], cells), cells, hp)
 
@@ -153,6 +153,7 @@ class IMAP:
             stage2_history.append(losses.assign(batch=name))
             counts.append({"batch": name, "mnn": n_seeds, "rwmnn": len(pairs)})
 
+        pca = principal_components(corrected, hp)
         # Nothing of an earlier fit is replaced before this one has succeeded.
         self.batch_key, self.order = batch_key, order
         self.genes = adata.var_names.astype(str).tolist()
@@ -163,7 +164,7 @@ class IMAP:
             "stage1": stage1_history,
             "stage2": pd.concat(stage2_history, ignore_index=True),
         }
-        self.pca = principal_components(corrected, hp)
+        self.pca = pca
         return self
 
     # ------------------------------------------------------------ transform
@@ -195,6 +196,7 @@ class IMAP:
             Fitted genes are missing, a batch was not fitted, or values are out of range.
         """
         self._check_fitted()
+        adata = in_memory(adata)
         missing = [gene for gene in self.genes if gene not in adata.var_names]
         if missing:
             raise ValueError(
@@ -213,7 +215,7 @@ class IMAP:
                 f"Batch {unknown[0]!r} was not fitted; fitted are {self.order}. "
                 "Fit again with all batches."
             )
-        cells = _expression(adata)
+        cells = dense_expression(adata)
         corrected = cells.copy()
         for name, generator in self.generators.items():
             of_batch = labels == name
@@ -340,11 +342,3 @@ def integrate(
     >>> adata = imap_keras.integrate(adata, batch_key="batch")  # doctest: +SKIP
     """
     return IMAP(**hyperparameters).fit_transform(adata, batch_key, order, verbose)
-
-
-def _expression(adata: AnnData) -> np.ndarray:
-    """Checked, dense float32 cells x genes."""
-    check_values(adata.X)
-    check_logged(adata.X)
-    values = adata.X.toarray() if sparse.issparse(adata.X) else np.asarray(adata.X)
-    return np.array(values, dtype="float32")

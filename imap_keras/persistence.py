@@ -56,7 +56,7 @@ def save_models(folder: str | Path, kind: str, models: dict[str, keras.Model], i
         temporary.unlink(missing_ok=True)
     # Models of earlier saves, and of interrupted ones; the user's own files have other names.
     for old in folder.iterdir():
-        if re.fullmatch(r"\d\d+-[0-9a-f]{8}\.keras", old.name) and token not in old.name:
+        if re.fullmatch(r"(\d\d+-)?[0-9a-f]{8}\.(keras|tmp)", old.name) and token not in old.name:
             old.unlink()
 
 

@@ -82,7 +82,8 @@ def critic_curves(history: pd.DataFrame, title: str = "Stage II") -> Figure:
 
 def _colors(values: pd.Series) -> dict:
     names = list(pd.Categorical(values).categories)
-    return {name: COLORS[i % len(COLORS)] for i, name in enumerate(names)}
+    palette = COLORS if len(names) <= len(COLORS) else sc.pl.palettes.default_102
+    return {name: palette[i % len(palette)] for i, name in enumerate(names)}
 
 
 def umap_of(adata: AnnData, space: str, seed: int = 0) -> np.ndarray:

@@ -5,7 +5,7 @@ import scanpy as sc
 from anndata import AnnData
 from scipy import sparse
 
-from .validation import batch_labels, check_unique_names, check_values
+from .validation import batch_labels, check_unique_names, check_values, in_memory
 
 FLAVORS = ("seurat_v3", "per_batch")
 
@@ -44,7 +44,8 @@ def preprocess(
     -------
     anndata.AnnData
         A new object: log-normalised ``X`` (CSR stays CSR), ``layers["counts"]``, and in
-        ``uns["preprocess"]`` how many cells and genes left, and why.
+        ``uns["preprocess"]`` how many cells and genes left, and why. ``obs``, ``var``, ``uns``,
+        ``obsm`` and layers come along; ``raw``, ``obsp`` and ``varm`` do not.
 
     Raises
     ------
@@ -67,6 +68,7 @@ def preprocess(
     """
     if flavor not in FLAVORS:
         raise ValueError(f"flavor={flavor!r} is unknown; choose one of {FLAVORS}.")
+    adata = in_memory(adata)
     labels = batch_labels(adata, batch_key)
     check_unique_names(adata)
     where = "layers['counts']" if "counts" in adata.layers else "X"
@@ -88,7 +90,8 @@ def preprocess(
         counts[keep_cells][:, keep_genes].astype("float32"),
         obs=adata.obs[keep_cells].copy(),
         var=adata.var[keep_genes].copy(),
-        uns=adata.uns.copy(),
+        # Without the mark of an earlier log1p: X starts from counts again.
+        uns={key: value for key, value in adata.uns.items() if key != "log1p"},
         obsm={key: value[keep_cells] for key, value in adata.obsm.items()},
     )
     for name, layer in adata.layers.items():

@@ -33,6 +33,7 @@ STREAMS = (
     "stage2_rows",
     "stage2_recalibration",
     "pair_space",
+    "components",
 )
 
 
@@ -53,6 +54,12 @@ def sample_cells(cells: np.ndarray, stream: str, hp: Hyperparameters, number: in
 def total_variance(cells: np.ndarray) -> float:
     """Sum over genes of the standard deviation: what the merge order goes by."""
     return float(cells.std(axis=0).sum())
+
+
+def merge_order(cells: np.ndarray, labels: np.ndarray) -> list[str]:
+    """Batches in decreasing total variance, the anchor first."""
+    variance = {str(name): total_variance(cells[labels == name]) for name in np.unique(labels)}
+    return sorted(variance, key=variance.get, reverse=True)
 
 
 def train_stage1(
@@ -98,10 +105,11 @@ def train_stage1(
         verbose=0,
         callbacks=callbacks,
     )
+    history = history_table(fitted, "stage I", "stage1_learning_rate")
     if hp.recalibrate:
         sample = sample_cells(np.arange(len(cells)), "stage1_recalibration", hp)
         recalibrate_batch_norm(models["encoder"], cells[sample])
-    return models, history_table(fitted)
+    return models, history
 
 
 def pair_space(content: np.ndarray, cells: np.ndarray, hp: Hyperparameters) -> np.ndarray:
@@ -162,9 +170,10 @@ def find_pairs(
     """
     query = sample_cells(query, "pair_sample_query", hp, number)
     anchor = sample_cells(anchor, "pair_sample_anchor", hp, number)
-    hundredth = min(len(query), len(anchor)) // 100
-    k1 = hp.k1 or max(hundredth // 2, 1)
-    k2 = hp.k2 or max(hundredth, 1)
+    smaller = min(len(query), len(anchor))
+    most = max(smaller // 4, 1)  # in a small batch everybody would be everybody's neighbour
+    k1 = min(hp.k1 or max(smaller // 200, 1), most)
+    k2 = min(hp.k2 or max(smaller // 100, 1), most)
     options = {
         "metric": hp.metric,
         "search": SEARCHES[hp.search],
@@ -239,17 +248,18 @@ def train_stage2(
         verbose=0,
         callbacks=[ProgressBar(title, verbose)],
     )
+    history = history_table(fitted, title, "stage2_learning_rate")
     if hp.recalibrate:
         sample = sample_cells(query, "stage2_recalibration", hp, number)
         recalibrate_batch_norm(gan.generator, cells[sample])
-    return gan.generator, history_table(fitted)
+    return gan.generator, history
 
 
 def principal_components(corrected: np.ndarray, hp: Hyperparameters) -> keras.Model:
     """Principal components of the corrected expression as a dense layer, so that Keras saves them."""
     n = min(hp.n_components, *corrected.shape)
-    pca = PCA(n, svd_solver="arpack" if n < min(corrected.shape) else "full", random_state=hp.seed)
-    pca.fit(corrected)
+    solver = "arpack" if n < min(corrected.shape) else "full"
+    pca = PCA(n, svd_solver=solver, random_state=seed_of("components", hp)).fit(corrected)
     cells = keras.Input((corrected.shape[1],), name="corrected_cells")
     layer = keras.layers.Dense(n, name="components")
     model = keras.Model(cells, layer(cells), name="pca")
@@ -257,9 +267,20 @@ def principal_components(corrected: np.ndarray, hp: Hyperparameters) -> keras.Mo
     return model
 
 
-def history_table(fitted: keras.callbacks.History) -> pd.DataFrame:
-    """What a Keras `fit` recorded as a table, one row an epoch."""
+def history_table(fitted: keras.callbacks.History, title: str, knob: str) -> pd.DataFrame:
+    """What a Keras `fit` recorded as a table, one row an epoch.
+
+    Raises
+    ------
+    FloatingPointError
+        A loss is not finite: training diverged.
+    """
     table = pd.DataFrame({name: np.asarray(v, float) for name, v in fitted.history.items()})
+    if not np.isfinite(table.to_numpy()).all():
+        bad = int((~np.isfinite(table)).any(axis=1).to_numpy().argmax()) + 1
+        raise FloatingPointError(
+            f"Training of {title} diverged in epoch {bad} (a loss is not finite); lower {knob}."
+        )
     table.insert(0, "epoch", np.arange(1, len(table) + 1))
     return table
 

@@ -7,7 +7,7 @@ from anndata import AnnData
 from scipy import sparse
 
 MIN_CELLS = 10
-# log1p of counts per 10,000 cannot exceed log1p(10,000) = 9.2; per million, 13.8.
+# log1p of counts per 10,000 is at most 9.2; log2 of counts per million at most 19.9.
 LARGEST_LOG = 20.0
 
 
@@ -47,6 +47,20 @@ def batch_labels(adata: AnnData, batch_key: str) -> np.ndarray:
             "Give every cell a batch or leave those cells out."
         )
     return column.astype(str).to_numpy()
+
+
+def in_memory(adata: AnnData) -> AnnData:
+    """Return the data in memory: a backed file is read, anything else is returned as it is.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> from imap_keras.validation import in_memory
+    >>> adata = imap_keras.datasets.simulate(n_cells=30)
+    >>> in_memory(adata) is adata
+    True
+    """
+    return adata.to_memory() if adata.isbacked else adata
 
 
 def check_unique_names(adata: AnnData) -> None:
@@ -130,6 +144,29 @@ def check_logged(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") ->
             "Call imap_keras.preprocess(adata, batch_key=...) first, or "
             "scanpy.pp.normalize_total and scanpy.pp.log1p."
         )
+
+
+def dense_expression(adata: AnnData) -> np.ndarray:
+    """Return ``adata.X``, checked, as dense float32 cells x genes.
+
+    Raises
+    ------
+    ValueError
+        As :func:`check_values` and :func:`check_logged`.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> from imap_keras.validation import dense_expression
+    >>> adata = imap_keras.preprocess(imap_keras.datasets.demo(), min_genes=50, verbose=0)
+    >>> dense_expression(adata).dtype
+    dtype('float32')
+    """
+    check_values(adata.X)
+    check_logged(adata.X)
+    if sparse.issparse(adata.X):
+        return adata.X.astype("float32", copy=False).toarray()
+    return np.asarray(adata.X, dtype="float32")
 
 
 def check_batches(labels: np.ndarray, min_cells: int = MIN_CELLS) -> list[str]:

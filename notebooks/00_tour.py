@@ -20,7 +20,8 @@
 #
 # 1. an *autoencoder* learns the content of a cell, a code in which its batch cannot be read;
 # 2. a *generative adversarial network* carries the cells of each batch into the *anchor* batch. Pairs
-#    of cells that are mutual nearest neighbours in content show it which cells belong together.
+#    of cells that are mutual nearest neighbours show it which cells belong together. (*Adversarial*:
+#    one network changes cells, a second one tries to tell them from real ones, and both improve.)
 
 # %% tags=["parameters"]
 dataset = "demo"  # or "simulated", "sc_mixology", or the path of your own .h5ad file with counts
@@ -53,7 +54,8 @@ print("Device:", describe_device())
 #
 # The demo is 700 blood cells that ship inside scanpy. We know the truth about them, because we carried
 # them onto three made-up platforms ourselves: every platform sees each gene with an efficiency of its
-# own, and platform C has no B cells.
+# own, and platform C has no B cells. On so few cells the course trains networks of a quarter of the
+# paper's widths; on other data it takes the paper's.
 
 # %%
 adata = handover.prepared(settings)
@@ -89,8 +91,10 @@ pd.Series(
 # %% [markdown]
 # ## Picture 1: before and after
 #
-# **What to see:** on the left each batch (colour, top row) sits in a corner of its own although the cell
-# types (bottom row) are the same; on the right the batches overlap, and the types are still apart.
+# A UMAP is a map of cells in which neighbours stay neighbours; distances between islands mean little.
+#
+# **What to see:** on the left each cell type (bottom row) falls apart into one island a batch (top row);
+# on the right the batches overlap within each type, and the types are still apart.
 
 # %%
 spaces = {"before (PCA)": "X_pca", "after (iMAP)": "X_imap"}
@@ -100,8 +104,9 @@ settings.save_figure(figure, "00_before_after")
 # %% [markdown]
 # ## Picture 2: how the critic was won over
 #
-# **What to see:** the Wasserstein estimate (how far the critic can tell carried cells from anchor cells)
-# rises while the critic learns, then falls and settles; the paired cells come nearer to each other.
+# **What to see:** the Wasserstein estimate (how far apart the critic finds carried cells, those the
+# generator moved, and anchor cells) rises while the critic learns, then the generator holds it; the
+# paired cells come nearer to each other.
 
 # %%
 settings.save_figure(plots.critic_curves(model.history["stage2"]), "00_critic")
@@ -125,15 +130,15 @@ settings.save_figure(plots.index_bars(index, "The paper's index"), "00_index")
 # %% [markdown]
 # ## Exercise
 #
-# Perfect mixing of two batches does not score 1: each neighbourhood is a random draw. At threshold 1
-# about 68 % of such cells pass. What share passes at the threshold 3 used above? (A normal
-# distribution puts 99.7 % of its mass within 3 standard deviations.)
+# Perfect mixing of two batches does not score 1: each neighbourhood is a random draw, and its deviation
+# is about normal. At threshold 1 about 68 % of the cells pass. What share passes at the threshold 3
+# used above, in per cent, to one decimal?
 
 # %%
-answer = None  # a number between 0 and 1
+answer = None  # a number, in per cent
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-solution = 0.997
+solution = 99.7
 
 # %%
 from imap_keras.exercise import check
@@ -161,9 +166,9 @@ check(answer, solution)
 
 # %%
 before, after = index.values()
-results.add("true_positive_gain", after["true_positive"] - before["true_positive"], ">= 0.05")
+results.add("true_positive_gain", after["true_positive"] - before["true_positive"], ">= 0.15")
 results.add("positive_after_minus_before", after["positive"] - before["positive"], ">= -0.05")
-results.add("pairs_found", int(model.pair_counts["mnn"].min()), ">= 20")
+results.add("pairs_found", int(model.pair_counts["mnn"].min()), ">= 500")
 results.save()
 
 # %%

@@ -22,7 +22,7 @@
 # with $\mathrm{Dec}(c, b) = \mathrm{ReLU}(G_1(b) + G_2(c, b))$, $\lambda_c = 3$, $\lambda_r = 1$ (Wang et
 # al. 2021, Methods). The second term rebuilds the cell from its content and its batch. The first is the
 # idea: decode the content into a *random* batch, encode it again, and ask for the same content. A code
-# that carries the batch fails that test.
+# that carries the batch fails that test. (Both norms are means of squares.)
 
 # %% tags=["parameters"]
 dataset = "demo"
@@ -179,8 +179,8 @@ handover.save_encoder(settings, models["encoder"])
 history.iloc[[0, -1]].round(4)
 
 # %% [markdown]
-# **What to see:** the content loss falls first (a code that says nothing survives anything), then
-# reconstruction pulls information back in.
+# **What to see:** both losses fall together; the content loss flattens early, while the reconstruction goes
+# on improving.
 
 # %%
 names = ["reconstruction_loss", "content_loss"]
@@ -189,8 +189,9 @@ settings.save_figure(plots.loss_curves(history, names, "Stage I", log=True), "03
 # %% [markdown]
 # ## Did the code lose the batch and keep the cell?
 #
-# The honest question is what a classifier can still read from it: batch (should fall to chance) and
-# cell type (should stay). PCA of the same width as the code's first 30 components is the comparison.
+# The honest question is what a linear classifier can still read from it: the batch (should fall towards
+# chance) and the cell type (should stay). Thirty principal components of the content are compared with
+# thirty of the expression.
 
 # %%
 from sklearn.decomposition import PCA
@@ -220,7 +221,7 @@ table.loc["chance"] = [1 / adata.obs[key].nunique() for key in table]
 table.round(3)
 
 # %% [markdown]
-# **What to see:** in the content code the batches lie over each other; the types do not.
+# **What to see:** in the content code the batches overlap much more; the types are still apart.
 
 # %%
 figure = plots.before_after(adata, {"PCA": "X_pca", "content of stage I": "content"}, seed=seed)
@@ -233,8 +234,8 @@ settings.save_figure(figure, "03_content")
 #
 # ## Exercise
 #
-# Why is the target of the output `content` zero, and what would the loss be if the encoder gave the same
-# code to every cell? Give that number.
+# What would the content loss be if the encoder gave the same code to every cell? (And what does that say
+# about training with this loss alone?)
 
 # %%
 answer = None  # a number
@@ -259,8 +260,8 @@ type_over_chance = table.loc["content", "cell_type"] - table.loc["chance", "cell
 fall = last["reconstruction_loss"] / first["reconstruction_loss"]
 results.add("reconstruction_falls", fall, "<= 0.8")
 results.add("content_loss_last", last["content_loss"], "<= 0.1")
-results.add("batch_less_readable", batch_drop, ">= 0.02")
-results.add("type_still_readable", type_over_chance, ">= 0.3")
+results.add("batch_less_readable", batch_drop, ">= 0.1")
+results.add("type_still_readable", type_over_chance, ">= 0.45")
 results.save()
 
 # %%

@@ -31,12 +31,14 @@ import pandas as pd
 from annoy import AnnoyIndex
 from scipy.sparse import csr_matrix
 
+# %%
 from imap_keras import handover, plots
 from imap_keras.blocks import run
 from imap_keras.exercise import check
 from imap_keras.metrics import pair_purity
 from imap_keras.pairs import check_annoy, exact_neighbors
 from imap_keras.results import Results, versions_table
+from imap_keras.training import find_pairs, merge_order, pair_space
 
 # %%
 settings = handover.Settings(dataset, seed, epochs, output_dir, fast)
@@ -52,8 +54,9 @@ results = Results("04_pairs", output_dir, settings.as_dict())
 adata = handover.prepared(settings)
 labels = adata.obs["batch"].astype(str).to_numpy()
 kinds = adata.obs["cell_type"].astype(str).to_numpy()
-anchor_name, query_name = handover.merge_order(adata, "batch")[:2]
-content = run(handover.encoder(settings), adata.X.toarray())
+cells = adata.X.toarray()
+anchor_name, query_name = merge_order(cells, labels)[:2]
+content = run(handover.encoder(settings), cells)
 query, anchor = (np.flatnonzero(labels == name) for name in (query_name, anchor_name))
 print(f"query {query_name}: {len(query)} cells; anchor {anchor_name}: {len(anchor)} cells")
 
@@ -103,8 +106,12 @@ def recall(approximate, exact):
 from imap_keras.pairs import _codes
 
 # %%
-space = {"content": content[anchor]}
-space["noise, 256 dimensions"] = np.random.default_rng(seed).normal(size=(2000, 256))
+rng = np.random.default_rng(seed)
+space = {f"content, {len(anchor)} cells": content[anchor]}
+space["noise in 256 dimensions, as many"] = rng.normal(size=(len(anchor), 256))
+space["noise in 256 dimensions, 2000"] = rng.normal(size=(2000, 256))
+
+# %%
 table = {
     name: {
         n_trees: recall(
@@ -117,8 +124,9 @@ table = {
 }
 
 # %% [markdown]
-# **What to see:** on real content ten trees find most neighbours; on structureless noise in 256 dimensions
-# only a fraction. Approximate search lives on structure. More trees buy recall with time.
+# **What to see:** a small batch nearly fits into one leaf of a tree, so annoy finds everything, in noise
+# too. With 2,000 points of structureless noise ten trees find only a fraction, and more trees buy recall
+# with time. So check recall where batches are large.
 
 # %%
 figure, axis = plt.subplots(figsize=(5.6, 3), layout="constrained")
@@ -229,9 +237,7 @@ settings.save_figure(figure, "04_walks")
 # side; the published code in the content alone.
 
 # %%
-from imap_keras.training import find_pairs, pair_space
-
-cells, by_space = adata.X.toarray(), {}
+by_space = {}
 for name in ("content", "pca", "both"):
     hp = settings.hyperparameters(pair_space=name)
     found, n_seeds = find_pairs(pair_space(content, cells, hp), query, anchor, hp)
@@ -253,14 +259,14 @@ hp = settings.hyperparameters()
 pairs, n_seeds = find_pairs(pair_space(content, cells, hp), query, anchor, hp)
 handover.save_first_pairs(settings, pairs)
 positions = umap_of(adata, "X_pca", seed)
-figure = pairs_over_embedding(positions, labels, pairs, kinds, title="Pairs over PCA", seed=seed)
+figure = pairs_over_embedding(positions, labels, pairs, kinds, title="Pairs over the UMAP", seed=seed)
 settings.save_figure(figure, "04_pairs")
 
 # %% [markdown]
 # ## Exercise
 #
 # Three query cells have nearest anchor cells (k = 1) 0 -> 2, 1 -> 0, 2 -> 1; the anchor cells' nearest
-# query cells are 0 -> 1, 1 -> 0, 2 -> 0. Which pairs (query, anchor) are mutual?
+# query cells are 0 -> 1, 1 -> 0, 2 -> 0. Which pairs (query, anchor) are mutual? Sort them by query.
 
 # %%
 answer = None  # an array such as [[0, 0], [2, 1]]
@@ -276,14 +282,14 @@ check(answer, solution)
 # %% [markdown]
 # ## What was learnt
 #
-# Approximate search is a trade, and recall is its price tag. Mutual pairs are few and mostly right; random
-# walks make them many and a little less right. Purity can be measured wherever types are known: do so.
+# Approximate search trades recall for time, and recall can be measured. Mutual pairs are few and mostly
+# right; random walks make them many and a little less right. Where types are known, measure the purity.
 
 # %%
-ten = {name: values[10] for name, values in table.items()}
+on_content, _, on_noise = (values[10] for values in table.values())
 chance = sum(np.mean(kinds[query] == t) * np.mean(kinds[anchor] == t) for t in set(kinds))
-results.add("recall_10_trees_content", ten["content"], ">= 0.7")
-results.add("recall_10_trees_noise", ten["noise, 256 dimensions"], "<= 0.6")
+results.add("recall_10_trees_content", on_content, ">= 0.7")
+results.add("recall_10_trees_2000_points_of_noise", on_noise, "<= 0.6")
 results.add("purity_of_mutual_pairs", pair_purity(mutual, kinds[query], kinds[anchor]), ">= 0.7")
 results.add("purity_after_walks_over_chance", pair_purity(pairs, kinds, kinds) / chance, ">= 1.8")
 results.add(
@@ -293,7 +299,7 @@ results.add(
 )
 
 # %%
-results.add("walks_cost_purity", walks["purity"].iloc[-1] - walks["purity"].iloc[0], "<= 0.02")
+results.add("walks_cost_purity", walks["purity"].iloc[-1] - walks["purity"].iloc[0], "<= 0")
 results.save()
 
 # %%

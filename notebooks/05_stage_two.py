@@ -36,6 +36,7 @@ from imap_keras.blocks import Initializers, apply, dense_stack, run
 from imap_keras.exercise import check
 from imap_keras.results import Results, versions_table
 from imap_keras.stage2 import WGANGP, paired_cells
+from imap_keras.training import merge_order
 
 # %%
 settings = handover.Settings(dataset, seed, epochs, output_dir, fast)
@@ -48,8 +49,8 @@ results = Results("05_stage_two", output_dir, settings.as_dict())
 # far: it is right in both cases, and its gradient vanishes. The Wasserstein distance is how far mass must
 # be moved, so it shrinks as the clouds approach and tells the generator where to go.
 #
-# **What to see:** the classifier's measure (Jensen-Shannon) is flat once the clouds are apart; the
-# Wasserstein distance keeps a slope.
+# **What to see:** the Jensen-Shannon divergence, what a classifier's loss measures, is flat once the clouds
+# are apart; the Wasserstein distance keeps a slope.
 
 # %%
 from scipy.spatial.distance import jensenshannon
@@ -107,8 +108,8 @@ def build_critic(n_genes, hidden=(512, 512), init=None):
 # %% [markdown]
 # ## The penalty
 #
-# The difference of mean scores is a Wasserstein distance only if the score never rises faster than 1 per
-# unit of distance. WGAN-GP asks for slope 1 on the lines between anchor cells and carried cells:
+# The largest difference of mean scores over all critics with slope at most 1 *is* the Wasserstein distance;
+# a critic of any slope could claim any number. WGAN-GP asks for slope 1 on the lines between anchor cells and carried cells:
 # $\lambda\,(\lVert\nabla_x D(x)\rVert - 1)^2$, $\lambda = 10$. The inner tape takes the slope of D with respect
 # to its *input*; the training step then differentiates through that slope.
 
@@ -218,7 +219,7 @@ print(f"penalty {value:.3f}, by hand (5 - 1)^2 = 16")
 adata = handover.prepared(settings)
 cells, pairs = adata.X.toarray(), handover.first_pairs(settings)
 labels = adata.obs["batch"].astype(str).to_numpy()
-anchor_name, query_name = handover.merge_order(adata, "batch")[:2]
+anchor_name, query_name = merge_order(cells, labels)[:2]
 hp = settings.hyperparameters()
 init = Initializers(hp.initialization, seed)
 generator = build_generator(adata.n_vars, hp.latent_dim, hp.hidden, init, hp.identity_start)
@@ -236,8 +237,9 @@ history.iloc[[0, -1]].round(3)
 
 # %% [markdown]
 # **What to see:** the Wasserstein estimate climbs while the critic learns to tell the batches apart, then
-# falls as the generator follows; the penalty stays small, so the estimate can be trusted; the paired
-# cells come nearer.
+# flattens as the generator follows; the penalty falls from its start and stays well below it, so the
+# slope is near 1; the paired cells come nearer. The estimate does not reach zero: with a few hundred
+# cells the critic can always learn some of them by heart.
 
 # %%
 settings.save_figure(plots.critic_curves(history), "05_critic")
@@ -321,7 +323,7 @@ index = {
 # %%
 gain = index["carried"]["true_positive"] - index["before"]["true_positive"]
 results.add("penalty_by_hand", abs(value - 16), "<= 1e-3")
-results.add("pair_loss_falls", history["pair_loss"].iloc[-1] / history["pair_loss"].iloc[0], "<= 0.98")
+results.add("pair_loss_falls", history["pair_loss"].iloc[-1] / history["pair_loss"].iloc[0], "<= 0.92")
 results.add("gene_means_come_nearer", off["after"] / off["before"], "<= 0.8")
 results.add("true_positive_gain", gain, ">= 0.1")
 results.add("types_stay", index["carried"]["positive"] - index["before"]["positive"], ">= -0.05")

@@ -130,7 +130,8 @@ missing.round(3)
 # *Negative*: most of the nearest 20 neighbours are of another type. *True positive*: of the right type, and
 # the 100 nearest come from the batches in the type's own proportions $p$: the largest
 # $|observed - np| / \sqrt{np(1-p)}$ is at most a threshold, 1 in the paper. Random mixing itself passes
-# that only about two times in three, so a score near 0.7 is perfect.
+# that only about two times in three for two batches, less often for more, so a score of 0.5 to 0.7 is
+# perfect.
 
 # %%
 batch = adata.obs[batch_key]
@@ -145,7 +146,7 @@ strict = {title: value for title, value in index.items() if value["threshold"] =
 settings.save_figure(plots.index_bars(strict, "The paper's index"), "06_index")
 
 # %% [markdown]
-# **What to see:** mixing rises from left to right through the stages while the negative share does not.
+# **What to see:** mixing rises from top to bottom through the stages while the negative share does not.
 #
 # The threshold matters: a later paper used 3. Numbers at different thresholds cannot be compared.
 
@@ -178,9 +179,9 @@ check(answer, solution)
 pure = metrics.pair_purity(pairs, kinds, kinds)
 before, after = (index[f"{title}, threshold 3"] for title in ("before (PCA)", "after (iMAP)"))
 results.add("pair_purity", pure, ">= 0.6")
-results.add("true_positive_gain", after["true_positive"] - before["true_positive"], ">= 0.05")
+results.add("true_positive_gain", after["true_positive"] - before["true_positive"], ">= 0.15")
 results.add("positive_after_minus_before", after["positive"] - before["positive"], ">= -0.05")
-results.add("intruders_after", missing["after (iMAP)"].max() if len(missing) else 0.0, "<= 0.25")
+results.add("intruders_after", missing["after (iMAP)"].max() if len(missing) else 0.0, "<= 0.1")
 results.save()
 
 # %%

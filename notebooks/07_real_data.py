@@ -37,7 +37,7 @@ results = Results("07_real_data", output_dir, settings.as_dict())
 
 # %% [markdown]
 # Without network and without a filled cache this notebook is skipped, with the reason; the rest of the
-# course does not need it. `python -m imap_keras.datasets` fetches everything ahead of time.
+# course does not need it. `python -m imap_keras.datasets` fetches the files ahead of time.
 
 # %%
 try:
@@ -47,7 +47,7 @@ except ConnectionError as error:
 raw.obs.groupby(["cell_type", "batch"], observed=False).size().unstack()
 
 # %% [markdown]
-# Two plates hold three lines, three plates hold five: two types are missing from two batches. Doublets (two
+# CEL-seq2 reads cells from plates, Drop-seq from droplets. Two batches hold three lines, three hold five: two types are missing from two batches. Doublets (two
 # cells under one barcode, known from the genotypes) are left out; 1,021 single cells remain.
 
 # %%
@@ -78,12 +78,12 @@ settings.save_figure(plots.critic_curves(model.history["stage2"]), "07_critic")
 
 # %% [markdown]
 # **What to see above:** one line for each batch that was carried; each Wasserstein estimate rises while the
-# critic learns and settles.
+# critic learns, then flattens.
 #
 # ## Scores
 #
 # scIB's table (scib-metrics): bio conservation asks whether types stay, batch correction whether batches
-# mix, the total weighs them 0.6 to 0.4.
+# mix (iLISI: how many batches a neighbourhood holds), the total weighs them 0.6 to 0.4.
 
 # %%
 table = metrics.scib_table(adata, list(spaces.values()))

@@ -33,6 +33,8 @@ def build(source: Path, execute: bool = True) -> Path:
         ).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of day
+        if cell.cell_type == "code":  # messages of this machine's drivers and libraries
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}
     target = source.with_suffix(".ipynb")
@@ -54,6 +56,8 @@ def main() -> int:
         if number not in known:
             parser.error(f"there is no notebook {number}; there are {', '.join(known)}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if os.environ.get("IMAP_KERAS_DATA"):
+        os.environ["IMAP_KERAS_DATA"] = os.path.abspath(os.environ["IMAP_KERAS_DATA"])
     for source in tqdm(sources, unit="notebook"):
         if not options.number or source.stem[:2] in options.number:
             build(source, not options.no_execute)

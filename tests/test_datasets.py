@@ -38,10 +38,25 @@ def test_simulated_shapes_names_and_counts():
 def test_simulated_counts_scatter_about_their_expectation():
     adata = simulate(n_cells=300, n_genes=60, n_types=1, n_batches=2, batch_strength=0)
     counts, truth = adata.X.toarray(), adata.layers["truth"]
+    for batch in ("batch_0", "batch_1"):  # the depth of a batch is not part of the truth
+        of_batch = (adata.obs["batch"] == batch).to_numpy()
+        truth[of_batch] *= counts[of_batch].sum() / truth[of_batch].sum()
     np.testing.assert_allclose(counts.sum(0), truth.sum(0), rtol=0.25, atol=30)
     z = (counts - truth) / np.sqrt(truth + truth**2 / 5)  # negative binomial, dispersion 5
     assert z.mean() == pytest.approx(0, abs=0.03)
     assert z.std() == pytest.approx(1, abs=0.06)
+
+
+def test_truth_has_no_depth_of_its_batch():
+    adata = simulate(n_cells=1500, n_genes=60, n_batches=3, seed=0)
+    batch = adata.obs["batch"].to_numpy()
+
+    def spread(values):
+        depth = pd.Series(values).groupby(batch, observed=True).median()
+        return depth.max() / depth.min()
+
+    assert spread(adata.layers["truth"].sum(axis=1)) < 1.05
+    assert spread(adata.X.toarray().sum(axis=1)) > 1.1
 
 
 def test_library_size_is_the_median_number_of_counts():
@@ -208,6 +223,7 @@ def offer(monkeypatch):
         table = pd.DataFrame([row])
         for module in (_download, datasets.__main__):
             monkeypatch.setattr(module, "registry", lambda: table)
+        monkeypatch.setattr(datasets.__main__, "COURSE", ["toy"])
         return row["url"]
 
     return put

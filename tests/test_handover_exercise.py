@@ -1,5 +1,7 @@
 """What notebooks hand on is read back unchanged, and exercises are checked."""
 
+import os
+
 import anndata
 import numpy as np
 import pytest
@@ -24,7 +26,8 @@ def test_prepared_cells_are_made_once_and_read_back_equal(settings, monkeypatch)
     assert [path.name for path in settings.folder.iterdir()] == ["prepared.h5ad"]
 
 
-def test_doublets_are_left_out(settings, monkeypatch, logged):
+def test_doublets_are_left_out(tmp_path, monkeypatch, logged):
+    settings = Settings("sc_mixology", output_dir=str(tmp_path))
     adata = logged.copy()
     adata.X = adata.layers["counts"].copy()
     adata.obs["doublet"] = np.arange(adata.n_obs) % 5 == 0
@@ -38,11 +41,13 @@ def test_an_own_file_is_taken_with_its_own_column_names(tmp_path):
     adata = handover.load("demo")
     adata.obs = adata.obs.rename(columns={"batch": "donor", "cell_type": "kind"})
     adata.write_h5ad(tmp_path / "my data.h5ad")
-    own = Settings(str(tmp_path / "my data.h5ad"), 0, 1, str(tmp_path / "out"), True, "donor", "kind")
-    assert own.folder.name == "my_data-seed_0-1_epochs-fast"
-    assert handover.merge_order(handover.prepared(own), "donor") == handover.merge_order(
-        handover.prepared(Settings(output_dir=str(tmp_path / "out"))), "batch"
-    )
+    keys = {"batch_key": "donor", "label_key": "kind"}
+    own = Settings(str(tmp_path / "my data.h5ad"), output_dir=str(tmp_path / "out"), **keys)
+    assert own.folder.name.startswith("my_data-seed_0-")
+    demo = handover.prepared(Settings(output_dir=str(tmp_path / "out")))
+    read = handover.prepared(own)
+    np.testing.assert_array_equal(read.X.toarray(), demo.X.toarray())
+    assert read.obs["donor"].tolist() == demo.obs["batch"].tolist()
 
 
 def test_settings_become_hyperparameters():
@@ -52,7 +57,9 @@ def test_settings_become_hyperparameters():
     )
     assert (plain.seed, fast.seed) == (4, 4)
     assert (fast.stage1_epochs, fast.stage2_epochs) == (7, 7)
-    assert fast.hidden == handover.FAST["hidden"] != plain.hidden
+    paper_size = Settings("simulated").hyperparameters()
+    assert fast.hidden == plain.hidden == handover.SMALL["hidden"] != paper_size.hidden
+    assert paper_size.stage2_epochs > Settings("simulated", fast=True).hyperparameters().stage2_epochs
     assert fast.lambda_content == plain.lambda_content
     assert Settings(fast=True).hyperparameters(walk_length=9).walk_length == 9
 
@@ -60,9 +67,28 @@ def test_settings_become_hyperparameters():
 def test_another_seed_data_set_size_or_length_has_another_folder():
     folders = {
         Settings(**changes).folder
-        for changes in ({}, {"seed": 1}, {"dataset": "simulated"}, {"fast": True}, {"epochs": 3})
+        for changes in (
+            {},
+            {"seed": 1},
+            {"dataset": "simulated"},
+            {"fast": True},
+            {"epochs": 3},
+            {"batch_key": "donor"},
+        )
     }
-    assert len(folders) == 5
+    assert len(folders) == 6
+
+
+def test_another_file_of_the_same_name_has_another_folder(tmp_path):
+    folders = set()
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        file = tmp_path / place / "mine.h5ad"
+        file.write_text("x")
+        folders.add(Settings(str(file)).folder)
+    os.utime(file, (0, 0))
+    folders.add(Settings(str(file)).folder)
+    assert len(folders) == 3
 
 
 def test_first_pairs_are_handed_on(settings):

@@ -62,6 +62,8 @@ def test_readme_lists_every_notebook_and_both_commands():
         assert notebook.name in readme, notebook.name
     assert "make course" in readme
     assert "make test" in readme
+    assert "TIME_" not in readme
+    assert "RESULTS_TABLE" not in readme
 
 
 def test_version_is_the_same_everywhere():

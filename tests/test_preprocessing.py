@@ -133,7 +133,7 @@ def test_per_batch_is_the_union_and_min_batches_the_vote(logged):
     votes = sum(
         per_batch_genes(logged[labels == b].copy(), "batch", 15).astype(int) for b in np.unique(labels)
     )
-    assert votes.sum() == 3 * 15
+    assert 3 * 15 <= votes.sum() <= 3 * 15 + 3  # scanpy keeps genes that tie with the last
     for min_batches in (1, 2, 3):
         chosen = per_batch_genes(logged, "batch", 15, min_batches)
         np.testing.assert_array_equal(chosen, votes >= min_batches)

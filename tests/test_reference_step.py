@@ -17,6 +17,7 @@ from imap_keras.stage2 import WGANGP, build_critic, build_generator
 
 DEFAULT_FILE = Path(__file__).parent / "reference_step.json"
 CASES = json.loads(Path(os.environ.get("IMAP_KERAS_REFERENCE_STEP", DEFAULT_FILE)).read_text())
+assert {case["kind"] for case in CASES} <= {"stage1", "stage2"}
 STAGE1 = [case for case in CASES if case["kind"] == "stage1"]
 STAGE2 = [case for case in CASES if case["kind"] == "stage2"]
 
@@ -52,19 +53,17 @@ def assign(variables, drawn):
     return named
 
 
-def compare_norms(named_values, expected):
-    """Relative 1e-3, down to the float32 rounding floor of the largest norm.
-
-    The floor matters only for biases in front of a BatchNorm: it subtracts them again, so their
-    true gradient is zero and both programs report rounding noise there.
-    """
-    floor = 1e-5 * max(expected.values())
+def compare_norms(named_values, expected, zero_gradient):
+    """Relative 1e-3; where the true gradient is zero, both programs report rounding noise only."""
+    noise = 1e-5 * max(expected.values())
     for name, value in named_values.items():
         norm = float(np.linalg.norm(np.asarray(value, "float64")))
+        floor = noise if name in zero_gradient else 0
         assert norm == pytest.approx(expected[name], rel=1e-3, abs=floor), name
 
 
 def updated_norms(named, expected, learning_rate, zero_gradient):
+    """Relative 1e-3, after one step of Adam."""
     for name, variable in named.items():
         norm = float(np.linalg.norm(np.asarray(variable.numpy(), "float64")))
         # Adam turns rounding noise into steps of random sign, at most one learning rate an entry.
@@ -72,23 +71,36 @@ def updated_norms(named, expected, learning_rate, zero_gradient):
         assert norm == pytest.approx(expected[name], rel=1e-3, abs=noise), name
 
 
-def biases_before_batch_norm(drawn):
-    """Names of biases that a BatchNorm directly behind cancels (the next drawn vector is a gamma)."""
+def without_gradient(drawn):
+    """Names of vectors without true gradient: a BatchNorm behind them subtracts them again.
+
+    A bias in front of a BatchNorm, and the beta of a BatchNorm that only a dense layer parts from the
+    next one (the generator's middle layer, which has no activation).
+    """
     names = list(drawn)
-    return {
+    zero = {
         name
-        for name, follower in zip(names, names[1:], strict=False)
-        if name.endswith("bias") and follower.endswith("weight") and drawn[follower].ndim == 1
+        for name, behind in zip(names, names[1:])
+        if name.endswith("bias") and behind.endswith("weight") and drawn[behind].ndim == 1
     }
+    return zero | ({"encoder.7.bias"} & set(names))
+
+
+def widths(shapes, *parts):
+    """Outputs of the matrices of a network, layer by layer."""
+    return [s[0] for name, s in shapes.items() if len(s) == 2 and name.split(".")[0] in parts]
 
 
 def stage1_model(case):
     n_genes, n_batches, latent_dim = case["n_genes"], case["n_batches"], case["latent_dim"]
-    shapes = {**case["parameter_order"]["encoder"]}
-    encoder_hidden = [shape[0] for shape in shapes.values() if len(shape) == 2][:-1]
-    encoder = build_encoder(n_genes, latent_dim, encoder_hidden)
-    content_decoder = build_decoder(n_batches + latent_dim, n_genes, name="content_decoder")
-    batch_decoder = build_decoder(n_batches, n_genes, name="batch_decoder")
+    of_encoder, of_decoder = (case["parameter_order"][part] for part in ("encoder", "decoder"))
+    encoder = build_encoder(n_genes, latent_dim, widths(of_encoder, "encoder")[:-1])
+    content_decoder = build_decoder(
+        n_batches + latent_dim, n_genes, widths(of_decoder, "decoder")[:-1], name="content_decoder"
+    )
+    batch_decoder = build_decoder(
+        n_batches, n_genes, widths(of_decoder, "decoder2")[:-1], name="batch_decoder"
+    )
     model = build_autoencoder(encoder, content_decoder, batch_decoder)
     compile_autoencoder(
         model, case["lambda_content"], case["lambda_reconstruction"], case["learning_rate"]
@@ -131,7 +143,7 @@ def test_stage1_step(case):
     gradients = dict(zip(flat, tape.gradient(total, tensors), strict=True))
     for part in named:
         values = {n: gradients[p, n] for p, n in gradients if p == part}
-        compare_norms(values, case["gradient_norms"][part])
+        compare_norms(values, case["gradient_norms"][part], without_gradient(weights[part]))
 
     # The step that compile and fit take, and the losses after it.
     report = model.train_on_batch(inputs, targets, return_dict=True)
@@ -142,24 +154,26 @@ def test_stage1_step(case):
             named[part],
             case["weight_norms_after_one_step"][part],
             case["learning_rate"],
-            biases_before_batch_norm(weights[part]),
+            without_gradient(weights[part]),
         )
-    # Those noise steps already differ, so the second loss agrees a digit less.
+    # Adam's first step is a sign; where a gradient is near zero the sign is rounding noise, and the
+    # content loss, a small difference of large codes, feels it: it agrees a digit less.
     after = model(inputs, training=True)
     change = float(tf.reduce_mean(after["content"] ** 2))
     error = float(tf.reduce_mean((after["reconstruction"] - x) ** 2))
     assert change == pytest.approx(case["content_loss_after"], rel=1e-3)
-    assert error == pytest.approx(case["reconstruction_loss_after"], rel=1e-3)
+    assert error == pytest.approx(case["reconstruction_loss_after"], rel=1e-4)
 
 
 @pytest.mark.parametrize("case", STAGE2, ids=case_name)
 def test_stage2_step(case):
     n_genes, rows = case["n_genes"], case["rows"]
     shapes = case["parameter_order"]["generator"]
-    latent_dim = shapes["decoder.0.weight"][1]
+    *hidden, latent_dim = widths(shapes, "encoder")
+    of_critic = widths(case["parameter_order"]["discriminator"], "model")
     gan = WGANGP(
-        build_generator(n_genes, latent_dim),
-        build_critic(n_genes),
+        build_generator(n_genes, latent_dim, hidden),
+        build_critic(n_genes, of_critic),
         gradient_penalty=case["gradient_penalty_weight"],
         critic_steps=1,
     )
@@ -175,15 +189,21 @@ def test_stage2_step(case):
     losses, gradients = gan.critic_step(tf.constant(query), tf.constant(anchor), tf.constant(eta))
     assert float(losses["critic_loss"]) == pytest.approx(case["critic_loss"], rel=1e-4)
     assert float(losses["gradient_penalty"]) == pytest.approx(case["gradient_penalty"], rel=1e-4)
-    compare_norms(dict(zip(critic, gradients, strict=True)), case["critic_gradient_norms"])
-    updated_norms(critic, case["critic_weight_norms_after_one_step"], case["learning_rate"], set())
+    compare_norms(dict(zip(critic, gradients)), case["critic_gradient_norms"], {"adv_layer.0.bias"})
+    updated_norms(
+        critic,
+        case["critic_weight_norms_after_one_step"],
+        case["learning_rate"],
+        {"adv_layer.0.bias"},
+    )
 
     losses, gradients = gan.generator_step(tf.constant(query), tf.constant(anchor))
     assert float(losses["generator_loss"]) == pytest.approx(case["generator_loss"], rel=1e-4)
-    compare_norms(dict(zip(generator, gradients, strict=True)), case["generator_gradient_norms"])
+    zero = without_gradient(weights["generator"])
+    compare_norms(dict(zip(generator, gradients)), case["generator_gradient_norms"], zero)
     updated_norms(
         generator,
         case["generator_weight_norms_after_one_step"],
         case["learning_rate"],
-        biases_before_batch_norm(weights["generator"]),
+        zero,
     )

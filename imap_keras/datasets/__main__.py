@@ -5,17 +5,23 @@ import sys
 
 from ._download import cache_folder, fetch, registry
 
+COURSE = ["sc_mixology"]
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Fetch the named data sets (all without a name) into the cache folder."""
+    """Fetch the named data sets (those of the notebooks without a name) into the cache folder."""
     known = sorted(registry()["dataset"].unique())
     parser = argparse.ArgumentParser(
         prog="python -m imap_keras.datasets",
         description="Fetch data into the cache, so that the course runs without network. "
         "IMAP_KERAS_DATA moves the cache, to a memory stick for instance.",
     )
-    parser.add_argument("dataset", nargs="*", help=f"one of {', '.join(known)}; default: all")
-    wanted = parser.parse_args(arguments).dataset or known
+    parser.add_argument(
+        "dataset",
+        nargs="*",
+        help=f"of {', '.join(known)}; default: {', '.join(COURSE)}, what the notebooks use",
+    )
+    wanted = parser.parse_args(arguments).dataset or COURSE
     for name in wanted:
         if name not in known:
             parser.error(f"unknown data set {name!r}; choose from {', '.join(known)}")

@@ -33,7 +33,7 @@ def cache_folder() -> Path:
     >>> cache_folder().name
     'imap_keras'
     """
-    return Path(os.environ.get("IMAP_KERAS_DATA") or pooch.os_cache("imap_keras"))
+    return Path(os.environ.get("IMAP_KERAS_DATA") or pooch.os_cache("imap_keras")).expanduser()
 
 
 def fetch(file: str) -> Path:
@@ -73,7 +73,7 @@ def fetch(file: str) -> Path:
     )
     try:
         return Path(files.fetch(file, downloader=pooch.HTTPDownloader(progressbar=True)))
-    except requests.exceptions.RequestException as error:
+    except (requests.exceptions.RequestException, PermissionError) as error:
         raise ConnectionError(
             f"{file} ({row['bytes'] / 1e6:.1f} MB) is not in the cache {folder} and cannot be "
             f"fetched from {row['url']} ({type(error).__name__}). With a network, run "

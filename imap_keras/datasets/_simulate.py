@@ -14,7 +14,7 @@ def simulate(
     n_types: int = 5,
     n_batches: int = 3,
     batch_strength: float = 0.5,
-    type_strength: float = 1.0,
+    type_strength: float = 1.5,
     library_size: float = 3000.0,
     missing: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
@@ -70,7 +70,7 @@ def simulate(
     type_shift = np.zeros((n_types, n_genes))
     for shift in type_shift:
         markers = rng.choice(n_genes, max(n_genes // 10, 1), replace=False)
-        shift[markers] = rng.normal(0.5, type_strength, len(markers)) * 1.5
+        shift[markers] = rng.normal(0, type_strength, len(markers))
     batch_shift = rng.normal(0, batch_strength, (n_batches, n_genes))
     own_shift = rng.normal(0, 0.25 * batch_strength, (n_batches, n_types, n_genes))
     depth = rng.uniform(0.7, 1.4, n_batches)
@@ -81,13 +81,14 @@ def simulate(
     for b in range(n_batches):
         weight = abundance * present[b]
         kind[batch == b] = rng.choice(n_types, np.sum(batch == b), p=weight / weight.sum())
-    size = library_size * depth[batch] * rng.lognormal(0, 0.3, n_cells)
+    size = library_size * rng.lognormal(0, 0.3, n_cells)
 
     free = level * np.exp(type_shift[kind])
     with_batch = free * np.exp(batch_shift[batch] + own_shift[batch, kind])
     expected = {}
-    for name, rate in (("truth", free), ("measured", with_batch)):
-        expected[name] = size[:, None] * rate / rate.sum(axis=1, keepdims=True)
+    for name, rate, of_batch in (("truth", free, 1.0), ("measured", with_batch, depth[batch])):
+        shares = rate / rate.sum(axis=1, keepdims=True)
+        expected[name] = (size * of_batch)[:, None] * shares
     dispersion = 5.0  # variance = mean + mean^2 / dispersion
     counts = rng.poisson(rng.gamma(dispersion, expected["measured"] / dispersion))
 
