@@ -179,7 +179,7 @@ handover.save_encoder(settings, models["encoder"])
 history.iloc[[0, -1]].round(4)
 
 # %% [markdown]
-# **What to see:** both losses fall together; the content loss flattens early, while the reconstruction goes
+# **What to see:** both losses fall at first; the content loss settles early, while the reconstruction goes
 # on improving.
 
 # %%

@@ -154,7 +154,7 @@ def mutual_neighbors(left, right, k, metric="angular", search=annoy_neighbors, *
 
 
 # %%
-k = settings.hyperparameters().k1 or 5
+k = 5  # few, so that the walks below have something to add; the library's default is 20
 one_way = annoy_neighbors(content[anchor], content[query], k)
 mutual = mutual_neighbors(content[query], content[anchor], k)
 pd.DataFrame(

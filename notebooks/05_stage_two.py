@@ -237,9 +237,9 @@ history.iloc[[0, -1]].round(3)
 
 # %% [markdown]
 # **What to see:** the Wasserstein estimate climbs while the critic learns to tell the batches apart, then
-# flattens as the generator follows; the penalty falls from its start and stays well below it, so the
-# slope is near 1; the paired cells come nearer. The estimate does not reach zero: with a few hundred
-# cells the critic can always learn some of them by heart.
+# bends as the generator follows; the penalty drops from its start and stays well below it, so the slope is
+# near 1; the paired cells come nearer. The estimate does not reach zero, and rises again if you train
+# longer (try `epochs = 150`): with a few hundred cells the critic can learn single ones by heart.
 
 # %%
 settings.save_figure(plots.critic_curves(history), "05_critic")

@@ -78,7 +78,7 @@ settings.save_figure(plots.critic_curves(model.history["stage2"]), "07_critic")
 
 # %% [markdown]
 # **What to see above:** one line for each batch that was carried; each Wasserstein estimate rises while the
-# critic learns, then flattens.
+# critic learns and then bends as the generator follows.
 #
 # ## Scores
 #
