@@ -14,7 +14,7 @@
 # # 00 · The tour: iMAP in one call and three pictures
 #
 # **You will learn** what batch effects do to single-cell data, what iMAP gives back, and how to run it
-# on your own file. **Time** on two cores: about 2 minutes.
+# on your own file. **Time** on two cores: about 1 minute.
 #
 # iMAP (Wang et al., Genome Biology 22:63, 2021) works in two stages:
 #

@@ -14,7 +14,7 @@
 # # 01 · Data and batch effects
 #
 # **You will learn** what a count matrix looks like, what normalisation does, how to see a batch effect,
-# and how to tell it from biology. **Time** on two cores: about 1 minute.
+# and how to tell it from biology. **Time** on two cores: about half a minute.
 
 # %% tags=["parameters"]
 dataset = "demo"

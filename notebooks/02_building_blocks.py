@@ -14,7 +14,7 @@
 # # 02 · Building blocks: Mish, BatchNorm, an autoencoder
 #
 # **You will learn** the three bricks of iMAP's networks, and how a Keras *functional* model is wired.
-# **Time** on two cores: about 1 minute.
+# **Time** on two cores: about half a minute.
 
 # %% tags=["parameters"]
 dataset = "demo"

@@ -15,7 +15,7 @@
 #
 # **You will learn** how to wire iMAP's first stage as a functional model with two named outputs, what
 # its two losses ask for, and how to check that the code lost the batch and kept the cell.
-# **Time** on two cores: about 1.5 minutes.
+# **Time** on two cores: about 1 minute.
 #
 # $$L = \lambda_c \lVert E(\mathrm{Dec}(E(x), b_{rand})) - E(x)\rVert^2 + \lambda_r \lVert \mathrm{Dec}(E(x), b) - x\rVert^2$$
 #
