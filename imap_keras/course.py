@@ -93,6 +93,21 @@ def check_parameters(paths: list[Path], parameters: dict) -> None:
             )
 
 
+def prepare_environment() -> None:
+    """Set what every notebook inherits: a quiet TensorFlow and a cache folder that does not move.
+
+    Notebooks run in a folder of their own, so a relative ``IMAP_KERAS_DATA`` is made absolute.
+
+    Examples
+    --------
+    >>> from imap_keras.course import prepare_environment
+    >>> prepare_environment()
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if os.environ.get("IMAP_KERAS_DATA"):
+        os.environ["IMAP_KERAS_DATA"] = os.path.abspath(os.environ["IMAP_KERAS_DATA"])
+
+
 def run_notebook(path: Path, output_dir: Path, parameters: dict, timeout: int) -> Outcome:
     """Execute one notebook into ``output_dir/notebooks`` with its share of the parameters.
 
@@ -116,6 +131,7 @@ def run_notebook(path: Path, output_dir: Path, parameters: dict, timeout: int) -
     --------
     >>> run_notebook(find_notebooks(["00"])[0], Path("build/course"), {}, 600)  # doctest: +SKIP
     """
+    prepare_environment()
     declared = declared_parameters(path)
     given = {name: value for name, value in parameters.items() if name in declared}
     if "output_dir" in declared:
@@ -213,9 +229,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if os.environ.get("IMAP_KERAS_DATA"):  # notebooks run in a folder of their own
-        os.environ["IMAP_KERAS_DATA"] = os.path.abspath(os.environ["IMAP_KERAS_DATA"])
     output_dir = options.output_dir.resolve()
     outcomes = []
     bar = tqdm(paths, unit="notebook", file=sys.stdout)

@@ -14,6 +14,8 @@ import nbformat
 from nbclient import NotebookClient
 from tqdm import tqdm
 
+from imap_keras.course import prepare_environment
+
 HERE = Path(__file__).parent
 
 
@@ -55,9 +57,7 @@ def main() -> int:
     for number in options.number:
         if number not in known:
             parser.error(f"there is no notebook {number}; there are {', '.join(known)}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if os.environ.get("IMAP_KERAS_DATA"):
-        os.environ["IMAP_KERAS_DATA"] = os.path.abspath(os.environ["IMAP_KERAS_DATA"])
+    prepare_environment()
     for source in tqdm(sources, unit="notebook"):
         if not options.number or source.stem[:2] in options.number:
             build(source, not options.no_execute)

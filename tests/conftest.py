@@ -4,8 +4,6 @@ import os
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 os.environ["MPLBACKEND"] = "Agg"
-if os.environ.get("IMAP_KERAS_DATA"):  # notebooks run in a folder of their own
-    os.environ["IMAP_KERAS_DATA"] = os.path.abspath(os.environ["IMAP_KERAS_DATA"])
 
 import keras
 import numpy as np

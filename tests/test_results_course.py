@@ -247,3 +247,12 @@ def test_summary_is_a_table():
         "00_tour      12.3  passed",
         "10_x        100.0  failed cell 3: E: e",
     ]
+
+
+def test_a_relative_cache_folder_is_the_same_one_inside_a_notebook(folder, monkeypatch):
+    monkeypatch.setenv("IMAP_KERAS_DATA", "some/cache")
+    expected = os.path.abspath("some/cache")
+    look = f"import os; assert os.environ['IMAP_KERAS_DATA'] == {expected!r}"
+    path = write(folder, "08_looks", look, writes("08_looks", 0.75))
+    outcome = run_notebook(path, folder.parent / "out", {}, timeout=60)
+    assert (outcome.status, outcome.message) == ("passed", "")
