@@ -64,9 +64,9 @@ purity = {
 model.pair_counts.assign(purity=list(purity.values())).round(3)
 
 # %% [markdown]
-# **What to see:** before, each line is broken into one island a technology; after, five islands, each with
-# all its batches. A549 and H838 are not in `celseq2` and `dropseq`, and those batches must not appear in
-# their islands.
+# **What to see:** before, the three lines that all batches hold fall apart into one island a technology or
+# experiment; after, five islands, each with all its batches. A549 and H838 are not in `celseq2` and
+# `dropseq`, and those batches must not appear in their islands.
 
 # %%
 spaces = {"before (PCA)": "X_pca", "after (iMAP)": "X_imap"}
