@@ -21,7 +21,7 @@ from .model import IMAP
 from .persistence import DESCRIPTION, load_models, save_models
 from .preprocessing import preprocess
 from .results import installed_versions
-from .training import find_pairs, merge_order, pair_space, train_stage1
+from .training import find_pairs, merge_order, train_stage1
 
 # The demo's 700 cells: a quarter of the paper's widths memorises less and needs more epochs of stage I;
 # after 50 epochs of stage II the critic begins to learn single cells by heart.
@@ -167,8 +167,7 @@ def first_pairs(settings: Settings) -> np.ndarray:
     labels = adata.obs[settings.batch_key].astype(str).to_numpy()
     cells, hp = adata.X.toarray(), settings.hyperparameters()
     anchor, query = (np.flatnonzero(labels == name) for name in merge_order(cells, labels)[:2])
-    space = pair_space(run(encoder(settings), cells), cells, hp)
-    pairs, _ = find_pairs(space, query, anchor, hp)
+    pairs, _ = find_pairs(run(encoder(settings), cells), cells, query, anchor, hp)
     save_first_pairs(settings, pairs)
     return pairs
 

@@ -52,6 +52,9 @@ class Hyperparameters:
         Space the neighbours are searched in: ``"content"`` (E(x), the paper), ``"pca"`` (the 30 first
         principal components of the expression) or ``"both"`` (those of the content beside those of
         the expression, at one scale).
+    pair_agreement
+        Only MNN pairs whose two cells see both batches at least so much alike count, see
+        :func:`imap_keras.agreement.pair_agreement`; 0 takes every pair, as the paper does.
     metric
         Distance of the neighbours: ``"angular"``, ``"euclidean"``, ``"manhattan"``.
     search, n_trees
@@ -74,6 +77,10 @@ class Hyperparameters:
         Weight of the squared difference between a carried cell and its pair; 0 leaves it out.
     identity_start
         The generator starts as G(x) = x.
+    shift_start
+        The generator starts by adding the mean difference of its pairs to every cell.
+    average_epochs
+        The generator's weights are averaged over so many last epochs; 1 takes the last as they are.
     n_components
         Principal components of the corrected expression in ``obsm["X_imap"]``.
     seed
@@ -112,6 +119,7 @@ class Hyperparameters:
     k2: int | None = 20
     walk_length: int = 3
     pair_space: str = "both"
+    pair_agreement: float = 0.5
     metric: str = "angular"
     search: str = "annoy"
     n_trees: int = 10
@@ -125,13 +133,15 @@ class Hyperparameters:
     keep_pairs: bool = True
     lambda_pair: float = 10.0
     identity_start: bool = True
+    shift_start: bool = True
+    average_epochs: int = 30
     n_components: int = 30
     seed: int = 0
 
     def __post_init__(self):
         for name in ("hidden", "critic_hidden"):
             self._set(name, _widths(name, getattr(self, name)))
-        for name in ("lambda_content", "lambda_reconstruction", "lambda_pair", "gradient_penalty"):
+        for name in NOT_NEGATIVE:
             self._set(name, _number(name, getattr(self, name), "0 or more", lambda value: value >= 0))
         for name in ("stage1_learning_rate", "stage2_learning_rate"):
             self._set(name, _number(name, getattr(self, name), "above 0", lambda value: value > 0))
@@ -149,7 +159,7 @@ class Hyperparameters:
                 raise ValueError(f"{name}={getattr(self, name)!r} is unknown; choose one of {allowed}.")
         if self.seed >= 2**32:
             raise ValueError(f"seed={self.seed} must be below 2**32.")
-        for name in ("recalibrate", "incremental", "keep_pairs", "identity_start"):
+        for name in ("recalibrate", "incremental", "keep_pairs", "identity_start", "shift_start"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise ValueError(f"{name}={getattr(self, name)!r} must be True or False.")
             self._set(name, bool(getattr(self, name)))
@@ -168,6 +178,13 @@ class Hyperparameters:
 
 
 PAIR_SPACES = ("content", "pca", "both")
+NOT_NEGATIVE = (
+    "lambda_content",
+    "lambda_reconstruction",
+    "pair_agreement",
+    "gradient_penalty",
+    "lambda_pair",
+)
 COUNTS = (
     "latent_dim",
     "stage1_epochs",
@@ -183,6 +200,7 @@ COUNTS = (
     "stage2_steps",
     "stage2_rows",
     "critic_steps",
+    "average_epochs",
     "n_components",
 )
 
@@ -234,6 +252,7 @@ REFERENCE = Hyperparameters(
     k2=None,
     walk_length=50,
     pair_space="content",
+    pair_agreement=0.0,
     metric="angular",
     search="annoy",
     n_trees=10,
@@ -247,6 +266,8 @@ REFERENCE = Hyperparameters(
     keep_pairs=False,
     lambda_pair=0.0,
     identity_start=False,
+    shift_start=False,
+    average_epochs=1,
 )
 PRESETS = {"default": Hyperparameters(), "reference": REFERENCE}
 

@@ -189,6 +189,16 @@ def scib_table(
         n_jobs=1,
         progress_bar=False,
     )
+    benchmark.prepare(_exact_neighbors)
     benchmark.benchmark()
     table = benchmark.get_results(min_max_scale=False)
     return table.loc[spaces].astype(float)
+
+
+def _exact_neighbors(space: np.ndarray, k: int):
+    """Neighbours for scib-metrics, each cell its own first; exact, and without a minute's compiling."""
+    from scib_metrics.nearest_neighbors import NeighborsResults
+
+    found = NearestNeighbors(n_neighbors=min(k, len(space))).fit(space)
+    distances, indices = found.kneighbors(space)
+    return NeighborsResults(indices=indices, distances=distances)

@@ -11,16 +11,10 @@ from anndata import AnnData
 
 from .blocks import run
 from .hyperparameters import Hyperparameters, resolve
-from .pairs import NoPairsError, check_annoy
+from .merging import merge_batches
+from .pairs import check_annoy
 from .persistence import load_models, save_models
-from .training import (
-    find_pairs,
-    merge_order,
-    pair_space,
-    principal_components,
-    train_stage1,
-    train_stage2,
-)
+from .training import merge_order, principal_components, train_stage1
 from .validation import (
     batch_labels,
     check_batches,
@@ -46,7 +40,8 @@ class IMAP:
     encoder
         E of stage I, a Keras model: cells x genes -> cells x `latent_dim`.
     generators
-        G of stage II by query batch: cells x genes -> cells x genes.
+        G of stage II by query batch: cells x genes -> cells x genes. A batch that shares no cell type
+        with those before it has none and stays as it is (:meth:`fit` warns).
     order
         Batches in the order they were merged, the anchor first.
     pairs
@@ -128,42 +123,18 @@ class IMAP:
         codes = np.searchsorted(batches, labels)
         order = order or merge_order(cells, labels)
         models, stage1_history = train_stage1(cells, codes, hp, verbose)
-        space = pair_space(run(models["encoder"], cells), cells, hp)
+        content = run(models["encoder"], cells)
+        merged = merge_batches(cells, labels, content, order, hp, verbose)
 
-        corrected = cells.copy()
-        generators, all_pairs, counts, stage2_history = {}, {}, [], []
-        anchor = np.flatnonzero(labels == order[0])
-        for number, name in enumerate(order[1:]):
-            query = np.flatnonzero(labels == name)
-            try:
-                pairs, n_seeds = find_pairs(space, query, anchor, hp, number)
-            except NoPairsError as error:
-                merged = order[: number + 1] if hp.incremental else order[:1]
-                raise NoPairsError(
-                    f"No pairs between batch {name!r} and the anchor {merged}: {error}. Try a larger "
-                    "k1, search='exact', another order, or more stage1_epochs. Batches that share no "
-                    "cell type cannot be paired: leave one out."
-                ) from None
-            title = f"stage II, {name}"
-            generator, losses = train_stage2(cells, corrected, pairs, query, hp, number, title, verbose)
-            corrected[query] = run(generator, cells[query])
-            if hp.incremental:
-                anchor = np.concatenate([anchor, query])
-            generators[name], all_pairs[name] = generator, pairs
-            stage2_history.append(losses.assign(batch=name))
-            counts.append({"batch": name, "mnn": n_seeds, "rwmnn": len(pairs)})
-
-        pca = principal_components(corrected, hp)
+        pca = principal_components(merged.corrected, hp)
         # Nothing of an earlier fit is replaced before this one has succeeded.
         self.batch_key, self.order = batch_key, order
         self.genes = adata.var_names.astype(str).tolist()
         for part, network in models.items():
             setattr(self, part, network)
-        self.generators, self.pairs, self.pair_counts = generators, all_pairs, pd.DataFrame(counts)
-        self.history = {
-            "stage1": stage1_history,
-            "stage2": pd.concat(stage2_history, ignore_index=True),
-        }
+        self.generators, self.pairs = merged.generators, merged.pairs
+        self.pair_counts = merged.pair_counts
+        self.history = {"stage1": stage1_history, "stage2": merged.history}
         self.pca = pca
         return self
 
@@ -288,8 +259,12 @@ class IMAP:
         model.batch_key, model.order, model.genes = info["batch_key"], info["order"], info["genes"]
         model.pair_counts = pd.DataFrame(info["pair_counts"])
         model.history = {stage: pd.DataFrame(table) for stage, table in info["history"].items()}
-        model.pairs = {name: np.array(pairs) for name, pairs in info["pairs"].items()}
-        model.generators = {name: models.pop(f"generator:{name}") for name in model.order[1:]}
+        model.pairs = {
+            name: np.array(pairs, int).reshape(-1, 2) for name, pairs in info["pairs"].items()
+        }
+        model.generators = {
+            name: models.pop(f"generator:{name}") for name in model.order[1:] if len(model.pairs[name])
+        }
         for name, network in models.items():
             setattr(model, name, network)
         return model

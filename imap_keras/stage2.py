@@ -54,6 +54,33 @@ def build_generator(
     return keras.Model(cells, keras.layers.ReLU(name="carried")(carried), name="generator")
 
 
+def add_shift(generator: keras.Model, shift: np.ndarray) -> None:
+    """Add a constant to what the generator adds to every cell: its last bias.
+
+    With the mean difference of the pairs as shift, training starts where Haghverdi et al. (2018) would
+    end with one correction for all cells, and learns what differs from cell to cell.
+
+    Parameters
+    ----------
+    generator
+        From :func:`build_generator`; changed.
+    shift
+        One number a gene.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.stage2 import add_shift, build_generator
+    >>> generator = build_generator(2, 2, hidden=(4, 4), identity_start=True)
+    >>> add_shift(generator, np.array([0.5, -9.0]))
+    >>> generator(np.ones((1, 2), "float32")).numpy().tolist()
+    [[1.5, 0.0]]
+    """
+    last = [layer for layer in generator.layers if isinstance(layer, keras.layers.Dense)][-1]
+    kernel, bias = last.get_weights()
+    last.set_weights([kernel, bias + shift])
+
+
 def build_critic(
     n_genes: int, hidden: Sequence[int] = (512, 512), init: Initializers | None = None
 ) -> keras.Model:

@@ -1,10 +1,13 @@
 """The steps of a fit, each a function of arrays and hyperparameters; `IMAP.fit` runs them in order."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
+from .agreement import pair_agreement
 from .blocks import Initializers
 from .hyperparameters import Hyperparameters
 from .pairs import SEARCHES, NoPairsError, mutual_neighbors, neighbor_graph, random_walk_pairs
@@ -17,7 +20,7 @@ from .stage1 import (
     mixed_cells,
     recalibrate_batch_norm,
 )
-from .stage2 import WGANGP, build_critic, build_generator, paired_cells
+from .stage2 import WGANGP, add_shift, build_critic, build_generator, paired_cells
 
 # Streams of random numbers: every random part has a seed of its own, all following from one.
 STREAMS = (
@@ -35,6 +38,9 @@ STREAMS = (
     "pair_space",
     "components",
 )
+
+
+LEAST_AGREEING = 0.05
 
 
 def seed_of(stream: str, hp: Hyperparameters, number: int = 0) -> int:
@@ -143,14 +149,21 @@ def pair_space(content: np.ndarray, cells: np.ndarray, hp: Hyperparameters) -> n
 
 
 def find_pairs(
-    space: np.ndarray, query: np.ndarray, anchor: np.ndarray, hp: Hyperparameters, number: int = 0
+    content: np.ndarray,
+    expression: np.ndarray,
+    query: np.ndarray,
+    anchor: np.ndarray,
+    hp: Hyperparameters,
+    number: int = 0,
 ) -> tuple[np.ndarray, int]:
     """Find MNN pairs between query and anchor cells and grow them by random walks.
 
     Parameters
     ----------
-    space
-        All cells x dimensions.
+    content, expression
+        All cells x latent_dim (E of stage I), and x genes, merged batches as carried so far: the
+        neighbours are searched in :func:`pair_space` of the two, and the pairs judged
+        (:func:`imap_keras.agreement.pair_agreement`) by the components of the expression.
     query, anchor
         Indices of the cells of the two sides.
     hp
@@ -161,13 +174,16 @@ def find_pairs(
     Returns
     -------
     pairs, n_seeds
-        Pairs x 2, indices of cells (query, anchor); number of MNN pairs they grew from.
+        Pairs x 2, indices of cells (query, anchor); number of MNN pairs found. There are no pairs if
+        fewer than a twentieth of the MNN pairs reach `hp.pair_agreement`: the batches then share no
+        cell type, and what agrees does so by chance.
 
     Raises
     ------
     NoPairsError
         There is no MNN pair.
     """
+    space = pair_space(content, expression, hp)
     query = sample_cells(query, "pair_sample_query", hp, number)
     anchor = sample_cells(anchor, "pair_sample_anchor", hp, number)
     smaller = min(len(query), len(anchor))
@@ -187,9 +203,14 @@ def find_pairs(
             f"neighbours with k1={k1}"
         )
     query_graph, anchor_graph = (neighbor_graph(space[side], k2, **options) for side in (query, anchor))
-    walks = seed_of("walks", hp, number)
+    walks, n_seeds = seed_of("walks", hp, number), len(seeds)
+    if hp.pair_agreement:
+        judge = pair_space(content, expression, replace(hp, pair_space="pca"))
+        seeds = seeds[pair_agreement(judge[query], judge[anchor], seeds) >= hp.pair_agreement]
+        if len(seeds) < LEAST_AGREEING * n_seeds:
+            return np.empty((0, 2), int), n_seeds
     pairs = random_walk_pairs(seeds, query_graph, anchor_graph, hp.walk_length, walks)
-    return np.column_stack([query[pairs[:, 0]], anchor[pairs[:, 1]]]), len(seeds)
+    return np.column_stack([query[pairs[:, 0]], anchor[pairs[:, 1]]]), n_seeds
 
 
 def train_stage2(
@@ -222,8 +243,13 @@ def train_stage2(
     """
     n_genes = cells.shape[1]
     init = Initializers(hp.initialization, seed_of("stage2_weights", hp, number))
+    generator = build_generator(n_genes, hp.latent_dim, hp.hidden, init, hp.identity_start)
+    if hp.shift_start:
+        # How often each cell is listed, so that no row of pairs x genes is ever made.
+        query_share, anchor_share = (np.bincount(p, minlength=len(cells)) / len(p) for p in pairs.T)
+        add_shift(generator, anchor_share @ corrected - query_share @ cells)
     gan = WGANGP(
-        build_generator(n_genes, hp.latent_dim, hp.hidden, init, hp.identity_start),
+        generator,
         build_critic(n_genes, hp.critic_hidden, init),
         gradient_penalty=hp.gradient_penalty,
         critic_steps=hp.critic_steps,
@@ -246,7 +272,7 @@ def train_stage2(
         steps_per_epoch=hp.stage2_steps,
         epochs=hp.stage2_epochs,
         verbose=0,
-        callbacks=[ProgressBar(title, verbose)],
+        callbacks=[ProgressBar(title, verbose), AverageWeights(gan.generator, hp.average_epochs)],
     )
     history = history_table(fitted, title, "stage2_learning_rate")
     if hp.recalibrate:
@@ -299,3 +325,26 @@ class StopWhenSettled(keras.callbacks.Callback):
         self.waited += 1
         if self.waited >= self.patience:
             self.model.stop_training = True
+
+
+class AverageWeights(keras.callbacks.Callback):
+    """At the end of training a network gets the mean of its weights after each of the last epochs.
+
+    Two networks that chase each other circle round their goal; the mean lies nearer to it than the
+    last point of the circle (Izmailov et al., UAI 2018).
+    """
+
+    def __init__(self, network: keras.Model, last_epochs: int):
+        super().__init__()
+        self.network, self.last_epochs, self.sums = network, last_epochs, None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch < self.params["epochs"] - self.last_epochs or self.last_epochs == 1:
+            return
+        weights = self.network.get_weights()
+        self.sums = [a + b for a, b in zip(self.sums, weights)] if self.sums else weights
+
+    def on_train_end(self, logs=None):
+        if self.sums:
+            n = min(self.last_epochs, self.params["epochs"])
+            self.network.set_weights([total / n for total in self.sums])

@@ -108,7 +108,8 @@ def test_pair_counts_are_those_of_the_pairs(fitted, logged):
     assert list(table.index) == fitted.order[1:]
     for number, name in enumerate(fitted.order[1:], start=1):
         pairs = fitted.pairs[name]
-        assert len(pairs) == table.loc[name, "rwmnn"] == 3 * table.loc[name, "mnn"]
+        assert len(pairs) == table.loc[name, "rwmnn"] == 3 * table.loc[name, "agreeing"]
+        assert 0 < table.loc[name, "agreeing"] <= table.loc[name, "mnn"]
         assert set(batch[pairs[:, 0]]) == {name}
         assert set(batch[pairs[:, 1]]) <= set(fitted.order[:number])
 
@@ -321,7 +322,7 @@ def test_without_k_the_rule_of_the_paper_holds(searched, n_query, n_anchor, opti
     hp = resolve("reference", **options)
     space = np.random.default_rng(0).normal(size=(n_query + n_anchor, 3))
     query, anchor = np.arange(n_query), n_query + np.arange(n_anchor)
-    pairs, n_seeds = find_pairs(space, query, anchor, hp)
+    pairs, n_seeds = find_pairs(space, space, query, anchor, hp)
     assert (searched["k1"], searched["k2"]) == (k1, k2)
     assert n_seeds == 1 and len(pairs) == 50
 
@@ -330,7 +331,7 @@ def test_pairs_are_indices_of_the_cells_that_were_searched(tiny):
     space = np.repeat([[1.0, 0.0], [0.0, 1.0]], 30, axis=0)[np.arange(60) * 7 % 60]
     space = space + 0.01 * np.random.default_rng(0).normal(size=space.shape)
     query, anchor = np.arange(0, 60, 2), np.arange(1, 60, 2)
-    pairs, _ = find_pairs(space, query, anchor, Hyperparameters(**tiny))
+    pairs, _ = find_pairs(space, space, query, anchor, Hyperparameters(**tiny))
     assert set(pairs[:, 0]) <= set(query) and set(pairs[:, 1]) <= set(anchor)
     kind = space.argmax(1)
     assert (kind[pairs[:, 0]] == kind[pairs[:, 1]]).all()

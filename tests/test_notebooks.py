@@ -10,7 +10,7 @@ import jupytext
 import nbformat
 import pytest
 
-from imap_keras import pairs, stage1, stage2
+from imap_keras import agreement, pairs, stage1, stage2
 from imap_keras.course import NOTEBOOKS, declared_parameters, run_notebook
 from imap_keras.results import holds
 
@@ -133,7 +133,7 @@ def bare(code: str) -> str:
 
 
 def library_code(name: str) -> str:
-    for place in (stage1, stage2, pairs, stage2.WGANGP):
+    for place in (stage1, stage2, pairs, agreement, stage2.WGANGP):
         if name in vars(place):
             return inspect.getsource(vars(place)[name])
     raise AssertionError(f"the library has no {name}")
@@ -163,6 +163,7 @@ def test_every_central_piece_is_a_lesson():
         "mutual_neighbors",
         "random_walks",
         "random_walk_pairs",
+        "pair_agreement",
         "build_generator",
         "build_critic",
         "penalty",
