@@ -124,7 +124,7 @@ class Hyperparameters:
     search: str = "annoy"
     n_trees: int = 10
     incremental: bool = True
-    stage2_epochs: int = 100
+    stage2_epochs: int = 50
     stage2_steps: int = 10
     stage2_rows: int = 64
     critic_steps: int = 5
@@ -134,7 +134,7 @@ class Hyperparameters:
     lambda_pair: float = 10.0
     identity_start: bool = True
     shift_start: bool = True
-    average_epochs: int = 30
+    average_epochs: int = 20
     n_components: int = 30
     seed: int = 0
 
