@@ -104,8 +104,7 @@ def mmd(z, n_batches: int):
     >>> round(float(mmd(same, 2)), 4)
     0.0
     """
-    norm = tf.reduce_sum(z**2, axis=1)
-    squared = tf.maximum(norm[:, None] + norm[None] - 2 * tf.matmul(z, z, transpose_b=True), 0)
+    squared = tf.reduce_sum((z[:, None] - z[None]) ** 2, axis=2)
     kernel = tf.add_n([tf.exp(-squared / (2 * width)) for width in WIDTHS])
     rows = tf.shape(z)[0] // n_batches
     blocks = tf.reshape(kernel, (n_batches, rows, n_batches, rows))

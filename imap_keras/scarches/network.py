@@ -9,7 +9,7 @@ import tensorflow as tf
 from ..blocks import PACKAGE
 
 # The layers that read expression (or the latent code) beside the batch.
-FIRST_LAYERS = ("encoder_expression", "decoder_latent")
+FIRST_LAYERS = ("encoder_dense_1", "decoder_dense_1")
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -107,12 +107,36 @@ class LayerSeeds:
         return keras.layers.Dense(units, kernel_initializer=kernel, name=name)
 
 
-def finish_block(x, name: str, dropout: float, seeds: LayerSeeds):
-    """What follows every hidden dense layer: LayerNorm without weights of its own, ReLU, dropout."""
-    x = keras.layers.LayerNormalization(center=False, scale=False, name=f"{name}_norm")(x)
-    x = keras.layers.ReLU(name=f"{name}_relu")(x)
-    seed = seeds.draw()
-    return keras.layers.Dropout(dropout, seed=seed, name=f"{name}_dropout")(x) if dropout else x
+def hidden_blocks(
+    x, batch, hidden: Sequence[int], dropout: float, n_frozen: int, seeds: LayerSeeds, name: str
+):
+    """Blocks of dense, LayerNorm (without weights), ReLU and dropout; the first one reads the batch.
+
+    Parameters
+    ----------
+    x, batch
+        Symbolic inputs, rows x anything and rows x batches (one-hot).
+    hidden, dropout
+        Widths; share of units left out in training (0: no such layer).
+    n_frozen
+        Batches, from the first, whose rows are frozen.
+    seeds, name
+        Starting weights; prefix of the layer names.
+
+    Examples
+    --------
+    >>> x = hidden_blocks(cells, batch, (128, 128), 0.05, 0, LayerSeeds(0), "encoder")  # doctest: +SKIP
+    """
+    for number, units in enumerate(hidden, start=1):
+        x = seeds.dense(units, f"{name}_dense_{number}")(x)
+        if number == 1:  # the one layer that reads the batch
+            rows = BatchTable(units, batch.shape[-1], n_frozen, seed=seeds.draw(), name=f"{name}_batch")
+            x = keras.layers.Add(name=f"{name}_first")([x, rows(batch)])
+        x = keras.layers.LayerNormalization(center=False, scale=False, name=f"{name}_norm_{number}")(x)
+        x = keras.layers.ReLU(name=f"{name}_relu_{number}")(x)
+        if dropout:
+            x = keras.layers.Dropout(dropout, seed=seeds.draw(), name=f"{name}_dropout_{number}")(x)
+    return x
 
 
 def build_conditional_encoder(
@@ -162,13 +186,7 @@ def build_conditional_encoder(
     seeds = LayerSeeds(seed)
     cells, batch = keras.Input((n_genes,), name="cells"), keras.Input((n_batches,), name="batch")
     x = Log1p(name="log1p")(cells) if counts else cells
-    x = seeds.dense(hidden[0], "encoder_expression")(x)
-    shift = BatchTable(hidden[0], n_batches, n_frozen, seed=seeds.draw(), name="encoder_batch")
-    x = keras.layers.Add(name="encoder_first")([x, shift(batch)])
-    x = finish_block(x, "encoder_1", dropout, seeds)
-    for number, units in enumerate(hidden[1:], start=2):
-        x = seeds.dense(units, f"encoder_dense_{number}")(x)
-        x = finish_block(x, f"encoder_{number}", dropout, seeds)
+    x = hidden_blocks(x, batch, hidden, dropout, n_frozen, seeds, "encoder")
     heads = [seeds.dense(latent_dim, f"encoder_{head}")(x) for head in ("mean", "log_variance")]
     return keras.Model([cells, batch], heads, name="conditional_encoder")
 
@@ -209,13 +227,7 @@ def build_conditional_decoder(
     """
     seeds = LayerSeeds(seed)
     code, batch = keras.Input((latent_dim,), name="code"), keras.Input((n_batches,), name="batch")
-    x = seeds.dense(hidden[0], "decoder_latent")(code)
-    shift = BatchTable(hidden[0], n_batches, n_frozen, seed=seeds.draw(), name="decoder_batch")
-    x = keras.layers.Add(name="decoder_first")([x, shift(batch)])
-    x = finish_block(x, "decoder_1", dropout, seeds)
-    for number, units in enumerate(hidden[1:], start=2):
-        x = seeds.dense(units, f"decoder_dense_{number}")(x)
-        x = finish_block(x, f"decoder_{number}", dropout, seeds)
+    x = hidden_blocks(code, batch, hidden, dropout, n_frozen, seeds, "decoder")
     out = seeds.dense(n_genes, "decoder_mean")(x)
     if likelihood == "mse":
         outputs = [keras.layers.ReLU(name="expression")(out)]

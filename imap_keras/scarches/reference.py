@@ -22,6 +22,9 @@ from .surgery import (
 )
 from .training import train
 
+# New rows alone, started near zero, need and bear larger steps than a whole network.
+QUERY_LEARNING_RATE = 1e-2
+
 
 class Reference:
     """A reference to map queries onto: a conditional VAE with scArches' surgery.
@@ -140,7 +143,8 @@ class Reference:
         verbose
             0 shows no progress bar and no sentence.
         changes
-            Hyperparameters of the training that shall differ, such as ``epochs``.
+            Hyperparameters of the training that shall differ, such as ``epochs``. With ``"batch"`` the
+            learning rate is 0.01 unless given: a few new rows bear larger steps than a network.
 
         Returns
         -------
@@ -160,6 +164,8 @@ class Reference:
         labels = batch_labels(adata, batch_key or self.batch_key)
         names = check_batch_sizes(labels)
         self._check_new(names)
+        if degree == "batch":
+            changes = {"learning_rate": QUERY_LEARNING_RATE} | changes
         hp = replace(self.hyperparameters, **changes)
         grown = grow(networks, len(names), degree, hp, seed=hp.seed + len(self.batches))
         cells, _ = align_genes(adata, self.genes, hp.likelihood, verbose)
@@ -213,6 +219,7 @@ class Reference:
         RuntimeError
             :meth:`fit` has not been called.
         """
+        networks = self.networks
         info = {
             "hyperparameters": self.hyperparameters.as_dict(),
             "batch_key": self.batch_key,
@@ -220,7 +227,7 @@ class Reference:
             "genes": self.genes,
             "history": self.history.to_dict("list"),
         }
-        save_models(folder, "scarches", self.networks, info)
+        save_models(folder, "scarches", networks, info)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Reference":
@@ -251,10 +258,11 @@ class Reference:
         ValueError
             There is no such batch.
         """
+        tables = batch_tables(self.networks)
         if batch not in self.batches:
             raise ValueError(f"Batch {batch!r} is not in the reference, which knows {self.batches}.")
         row = self.batches.index(batch)
-        rows = {name: table.rows()[row] for name, table in batch_tables(self.networks).items()}
+        rows = {name: table.rows()[row] for name, table in tables.items()}
         info = {"batch": batch, "fits": fingerprint(self.networks, self.genes)}
         save_models(folder, "scarches adaptor", {"adaptor": build_adaptor(rows)}, info)
 
@@ -277,14 +285,15 @@ class Reference:
             The folder is not an adaptor or a file is cut short; the reference has that batch already;
             the adaptor was trained on another reference.
         """
+        networks = self.networks
         models, info = load_models(folder, "scarches adaptor")
         self._check_new([info["batch"]])
-        if info["fits"] != fingerprint(self.networks, self.genes):
+        if info["fits"] != fingerprint(networks, self.genes):
             raise ValueError(
                 f"The adaptor of batch {info['batch']!r} was trained on another reference (or with a "
                 "degree that changed it); attach it to the one it came from."
             )
-        grown = grow(self.networks, 1, "batch", self.hyperparameters)
+        grown = grow(networks, 1, "batch", self.hyperparameters)
         for name, table in batch_tables(grown).items():
             row = models["adaptor"].get_layer(name).rows()
             table.set_rows(np.concatenate([table.rows()[:-1], row]))
