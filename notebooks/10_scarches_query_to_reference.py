@@ -206,7 +206,7 @@ freeze(surgery, "batch")
 counts, sentence = scarches.align_genes(query, reference.genes, hp.likelihood)
 one_hot = np.eye(5, dtype="float32")[np.where(query.obs["batch"] == "celseq2", 3, 4)]
 untrained = surgery([counts, one_hot], training=False)[0].numpy()
-print(sum(weight.shape.num_elements() for weight in surgery.trainable_weights), "weights would learn")
+print(sum(int(np.prod(w.shape)) for w in surgery.trainable_weights), "weights of the encoder would learn")
 
 # %% [markdown]
 # `map_query` does this for encoder and decoder and trains the new rows, without dropout and without weight
@@ -235,7 +235,6 @@ settings.save_figure(plots.before_after(everything, spaces, seed=seed), "10_late
 #
 # Every weight of the reference is in the grown one, bit by bit, and reference cells keep their latent
 # means exactly, not nearly.
-
 
 # %%
 def frozen_weights(model):
@@ -417,9 +416,7 @@ with TemporaryDirectory() as folder:
     site = scarches.Reference.load(f"{folder}/reference").map_query(dropseq, verbose=0)
     site.save_adaptor(f"{folder}/adaptor", "dropseq")
     attached = reference.attach(f"{folder}/adaptor")
-    size = {
-        n: sum(f.stat().st_size for f in Path(folder, n).iterdir()) for n in ("reference", "adaptor")
-    }
+    size = {n: sum(f.stat().st_size for f in Path(folder, n).iterdir()) for n in ("reference", "adaptor")}
 adaptor_gap = np.abs(attached.latent(dropseq) - site.latent(dropseq)).max()
 both = attached.map_query(celseq2, verbose=0)
 print("bytes on disk:", size, "| batches:", both.batches, "| largest difference:", adaptor_gap)

@@ -6,12 +6,21 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 import imap_keras
 from imap_keras.scarches import Reference, align_genes
 from imap_keras.scarches.surgery import batch_tables
 
 SMALL = {"latent_dim": 3, "hidden": (12, 8), "epochs": 6, "batch_size": 32, "kl_epochs": 3, "seed": 2}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_graphs():
+    """Building graphs takes longer than these fits; one test below trains with them."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +77,16 @@ def test_the_seed_decides_the_numbers(reference, split):
     np.testing.assert_array_equal(again.latent(split[0]), reference.latent(split[0]))
     other = Reference(**SMALL | {"seed": 3, "epochs": 1}).fit(split[0], verbose=0)
     assert not np.allclose(other.latent(split[0]), reference.latent(split[0]), atol=1e-2)
+
+
+def test_training_in_a_graph_is_repeatable_and_the_same(reference, split):
+    tf.config.run_functions_eagerly(False)
+    try:
+        first, second = (Reference(**SMALL).fit(split[0], verbose=0) for _ in range(2))
+    finally:
+        tf.config.run_functions_eagerly(True)
+    assert not changed(first, second)
+    np.testing.assert_allclose(first.latent(split[0]), reference.latent(split[0]), atol=1e-3)
 
 
 @pytest.mark.parametrize("likelihood", ["zinb", "mse"])
