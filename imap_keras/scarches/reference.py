@@ -24,6 +24,9 @@ from .training import train
 
 # New rows alone, started near zero, need and bear larger steps than a whole network.
 QUERY_LEARNING_RATE = 1e-2
+# What a query cannot change: the frozen network is built so.
+ARCHITECTURE = ("likelihood", "latent_dim", "hidden", "dropout")
+PURPOSE = "to train on and to hold some out"
 
 
 class Reference:
@@ -101,7 +104,7 @@ class Reference:
         adata, hp = in_memory(adata), self.hyperparameters
         labels = batch_labels(adata, batch_key)
         check_unique_names(adata)
-        batches = check_batch_sizes(labels)
+        batches = check_batch_sizes(labels, purpose=PURPOSE)
         cells = expression(adata, hp.likelihood)
         networks = build_networks(adata.n_vars, len(batches), hp, dropout=hp.dropout, seed=hp.seed)
         history = train(
@@ -157,13 +160,16 @@ class Reference:
         KeyError
             The batch column does not exist.
         ValueError
-            A batch name that the reference has already; no shared gene; unknown `degree`; values as
-            for :meth:`fit`.
+            A batch name that the reference has already; no shared gene; unknown `degree`; a change of
+            the architecture; values as for :meth:`fit`.
         """
         networks, adata = self.networks, in_memory(adata)
         labels = batch_labels(adata, batch_key or self.batch_key)
-        names = check_batch_sizes(labels)
+        names = check_batch_sizes(labels, purpose=PURPOSE)
         self._check_new(names)
+        fixed = [name for name in ARCHITECTURE if name in changes]
+        if fixed:
+            raise ValueError(f"{fixed[0]} is the reference's; a query can change its training alone.")
         if degree == "batch":
             changes = {"learning_rate": QUERY_LEARNING_RATE} | changes
         hp = replace(self.hyperparameters, **changes)
