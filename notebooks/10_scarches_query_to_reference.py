@@ -26,7 +26,6 @@ fast = False
 output_dir = "../build/course"
 
 # %%
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -160,15 +159,18 @@ def mmd(z, n_batches):
 
 # %%
 options = {"seed": seed} | ({"epochs": 60, "kl_epochs": 60} if fast else {})
+mapping = {"epochs": 15} if fast else {}
 if epochs is not None:
-    options["epochs"] = epochs
+    options["epochs"] = mapping["epochs"] = epochs
 reference = scarches.Reference(**options).fit(cells, batch_key="batch", verbose=0)
-curves = plots.loss_curves(reference.history, ["val_loss", "kl", "mmd"], "Training the reference")
+curves = plots.loss_curves(
+    reference.history, ["val_loss", "reconstruction", "kl"], "Training the reference"
+)
 settings.save_figure(curves, "10_training")
 
 # %% [markdown]
-# **What to see:** the loss of held-out cells falls fast, then slowly, and training ends where it has stopped
-# falling.
+# **What to see:** the loss of held-out cells falls fast, then slowly. The KL term rises while its weight is
+# still small, and is pushed down as the weight grows.
 #
 # ## Surgery
 #
@@ -216,9 +218,7 @@ print(
 # reference.
 
 # %%
-start = time.perf_counter()
-grown = reference.map_query(query, batch_key="batch", verbose=0)
-query_seconds = time.perf_counter() - start
+grown = reference.map_query(query, batch_key="batch", verbose=0, **mapping)
 grown.parameter_table()
 
 # %%
@@ -227,7 +227,7 @@ everything = anndata.concat([cells, logged[:, cells.var_names]])
 everything.obsm["before"] = np.concatenate([reference.latent(cells), untrained])
 everything.obsm["after"] = grown.latent(everything)
 sc.pp.pca(everything, n_comps=30, random_state=seed)
-spaces = {"untrained rows": "before", "trained rows": "after"}
+spaces = {"PCA": "X_pca", "untrained rows": "before", "trained rows": "after"}
 settings.save_figure(plots.before_after(everything, spaces, seed=seed), "10_latent")
 
 # %% [markdown]
@@ -261,24 +261,26 @@ print(f"{len(before)} tensors, bit-identical: {identical}; reference cells moved
 # %% [markdown]
 # ## What it costs, beside training anew
 #
-# Two new batches need $2 \times h_0$ weights each for the two first layers ($h_0 = 128$) and one dispersion
+# Time is counted from the end of the first epoch, which builds TensorFlow's graphs, as long for one as for
+# the other. Two new batches need $2 \times h_0$ weights each for the two first layers ($h_0 = 128$) and one dispersion
 # for each gene. Training anew on all five batches needs every weight and every cell.
 
 # %%
-start = time.perf_counter()
 anew = scarches.Reference(**options).fit(everything, batch_key="batch", verbose=0)
-anew_seconds = time.perf_counter() - start
 trained, total = grown.parameter_table().loc["total"]
 formula = 2 * (2 * hp.hidden[0] + cells.n_vars)
 print(f"{trained} weights trained = formula {formula}, of {total}")
-print(f"{query_seconds:.1f} s for the query, {anew_seconds:.1f} s anew")
+clocks = {"mapped": grown.history["seconds"], "anew": anew.history["seconds"]}
+seconds = {name: clock.iloc[-1] - clock.iloc[0] for name, clock in clocks.items()}
+for name, clock in clocks.items():
+    print(f"{name}: {seconds[name]:.1f} s in {len(clock)} epochs, {clock.iloc[0]:.1f} s for the first")
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.2), layout="constrained")
 for axis, values, title in zip(
-    axes, ((trained, total), (query_seconds, anew_seconds)), ("trained parameters", "seconds")
+    axes, ((trained, total), seconds.values()), ("trained parameters", "seconds")
 ):
-    axis.barh(["mapped", "anew"], values, color=plots.COLORS[:2])
+    axis.barh(list(seconds), list(values), color=plots.COLORS[:2])
     axis.set(title=title, xscale="log" if title != "seconds" else "linear")
 plt.close(figure)
 settings.save_figure(figure, "10_parameters")
@@ -348,7 +350,7 @@ pd.Series(mixing, name="iLISI").round(3).to_frame()
 # %%
 grown_by = {"batch": grown}
 for degree in ("first_layer", "all"):
-    grown_by[degree] = reference.map_query(query, degree=degree, verbose=0)
+    grown_by[degree] = reference.map_query(query, degree=degree, verbose=0, **mapping)
 home = reference.latent(cells)
 rows = {}
 for degree, model in grown_by.items():
@@ -383,7 +385,7 @@ known = raw[plate.isin(["celseq2_5cl_p1", "celseq2_5cl_p2"]) & ~unseen].copy()
 known = imap_keras.preprocess(known, n_top_genes=n_genes, verbose=0)
 third = raw[plate == "celseq2_5cl_p3"].copy()
 without = scarches.Reference(**options).fit(known, verbose=0)
-with_third = without.map_query(third, verbose=0)
+with_third = without.map_query(third, verbose=0, **mapping)
 guess = scarches.transfer_labels(
     with_third.latent(known), known.obs["cell_type"], with_third.latent(third), threshold=THRESHOLD
 )
@@ -416,14 +418,15 @@ settings.save_figure(figure, "10_unknown")
 dropseq, celseq2 = (query[query.obs["batch"] == name].copy() for name in ("dropseq", "celseq2"))
 with TemporaryDirectory() as folder:
     reference.save(f"{folder}/reference")
-    site = scarches.Reference.load(f"{folder}/reference").map_query(dropseq, verbose=0)
+    loaded = scarches.Reference.load(f"{folder}/reference")
+    site = loaded.map_query(dropseq, verbose=0, **mapping)
     site.save_adaptor(f"{folder}/adaptor", "dropseq")
     attached = reference.attach(f"{folder}/adaptor")
     size = {
         n: sum(f.stat().st_size for f in Path(folder, n).iterdir()) for n in ("reference", "adaptor")
     }
 adaptor_gap = np.abs(attached.latent(dropseq) - site.latent(dropseq)).max()
-both = attached.map_query(celseq2, verbose=0)
+both = attached.map_query(celseq2, verbose=0, **mapping)
 print("bytes on disk:", size, "| batches:", both.batches, "| largest difference:", adaptor_gap)
 
 # %% [markdown]
@@ -446,8 +449,8 @@ mixing["iMAP"] = ilisi(everything.obsm["X_imap"])
 imap.pair_counts
 
 # %%
-spaces = {"PCA": "X_pca", "scArches, mapped": "after", "iMAP, mapped": "X_imap"}
-settings.save_figure(plots.before_after(everything, spaces, seed=seed), "10_imap")
+figure = plots.before_after(everything, {"iMAP, mapped": "X_imap"}, seed=seed)
+settings.save_figure(figure, "10_imap")
 
 # %% [markdown]
 # **What to see:** IMAP_CAPTION
@@ -482,7 +485,7 @@ results.add("accuracy_below_anew", accuracy_anew - accuracy, "<= 0.05")
 results.add("unseen_auroc", auroc, ">= 0.8")
 results.add("ilisi_above_pca", mixing["mapped"] - mixing["PCA"], "> 0")
 results.add("adaptor_difference", adaptor_gap, "== 0")
-results.add("times_faster_than_anew", anew_seconds / query_seconds, ">= 3")
+results.add("times_faster_than_anew", seconds["anew"] / seconds["mapped"], ">= 3")
 results.add("imap_encoder_identical", encoder_frozen, "== 1")
 results.add("imap_ilisi_above_pca", mixing["iMAP"] - mixing["PCA"], "> 0")
 results.save()

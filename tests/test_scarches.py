@@ -284,6 +284,7 @@ def test_a_loaded_reference_is_the_saved_one_and_takes_queries(reference, grown,
         assert (loaded.batches, loaded.genes) == (model.batches, model.genes)
         assert loaded.hyperparameters == model.hyperparameters
         pd.testing.assert_frame_equal(loaded.history, model.history)
+        pd.testing.assert_frame_equal(loaded.parameter_table(), model.parameter_table())
     np.testing.assert_array_equal(loaded.latent(split[1]), grown.latent(split[1]))
     again = Reference.load(tmp_path / "0").map_query(split[1], verbose=0)
     np.testing.assert_array_equal(again.latent(split[1]), grown.latent(split[1]))

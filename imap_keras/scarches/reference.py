@@ -23,7 +23,7 @@ from .surgery import (
 from .training import train
 
 # New rows alone, started near zero, need and bear larger steps than a whole network.
-QUERY_LEARNING_RATE = 1e-2
+QUERY_LEARNING_RATE = 3e-2
 # What a query cannot change: the frozen network is built so.
 ARCHITECTURE = ("likelihood", "latent_dim", "hidden", "dropout")
 PURPOSE = "to train on and to hold some out"
@@ -46,7 +46,8 @@ class Reference:
     genes
         Genes the encoder reads.
     history
-        Losses by epoch, of the last training; an attached adaptor has none.
+        Losses by epoch, of the last training, and the seconds passed at its end; an attached adaptor
+        has none.
 
     Raises
     ------
@@ -147,7 +148,7 @@ class Reference:
             0 shows no progress bar and no sentence.
         changes
             Hyperparameters of the training that shall differ, such as ``epochs``. With ``"batch"`` the
-            learning rate is 0.01 unless given: a few new rows bear larger steps than a network.
+            learning rate is 0.03 unless given: a few new rows bear larger steps than a network.
 
         Returns
         -------

@@ -1,6 +1,7 @@
 """Training of the conditional VAE: rows from every batch, held-out cells, stopping at the best."""
 
 import math
+import time
 
 import keras
 import numpy as np
@@ -117,6 +118,22 @@ class BestWeights(keras.callbacks.Callback):
             variable.assign(value)
 
 
+class Clock(keras.callbacks.Callback):
+    """Note the seconds passed at the end of every epoch; the first one holds the building of graphs.
+
+    Examples
+    --------
+    >>> clock = Clock()  # doctest: +SKIP
+    >>> cvae.fit(rows, callbacks=[clock])  # doctest: +SKIP
+    """
+
+    def on_train_begin(self, logs=None):
+        self.start, self.seconds = time.perf_counter(), []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds.append(time.perf_counter() - self.start)
+
+
 def train(
     encoder: keras.Model,
     decoder: keras.Model,
@@ -140,7 +157,7 @@ def train(
     Returns
     -------
     pandas.DataFrame
-        Losses by epoch, of training and (``val_``) of held-out cells.
+        Losses by epoch, of training and (``val_``) of held-out cells; seconds since the start.
 
     Raises
     ------
@@ -168,6 +185,7 @@ def train(
     # No weight decay: old columns would shrink although their gradient is zero.
     adam = keras.optimizers.Adam(hp.learning_rate, epsilon=0.01, name="scarches_adam")
     cvae.compile(optimizer=adam, jit_compile=False)
+    clock = Clock()
     plateau = keras.callbacks.ReduceLROnPlateau(factor=0.1, patience=hp.plateau, min_delta=0)
     fitted = cvae.fit(
         training_rows(cells[inside], codes[inside], n_batches, per_batch, hp.seed),
@@ -176,6 +194,6 @@ def train(
         steps_per_epoch=steps,
         epochs=hp.epochs,
         verbose=0,
-        callbacks=[ProgressBar(title, verbose), BestWeights(hp.patience), plateau],
+        callbacks=[ProgressBar(title, verbose), BestWeights(hp.patience), plateau, clock],
     )
-    return history_table(fitted, title, "learning_rate")
+    return history_table(fitted, title, "learning_rate").assign(seconds=clock.seconds)
