@@ -6,9 +6,10 @@ from . import backend
 
 backend.backend_is_tensorflow()
 
-from . import datasets, metrics, pairs, plots, stage1, stage2  # noqa: E402
+from . import datasets, metrics, pairs, plots, scarches, stage1, stage2  # noqa: E402
 from .hyperparameters import Hyperparameters  # noqa: E402
-from .model import IMAP, integrate  # noqa: E402
+from .integration import integrate  # noqa: E402
+from .model import IMAP  # noqa: E402
 from .preprocessing import preprocess  # noqa: E402
 
 __version__ = version("imap_keras")
@@ -21,6 +22,7 @@ __all__ = [
     "pairs",
     "plots",
     "preprocess",
+    "scarches",
     "stage1",
     "stage2",
 ]

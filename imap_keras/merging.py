@@ -16,21 +16,20 @@ from .training import find_pairs, train_stage2
 
 @dataclass
 class Merged:
-    """What merging gives.
+    """What merging gives, by query batch.
 
     Parameters
     ----------
-    corrected
-        Cells x genes, every query batch carried into the anchor.
-    generators, pairs
-        By query batch: the trained generator (none for a batch left as it is), and pairs x 2 of cell
-        indices (query cell, anchor cell).
-    pair_counts, history
-        Tables of MNN pairs, of those that agree and of the pairs grown from these, by query batch; and
-        of the losses of stage II.
+    generators
+        The trained generators; a batch left as it is has none.
+    pairs
+        Pairs x 2 of cell indices (query cell, anchor cell).
+    pair_counts
+        Table of MNN pairs, of those that agree and of the pairs grown from these.
+    history
+        Table of the losses of stage II.
     """
 
-    corrected: np.ndarray
     generators: dict[str, keras.Model]
     pairs: dict[str, np.ndarray]
     pair_counts: pd.DataFrame
@@ -39,13 +38,15 @@ class Merged:
 
 def merge_batches(
     cells: np.ndarray,
+    corrected: np.ndarray,
     labels: np.ndarray,
     content: np.ndarray,
     order: Sequence[str],
     hp: Hyperparameters,
+    n_merged: int = 1,
     verbose: int = 0,
 ) -> Merged:
-    """Carry each batch into the anchor, in the given order.
+    """Carry the batches ``order[n_merged:]`` into the anchor, in this order.
 
     Where expression takes part in the search for pairs, it is that of the cells carried so far: the
     merged batches then lie together, and a query batch meets them as one.
@@ -56,26 +57,33 @@ def merge_batches(
 
     Parameters
     ----------
-    cells, labels, content
-        Cells x genes, the batch of each cell, and E(x): cells x latent_dim.
-    order
-        Batches, the anchor first.
+    cells
+        All cells x genes, as measured.
+    corrected
+        The same with merged batches carried over; newly merged ones are written into it.
+    labels, content
+        Batch of each cell, and E(x): cells x latent_dim.
+    order, n_merged
+        All batches, the anchor first; how many of them are merged already.
     hp, verbose
         Hyperparameters; 0 shows no progress bar.
 
     Raises
     ------
     NoPairsError
-        Two batches have no mutual nearest neighbours.
+        A batch and the anchor have no mutual nearest neighbours.
 
     References
     ----------
     Wang et al., Genome Biology 22:63 (2021), Methods, "Integration of multiple batches".
+
+    Examples
+    --------
+    >>> merged = merge_batches(cells, cells.copy(), labels, content, order, hp)  # doctest: +SKIP
     """
-    corrected = cells.copy()
     generators, all_pairs, counts, history = {}, {}, [], [pd.DataFrame()]
-    anchor = np.flatnonzero(labels == order[0])
-    for number, name in enumerate(order[1:]):
+    anchor = np.flatnonzero(np.isin(labels, order[:n_merged] if hp.incremental else order[:1]))
+    for number, name in enumerate(order[n_merged:], start=n_merged - 1):
         query = np.flatnonzero(labels == name)
         merged = list(order[: number + 1]) if hp.incremental else list(order[:1])
         try:
@@ -104,6 +112,4 @@ def merge_batches(
             )
         if hp.incremental:
             anchor = np.concatenate([anchor, query])
-    return Merged(
-        corrected, generators, all_pairs, pd.DataFrame(counts), pd.concat(history, ignore_index=True)
-    )
+    return Merged(generators, all_pairs, pd.DataFrame(counts), pd.concat(history, ignore_index=True))

@@ -11,6 +11,7 @@ from anndata import AnnData
 
 from .blocks import run
 from .hyperparameters import Hyperparameters, resolve
+from .mapping import map_batches
 from .merging import merge_batches
 from .pairs import check_annoy
 from .persistence import load_models, save_models
@@ -22,6 +23,7 @@ from .validation import (
     check_unique_names,
     dense_expression,
     in_memory,
+    with_genes,
 )
 
 
@@ -45,7 +47,8 @@ class IMAP:
     order
         Batches in the order they were merged, the anchor first.
     pairs
-        By query batch, pairs x 2 of cell indices (query cell, anchor cell).
+        By query batch, pairs x 2 of cell indices (query cell, anchor cell): of the cells of
+        :meth:`fit`, or, for a mapped batch, of the reference's cells followed by the query's.
     pair_counts
         Table of MNN and random-walk pairs by query batch.
     history
@@ -124,9 +127,9 @@ class IMAP:
         order = order or merge_order(cells, labels)
         models, stage1_history = train_stage1(cells, codes, hp, verbose)
         content = run(models["encoder"], cells)
-        merged = merge_batches(cells, labels, content, order, hp, verbose)
-
-        pca = principal_components(merged.corrected, hp)
+        corrected = cells.copy()
+        merged = merge_batches(cells, corrected, labels, content, order, hp, verbose=verbose)
+        pca = principal_components(corrected, hp)
         # Nothing of an earlier fit is replaced before this one has succeeded.
         self.batch_key, self.order = batch_key, order
         self.genes = adata.var_names.astype(str).tolist()
@@ -167,24 +170,13 @@ class IMAP:
             Fitted genes are missing, a batch was not fitted, or values are out of range.
         """
         self._check_fitted()
-        adata = in_memory(adata)
-        missing = [gene for gene in self.genes if gene not in adata.var_names]
-        if missing:
-            raise ValueError(
-                f"{len(missing)} of the {len(self.genes)} fitted genes are missing, the first is "
-                f"{missing[0]!r}. Hand in data with the genes that fit() saw."
-            )
-        check_unique_names(adata)
-        if self.genes == adata.var_names.astype(str).tolist():
-            adata = adata.copy()
-        else:
-            adata = adata[:, self.genes].copy()
+        adata = with_genes(adata, self.genes)
         labels = batch_labels(adata, batch_key or self.batch_key)
         unknown = sorted(set(labels) - set(self.order))
         if unknown:
             raise ValueError(
                 f"Batch {unknown[0]!r} was not fitted; fitted are {self.order}. "
-                "Fit again with all batches."
+                "Fit again with all batches, or carry it in with map_query()."
             )
         cells = dense_expression(adata)
         corrected = cells.copy()
@@ -215,6 +207,60 @@ class IMAP:
     ) -> AnnData:
         """:meth:`fit`, then :meth:`transform` of the same cells."""
         return self.fit(adata, batch_key, order, verbose).transform(adata)
+
+    def map_query(
+        self,
+        adata: AnnData,
+        reference: AnnData | None = None,
+        batch_key: str | None = None,
+        verbose: int = 1,
+    ) -> AnnData:
+        """Carry new batches into the fitted integration, training only a generator for each.
+
+        The encoder of stage I, the earlier generators and the principal components stay as they are,
+        to the bit, and so does what :meth:`transform` gives for the fitted batches. The encoder never
+        saw the new batch: a platform unlike all fitted ones is better served by a new :meth:`fit`.
+
+        Parameters
+        ----------
+        adata
+            Log-normalised cells of new batches with all fitted genes. Not changed.
+        reference
+            Cells of fitted batches to pair them with: a model keeps no cells, so hand in what
+            :meth:`fit` read, or what :meth:`transform` gave back. Not changed.
+        batch_key
+            Column of both ``obs``; by default the one of :meth:`fit`.
+        verbose
+            0 shows no progress bar.
+
+        Returns
+        -------
+        anndata.AnnData
+            The new cells as :meth:`transform` gives them. From now on the model knows their batches,
+            also after :meth:`save` and :meth:`load`.
+
+        Raises
+        ------
+        RuntimeError
+            :meth:`fit` has not been called.
+        KeyError
+            The batch column does not exist.
+        ValueError
+            No `reference`; a batch that was fitted already, or one of fewer than 10 cells; fitted
+            genes are missing; values are out of range.
+        NoPairsError
+            A new batch has no mutual nearest neighbours in the reference.
+        """
+        self._check_fitted()
+        merged = map_batches(self, adata, reference, batch_key or self.batch_key, verbose)
+        self.order = self.order + list(merged.pairs)
+        self.generators = self.generators | merged.generators
+        self.pairs = self.pairs | merged.pairs
+        counts = [self.pair_counts, merged.pair_counts]
+        self.pair_counts = pd.concat(counts, ignore_index=True)
+        losses = pd.concat([self.history["stage2"], merged.history], ignore_index=True)
+        self.history = self.history | {"stage2": losses}
+        return self.transform(adata, batch_key)
 
     # ---------------------------------------------------------- save, load
 
@@ -282,38 +328,3 @@ IMAP.__signature__ = inspect.Signature(
         for parameter in inspect.signature(Hyperparameters).parameters.values()
     ]
 )
-
-
-def integrate(
-    adata: AnnData,
-    batch_key: str = "batch",
-    order: Sequence[str] | None = None,
-    verbose: int = 1,
-    **hyperparameters,
-) -> AnnData:
-    """Integrate log-normalised batches in one line: ``IMAP(...).fit_transform(adata)``.
-
-    Parameters
-    ----------
-    adata, batch_key, order, verbose
-        As for :meth:`IMAP.fit`.
-    hyperparameters
-        As for :class:`IMAP`, `preset` included.
-
-    Returns
-    -------
-    anndata.AnnData
-        As :meth:`IMAP.transform` describes.
-
-    Raises
-    ------
-    KeyError, ValueError, TypeError
-        As :class:`IMAP` and :meth:`IMAP.fit`.
-
-    Examples
-    --------
-    >>> import imap_keras
-    >>> adata = imap_keras.preprocess(imap_keras.datasets.demo(), min_genes=50)  # doctest: +SKIP
-    >>> adata = imap_keras.integrate(adata, batch_key="batch")  # doctest: +SKIP
-    """
-    return IMAP(**hyperparameters).fit_transform(adata, batch_key, order, verbose)

@@ -184,17 +184,38 @@ def check_batches(labels: np.ndarray, min_cells: int = MIN_CELLS) -> list[str]:
     >>> check_batches(np.repeat(["b", "a"], 10))
     ['a', 'b']
     """
-    names, sizes = np.unique(labels, return_counts=True)
+    names = np.unique(labels)
     if len(names) < 2:
         raise ValueError(
             f"All cells are in one batch, {names[0]!r}; at least two batches are needed. "
             "Is batch_key the right column?"
         )
+    return check_batch_sizes(labels, min_cells)
+
+
+def check_batch_sizes(
+    labels: np.ndarray, min_cells: int = MIN_CELLS, purpose: str = "to find neighbours in"
+) -> list[str]:
+    """Return the batch names, sorted, if each batch has the `min_cells` cells that `purpose` needs.
+
+    Raises
+    ------
+    ValueError
+        A batch is too small.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.validation import check_batch_sizes
+    >>> check_batch_sizes(np.repeat(["new"], 10))
+    ['new']
+    """
+    names, sizes = np.unique(labels, return_counts=True)
     for name, size in zip(names, sizes, strict=True):
         if size < min_cells:
             raise ValueError(
-                f"Batch {name!r} has {size} cells; at least {min_cells} are needed to find "
-                "neighbours in. Leave it out or merge it with another batch."
+                f"Batch {name!r} has {size} cells; at least {min_cells} are needed {purpose}. "
+                "Leave it out or merge it with another batch."
             )
     return [str(name) for name in names]
 
@@ -226,3 +247,32 @@ def check_order(order: Sequence[str], batches: Sequence[str]) -> list[str]:
                 f"batches {list(batches)} once, the anchor first."
             )
     return order
+
+
+def with_genes(adata: AnnData, genes: Sequence[str]) -> AnnData:
+    """Return a copy in memory with exactly these genes, in this order.
+
+    Raises
+    ------
+    ValueError
+        A gene is missing, or names are used twice.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> from imap_keras.validation import with_genes
+    >>> adata = imap_keras.datasets.simulate(n_cells=30, n_genes=50)
+    >>> with_genes(adata, ["gene_7", "gene_3"]).var_names.tolist()
+    ['gene_7', 'gene_3']
+    """
+    adata = in_memory(adata)
+    missing = [gene for gene in genes if gene not in adata.var_names]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of the {len(genes)} fitted genes are missing, the first is "
+            f"{missing[0]!r}. Hand in data with the genes that fit() saw."
+        )
+    check_unique_names(adata)
+    if list(genes) == adata.var_names.astype(str).tolist():
+        return adata.copy()
+    return adata[:, list(genes)].copy()

@@ -10,7 +10,7 @@ import jupytext
 import nbformat
 import pytest
 
-from imap_keras import agreement, pairs, stage1, stage2
+from imap_keras import agreement, pairs, scarches, stage1, stage2
 from imap_keras.course import NOTEBOOKS, declared_parameters, run_notebook
 from imap_keras.results import holds
 
@@ -24,6 +24,7 @@ TITLES = [
     "05_stage_two",
     "06_several_batches",
     "07_real_data",
+    "10_scarches_query_to_reference",
 ]
 
 
@@ -133,7 +134,8 @@ def bare(code: str) -> str:
 
 
 def library_code(name: str) -> str:
-    for place in (stage1, stage2, pairs, agreement, stage2.WGANGP):
+    places = (stage1, stage2, stage2.WGANGP, pairs, agreement, scarches, scarches.network)
+    for place in places:
         if name in vars(place):
             return inspect.getsource(vars(place)[name])
     raise AssertionError(f"the library has no {name}")
@@ -170,6 +172,13 @@ def test_every_central_piece_is_a_lesson():
         "critic_step",
         "generator_step",
         "train_step",
+        "hidden_blocks",
+        "build_conditional_encoder",
+        "negative_binomial",
+        "mmd",
+        "copy_weights",
+        "freeze",
+        "neighbor_weights",
     }
 
 
@@ -183,7 +192,7 @@ def course_folder(tmp_path_factory):
 
 
 def test_course_runs_and_every_bound_holds(source, course_folder, request):
-    if source.stem == "07_real_data":
+    if source.stem in ("07_real_data", "10_scarches_query_to_reference"):
         request.getfixturevalue("real_data")("sc_mixology")
     path = source.with_suffix(".ipynb")
     outcome = run_notebook(path, course_folder, {"fast": True, "seed": 0}, timeout=300)

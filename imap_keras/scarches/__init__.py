@@ -1,0 +1,37 @@
+"""scArches in Keras: train a conditional VAE once, map queries onto it by architecture surgery.
+
+Lotfollahi et al., Nature Biotechnology 40:121 (2022). For a query only the weights that read the new
+batch are added and trained; no reference cell is needed.
+"""
+
+from .cells import align_genes
+from .cvae import CVAE
+from .hyperparameters import ReferenceHyperparameters
+from .losses import kl_divergence, mmd, negative_binomial, zero_inflated
+from .network import BatchTable, build_conditional_decoder, build_conditional_encoder
+from .reference import Reference
+from .surgery import copy_weights, freeze, grow, parameter_table
+from .training import split_by_batch, training_rows
+from .transfer import neighbor_weights, transfer_labels
+
+__all__ = [
+    "CVAE",
+    "BatchTable",
+    "Reference",
+    "ReferenceHyperparameters",
+    "align_genes",
+    "build_conditional_decoder",
+    "build_conditional_encoder",
+    "copy_weights",
+    "freeze",
+    "grow",
+    "kl_divergence",
+    "mmd",
+    "negative_binomial",
+    "neighbor_weights",
+    "parameter_table",
+    "split_by_batch",
+    "training_rows",
+    "transfer_labels",
+    "zero_inflated",
+]

@@ -1,0 +1,99 @@
+"""Labels for query cells from their neighbours in the reference, and how far to trust them."""
+
+import numpy as np
+import pandas as pd
+from sklearn.neighbors import NearestNeighbors
+
+UNKNOWN = "Unknown"
+
+
+def neighbor_weights(distances: np.ndarray) -> np.ndarray:
+    """Weights of each query cell's neighbours: ``exp(-d / (2 / s)^2)``, s the standard deviation of d.
+
+    Parameters
+    ----------
+    distances
+        Query cells x neighbours.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same shape; each row sums to 1.
+
+    References
+    ----------
+    Lotfollahi et al., Nature Biotechnology 40:121 (2022), Methods, "Cell-type annotation".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.scarches import neighbor_weights
+    >>> neighbor_weights(np.array([[1.0, 1.0, 1.0, 1.0]])).tolist()
+    [[0.25, 0.25, 0.25, 0.25]]
+    """
+    spread = distances.std(axis=1, keepdims=True)
+    nearness = -distances * (spread / 2) ** 2
+    weights = np.exp(nearness - nearness.max(axis=1, keepdims=True))  # the nearest one never vanishes
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def transfer_labels(
+    reference: np.ndarray,
+    labels: np.ndarray,
+    query: np.ndarray,
+    k: int = 50,
+    threshold: float = 0.5,
+) -> pd.DataFrame:
+    """Label query cells by a weighted vote of their nearest reference cells.
+
+    Parameters
+    ----------
+    reference, query
+        Latent means, cells x dimensions.
+    labels
+        Label of each reference cell.
+    k
+        Neighbours that vote (all, where there are fewer).
+    threshold
+        Cells with a larger uncertainty are called ``"Unknown"``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a query cell: ``label`` (with Unknown), ``best`` (without), ``uncertainty`` (1 minus
+        the share of the vote the best label got).
+
+    Raises
+    ------
+    ValueError
+        Labels and cells differ in number, a label is missing, or k or threshold is out of range.
+
+    References
+    ----------
+    Lotfollahi et al., Nature Biotechnology 40:121 (2022), Methods, "Cell-type annotation".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.scarches import transfer_labels
+    >>> reference = np.array([[0.0], [0.1], [5.0], [5.1]])
+    >>> transfer_labels(reference, np.array(["B", "B", "T", "T"]), np.array([[0.2]]), k=2)
+      label best  uncertainty
+    0     B    B          0.0
+    """
+    if len(labels) != len(reference):
+        raise ValueError(f"There are {len(labels)} labels for {len(reference)} reference cells.")
+    if pd.isna(np.asarray(labels, dtype=object)).any():
+        raise ValueError("A reference cell has no label; leave cells without label out of the vote.")
+    if k < 1 or not 0 <= threshold <= 1:
+        raise ValueError(f"k={k} must be at least 1 and threshold={threshold} between 0 and 1.")
+    names, codes = np.unique(np.asarray(labels).astype(str), return_inverse=True)
+    search = NearestNeighbors(n_neighbors=min(k, len(reference))).fit(reference)
+    distances, index = search.kneighbors(query)
+    weights, votes = neighbor_weights(distances), np.zeros((len(query), len(names)))
+    for code in range(len(names)):
+        votes[:, code] = np.sum(weights * (codes[index] == code), axis=1)
+    best, uncertainty = names[votes.argmax(axis=1)], 1 - votes.max(axis=1)
+    uncertainty = np.clip(uncertainty, 0, 1)
+    label = np.where(uncertainty > threshold, UNKNOWN, best).astype(object)
+    return pd.DataFrame({"label": label, "best": best.astype(object), "uncertainty": uncertainty})

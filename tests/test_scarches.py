@@ -1,0 +1,337 @@
+"""A scArches reference from end to end on tiny data: what stays, what is trained, what is refused."""
+
+import warnings
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+import imap_keras
+from imap_keras.scarches import Reference, align_genes
+from imap_keras.scarches.surgery import batch_tables
+
+SMALL = {
+    "latent_dim": 3,
+    "hidden": (12, 8),
+    "dropout": 0.0,  # TensorFlow 2.15 repeats dropout in graphs only
+    "epochs": 6,
+    "batch_size": 32,
+    "kl_epochs": 3,
+    "seed": 2,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_graphs():
+    """Building graphs takes longer than these fits; one test below trains with them."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def split(counts):
+    is_query = (counts.obs["batch"] == "batch_2").to_numpy()
+    return counts[~is_query].copy(), counts[is_query].copy()
+
+
+@pytest.fixture(scope="module")
+def reference(split):
+    return Reference(**SMALL).fit(split[0], verbose=0)
+
+
+@pytest.fixture(scope="module")
+def grown(reference, split):
+    return reference.map_query(split[1], verbose=0)
+
+
+def weights(model):
+    """All weights by layer; of batch tables the rows, so that models of more batches compare."""
+    tables = batch_tables(model.networks)
+    return {
+        (part, layer.name): [layer.rows()] if layer.name in tables else layer.get_weights()
+        for part, network in model.networks.items()
+        for layer in network.layers
+        if layer.weights
+    }
+
+
+def changed(before, after):
+    """Names of the layers whose weights differ, new rows of batch tables left out."""
+    after = weights(after)
+    return {
+        name
+        for (part, name), old in weights(before).items()
+        if not all(np.array_equal(a, b[: len(a)]) for a, b in zip(old, after[part, name], strict=True))
+    }
+
+
+# ------------------------------------------------------------------ fit
+
+
+def test_the_loss_falls_and_every_epoch_is_told(reference):
+    history = reference.history
+    assert list(history["epoch"]) == [1, 2, 3, 4, 5, 6]
+    assert {"loss", "reconstruction", "kl", "mmd", "val_loss"} <= set(history)
+    assert history["val_loss"].iloc[-1] < history["val_loss"].iloc[0]
+    assert reference.batches == ["batch_0", "batch_1"]
+
+
+def test_the_seed_decides_the_numbers(reference, split):
+    again = Reference(**SMALL).fit(split[0], verbose=0)
+    assert not changed(reference, again)
+    np.testing.assert_array_equal(again.latent(split[0]), reference.latent(split[0]))
+    other = Reference(**SMALL | {"seed": 3, "epochs": 1}).fit(split[0], verbose=0)
+    assert not np.allclose(other.latent(split[0]), reference.latent(split[0]), atol=1e-2)
+
+
+def test_training_in_a_graph_is_repeatable_dropout_included(split):
+    tf.config.run_functions_eagerly(False)
+    try:
+        options = SMALL | {"dropout": 0.2, "epochs": 2}
+        first, second = (Reference(**options).fit(split[0], verbose=0) for _ in range(2))
+    finally:
+        tf.config.run_functions_eagerly(True)
+    assert not changed(first, second)
+
+
+@pytest.mark.parametrize("likelihood", ["zinb", "mse"])
+def test_other_likelihoods_learn_and_take_queries(split, logged, likelihood):
+    cells, query = split
+    if likelihood == "mse":
+        is_query = (logged.obs["batch"] == "batch_2").to_numpy()
+        cells, query = logged[~is_query].copy(), logged[is_query].copy()
+    model = Reference(**SMALL | {"likelihood": likelihood}).fit(cells, verbose=0)
+    assert model.history["val_loss"].iloc[-1] < model.history["val_loss"].iloc[0]
+    grown = model.map_query(query, verbose=0, epochs=2)
+    assert not changed(model, grown)
+    assert np.isfinite(grown.latent(query)).all()
+    trained = grown.parameter_table().loc["total", "trained"]
+    assert trained == 12 + 8 + (60 if likelihood == "zinb" else 0)
+
+
+def test_sparse_dense_and_shuffled_cells_have_the_same_latent_means(reference, split):
+    cells, z = split[0], reference.latent(split[0])
+    dense = cells.copy()
+    dense.layers["counts"] = cells.layers["counts"].toarray()
+    np.testing.assert_array_equal(reference.latent(dense), z)
+    which = np.random.default_rng(0).permutation(cells.n_obs)[:31]
+    np.testing.assert_allclose(reference.latent(cells[which]), z[which], rtol=1e-4, atol=1e-5)
+
+
+# ------------------------------------------------------------------ surgery
+
+
+def test_the_frozen_weights_are_the_same_bits_and_so_are_the_reference_cells(reference, grown, split):
+    assert grown.batches == ["batch_0", "batch_1", "batch_2"]
+    assert not changed(reference, grown)
+    np.testing.assert_array_equal(grown.latent(split[0]), reference.latent(split[0]))
+
+
+def test_the_new_columns_were_trained_and_only_they(reference, grown, split):
+    untrained = reference.map_query(split[1], verbose=0, epochs=1, learning_rate=1e-30)
+    for name, table in batch_tables(grown.networks).items():
+        assert not np.array_equal(table.rows()[2], batch_tables(untrained.networks)[name].rows()[2])
+    total = grown.parameter_table().loc["total"]
+    assert total["trained"] == 12 + 8 + 60  # both first layers and a dispersion for each gene
+    assert total["all"] == sum(w.size for layer in weights(grown).values() for w in layer)
+    losses = grown.history["val_loss"]
+    assert losses.iloc[-1] < losses.iloc[0]
+
+
+def test_two_new_batches_come_together_or_one_after_the_other(reference, counts, split):
+    alone = Reference(**SMALL | {"epochs": 2})
+    alone.fit(counts[counts.obs["batch"] == "batch_0"].copy(), verbose=0)
+    both = alone.map_query(counts[counts.obs["batch"] != "batch_0"].copy(), verbose=0)
+    assert both.batches == ["batch_0", "batch_1", "batch_2"]
+    assert both.parameter_table().loc["total", "trained"] == 2 * (12 + 8 + 60)
+    first = alone.map_query(counts[counts.obs["batch"] == "batch_2"].copy(), verbose=0)
+    second = first.map_query(counts[counts.obs["batch"] == "batch_1"].copy(), verbose=0)
+    assert second.batches == ["batch_0", "batch_2", "batch_1"]
+    assert not changed(first, second)  # query 1 stays where it was while query 2 is mapped
+    np.testing.assert_array_equal(second.latent(split[1]), first.latent(split[1]))
+
+
+@pytest.mark.parametrize(
+    "degree, moved",
+    [("first_layer", {"encoder_dense_1", "decoder_dense_1"}), ("all", None)],
+)
+def test_further_degrees_move_what_they_free(reference, split, degree, moved):
+    grown = reference.map_query(split[1], degree=degree, verbose=0)
+    tables = set(batch_tables(reference.networks))
+    everything = {name for _, name in weights(reference)} - tables
+    # Rows of old batches never move: no query cell reads them, and nothing decays.
+    assert changed(reference, grown) == (everything if moved is None else moved)
+    assert not np.array_equal(grown.latent(split[0]), reference.latent(split[0]))
+
+
+# ------------------------------------------------------------------ genes
+
+
+def test_genes_are_found_by_name(grown, split, capsys):
+    query, z = split[1], grown.latent(split[1])
+    extra = query[:, :5].copy()
+    extra.var_names = [f"other_{i}" for i in range(5)]
+    more = anndata.concat([extra, query[:, ::-1]], axis="var", merge="first")
+    np.testing.assert_array_equal(grown.latent(more), z)
+    missing = query.copy()
+    missing.layers["counts"] = missing.layers["counts"].toarray()
+    missing.layers["counts"][:, [3, 8]] = 0
+    np.testing.assert_array_equal(
+        grown.latent(query[:, np.setdiff1d(np.arange(60), [3, 8])]), grown.latent(missing)
+    )
+    align_genes(more[:, :40], grown.genes, "nb")
+    told = "35 of the reference's 60 genes found, 25 missing filled with 0; 5 other genes left out."
+    assert capsys.readouterr().out.strip() == told
+
+
+def test_under_half_of_the_genes_is_a_warning_and_none_an_error(grown, split):
+    with pytest.warns(UserWarning, match="Under half.*29 of the reference's 60 genes"):
+        align_genes(split[1][:, :29], grown.genes, "nb", verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        align_genes(split[1][:, :30], grown.genes, "nb", verbose=0)
+    stranger = split[1].copy()
+    stranger.var_names = [f"ENSG{i}" for i in range(60)]
+    with pytest.raises(ValueError, match="shares no gene.*'ENSG0'.*'gene_0'"):
+        grown.latent(stranger)
+
+
+# ------------------------------------------------------------------ refusals
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    def reached(*args, **kwargs):
+        pytest.fail("training started")
+
+    monkeypatch.setattr(imap_keras.scarches.reference, "train", reached)
+
+
+def test_a_query_without_its_batch_column(reference, split, no_training):
+    with pytest.raises(KeyError, match="'donor' is not a column.*batch, cell_type"):
+        reference.map_query(split[1], batch_key="donor")
+    query = split[1].copy()
+    del query.obs["batch"]
+    with pytest.raises(KeyError, match="'batch' is not a column"):
+        reference.map_query(query)
+
+
+def test_a_batch_the_reference_has_and_one_it_lacks(reference, counts, split, no_training):
+    with pytest.raises(ValueError, match="has a batch 'batch_0' already.*another name"):
+        reference.map_query(counts)
+    with pytest.raises(ValueError, match="'batch_2' is not in the reference.*map_query"):
+        reference.latent(split[1])
+
+
+@pytest.mark.parametrize("value, fault", [(-1, "1 negative values"), (0.5, "1 fractional values")])
+@pytest.mark.parametrize("likelihood", ["nb", "zinb"])
+def test_what_is_no_count(split, reference, no_training, value, fault, likelihood):
+    cells, query = split[0].copy(), split[1].copy()
+    for adata in (cells, query):
+        adata.layers["counts"] = adata.layers["counts"].toarray()
+        adata.layers["counts"][3, 4] = value
+    with pytest.raises(ValueError, match=rf"layers\['counts'\] holds {fault}"):
+        Reference(likelihood=likelihood).fit(cells)
+    with pytest.raises(ValueError, match=rf"layers\['counts'\] holds {fault}"):
+        reference.map_query(query, verbose=0)
+
+
+def test_other_wrong_input(split, logged, reference, no_training):
+    empty = split[0].copy()
+    empty.layers["counts"] = empty.layers["counts"].toarray()
+    empty.layers["counts"][[2, 5]] = 0
+    with pytest.raises(ValueError, match="no counts in 2 cells"):
+        Reference().fit(empty)
+    raw = logged.copy()
+    raw.X = raw.layers["counts"]
+    with pytest.raises(ValueError, match="like counts"):
+        Reference(likelihood="mse").fit(raw)
+    with pytest.raises(ValueError, match="'batch_2' has 9 cells; at least 10 are needed to train on"):
+        reference.map_query(split[1][:9])
+    with pytest.raises(ValueError, match="degree='some' is unknown"):
+        reference.map_query(split[1], degree="some", verbose=0)
+    with pytest.raises(ValueError, match="epochs=0"):
+        reference.map_query(split[1], epochs=0)
+    with pytest.raises(ValueError, match="latent_dim is the reference's"):
+        reference.map_query(split[1], latent_dim=4)
+
+
+def test_before_fit_there_is_nothing_to_use(split, tmp_path):
+    new = Reference()
+    for call in (
+        lambda: new.latent(split[0]),
+        lambda: new.map_query(split[1]),
+        lambda: new.save(tmp_path / "model"),
+        lambda: new.save_adaptor(tmp_path / "model", "batch_0"),
+        lambda: new.attach(tmp_path / "model"),
+    ):
+        with pytest.raises(RuntimeError, match="not fitted yet"):
+            call()
+    assert not (tmp_path / "model").exists()
+
+
+# ------------------------------------------------------------------ sharing
+
+
+def test_a_loaded_reference_is_the_saved_one_and_takes_queries(reference, grown, split, tmp_path):
+    for number, model in enumerate((reference, grown)):
+        model.save(tmp_path / str(number))
+        loaded = Reference.load(tmp_path / str(number))
+        assert not changed(model, loaded)
+        assert (loaded.batches, loaded.genes) == (model.batches, model.genes)
+        assert loaded.hyperparameters == model.hyperparameters
+        pd.testing.assert_frame_equal(loaded.history, model.history)
+        pd.testing.assert_frame_equal(loaded.parameter_table(), model.parameter_table())
+    np.testing.assert_array_equal(loaded.latent(split[1]), grown.latent(split[1]))
+    again = Reference.load(tmp_path / "0").map_query(split[1], verbose=0)
+    np.testing.assert_array_equal(again.latent(split[1]), grown.latent(split[1]))
+    assert {path.suffix for path in (tmp_path / "0").iterdir()} == {".keras", ".json"}
+
+
+def test_a_folder_that_is_no_reference_or_was_cut_short(reference, fitted, tmp_path):
+    with pytest.raises(FileNotFoundError, match="not a saved model"):
+        Reference.load(tmp_path)
+    fitted.save(tmp_path / "imap")
+    with pytest.raises(ValueError, match="kind 'imap', expected 'scarches'"):
+        Reference.load(tmp_path / "imap")
+    reference.save(tmp_path / "model")
+    file = sorted((tmp_path / "model").glob("*.keras"))[0]
+    file.write_bytes(file.read_bytes()[:-50])
+    with pytest.raises(ValueError, match="damaged or was cut short"):
+        Reference.load(tmp_path / "model")
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match="incomplete"):
+        Reference.load(tmp_path / "model")
+
+
+def test_an_adaptor_comes_back_exactly(reference, grown, split, tmp_path):
+    reference.save(tmp_path / "reference")
+    grown.save_adaptor(tmp_path / "adaptor", "batch_2")
+    attached = Reference.load(tmp_path / "reference").attach(tmp_path / "adaptor")
+    assert attached.batches == grown.batches
+    assert not changed(grown, attached)
+    for cells in split:
+        np.testing.assert_array_equal(attached.latent(cells), grown.latent(cells))
+    size = sum(path.stat().st_size for path in (tmp_path / "adaptor").iterdir())
+    assert size < sum(path.stat().st_size for path in (tmp_path / "reference").iterdir())
+
+
+def test_an_adaptor_is_attached_to_its_own_reference_alone(reference, grown, split, tmp_path):
+    grown.save_adaptor(tmp_path / "adaptor", "batch_2")
+    with pytest.raises(ValueError, match="has a batch 'batch_2' already"):
+        grown.attach(tmp_path / "adaptor")
+    other = Reference(**SMALL | {"epochs": 1, "seed": 8}).fit(split[0], verbose=0)
+    with pytest.raises(ValueError, match="'batch_2' was trained on another reference"):
+        other.attach(tmp_path / "adaptor")
+    moved = reference.map_query(split[1], degree="first_layer", verbose=0, epochs=2)
+    moved.save_adaptor(tmp_path / "moved", "batch_2")
+    with pytest.raises(ValueError, match="a degree that changed it"):
+        reference.attach(tmp_path / "moved")
+    with pytest.raises(ValueError, match="'batch_9' is not in the reference"):
+        grown.save_adaptor(tmp_path / "none", "batch_9")
+    reference.save(tmp_path / "reference")
+    with pytest.raises(ValueError, match="expected 'scarches adaptor'"):
+        reference.attach(tmp_path / "reference")
