@@ -102,12 +102,12 @@ figure = plots.before_after(adata, spaces, (batch_key, label_key), seed)
 settings.save_figure(figure, "00_before_after")
 
 # %% [markdown]
-# ## Picture 2: how the critic was won over
+# ## Picture 2: generator against critic
 #
-# **What to see:** the Wasserstein estimate (how far apart the critic finds carried cells, those the
-# generator moved, and anchor cells) rises while the critic learns and falls as the generator follows; the
-# paired cells come nearer to each other. (Trained longer on so few cells the estimate rises again: the
-# critic learns single cells by heart.)
+# **What to see:** the generator starts by adding the mean difference of its pairs, so the Wasserstein
+# estimate (how far apart the critic finds carried cells, those the generator moved, and anchor cells)
+# starts near 0 and rises as the critic learns finer differences; the paired cells come nearer to each
+# other. (On so few cells the critic also learns single cells by heart: the steep end of the first curve.)
 
 # %%
 settings.save_figure(plots.critic_curves(model.history["stage2"]), "00_critic")

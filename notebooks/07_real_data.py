@@ -15,7 +15,7 @@
 #
 # **You will learn** what iMAP does to a real benchmark with known truth: `sc_mixology` (Tian et al., Nature
 # Methods 2019), five batches of five human cell lines, CEL-seq2 and Drop-seq, each cell's line read from its
-# genotype. **Time** on two cores: about 7 minutes; the first time it fetches 8 MB.
+# genotype. **Time** on two cores: about 5 minutes; the first time it fetches 8 MB.
 
 # %% tags=["parameters"]
 seed = 0
@@ -77,8 +77,9 @@ settings.save_figure(figure, "07_before_after")
 settings.save_figure(plots.critic_curves(model.history["stage2"]), "07_critic")
 
 # %% [markdown]
-# **What to see above:** one line for each batch that was carried; each Wasserstein estimate rises while the
-# critic learns and then bends as the generator follows.
+# **What to see above:** one line for each batch that was carried. The first swings are critic and generator
+# taking turns; then the estimates rise slowly, as the critic learns finer differences. Drop-seq, the other
+# technology, keeps the greatest distance.
 #
 # ## Scores
 #

@@ -1,12 +1,14 @@
 """Batches that share no cell type stay as they are; the generator's weights are averaged."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import imap_keras
 from imap_keras import datasets
 from imap_keras.hyperparameters import resolve
-from imap_keras.training import AverageWeights
+from imap_keras.training import AverageWeights, train_stage2
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,19 @@ def test_without_agreement_every_pair_counts_as_in_the_paper(tiny, strangers):
     assert len(model.generators) == 1
 
 
+def test_the_generator_starts_with_the_mean_difference_of_its_pairs(tiny):
+    rng = np.random.default_rng(0)
+    cells = rng.uniform(1, 2, (12, 5)).astype("float32")
+    corrected = cells + 3
+    pairs = np.array([[0, 6], [0, 7], [1, 6]])  # a cell listed twice counts twice
+    hp = resolve(**{**tiny, "stage2_epochs": 1, "stage2_learning_rate": 1e-9})
+    generator, _ = train_stage2(cells, corrected, pairs, np.arange(6), hp)
+    shift = (corrected[[6, 7, 6]] - cells[[0, 0, 1]]).mean(axis=0)
+    np.testing.assert_allclose(generator(cells), cells + shift, atol=1e-4)
+    other, _ = train_stage2(cells, corrected, pairs, np.arange(6), replace(hp, shift_start=False))
+    np.testing.assert_allclose(other(cells), cells, atol=1e-4)
+
+
 @pytest.mark.parametrize("last_epochs, expected", [(1, 6.0), (2, 5.5), (4, 4.5), (99, 3.5)])
 def test_weights_are_averaged_over_the_last_epochs(last_epochs, expected):
     class Network:
@@ -73,4 +88,4 @@ def test_weights_are_averaged_over_the_last_epochs(last_epochs, expected):
 
 def test_the_reference_judges_no_pairs_and_averages_no_weights():
     hp = resolve("reference")
-    assert (hp.pair_agreement, hp.average_epochs) == (0.0, 1)
+    assert (hp.pair_agreement, hp.average_epochs, hp.shift_start) == (0.0, 1, False)
