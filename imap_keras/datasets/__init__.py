@@ -5,6 +5,7 @@ from ._download import cache_folder, fetch, registry
 from ._inclust_plus import merfish_scrna, surface_protein
 from ._load import load
 from ._mixology import sc_mixology
+from ._modalities import simulate_modalities
 from ._simulate import simulate
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "registry",
     "sc_mixology",
     "simulate",
+    "simulate_modalities",
     "surface_protein",
 ]
