@@ -6,7 +6,7 @@ from . import backend
 
 backend.backend_is_tensorflow()
 
-from . import datasets, metrics, pairs, plots, stage1, stage2  # noqa: E402
+from . import datasets, inclust, metrics, pairs, plots, stage1, stage2  # noqa: E402
 from .hyperparameters import Hyperparameters  # noqa: E402
 from .model import IMAP, integrate  # noqa: E402
 from .preprocessing import preprocess  # noqa: E402
@@ -16,6 +16,7 @@ __all__ = [
     "IMAP",
     "Hyperparameters",
     "datasets",
+    "inclust",
     "integrate",
     "metrics",
     "pairs",

@@ -12,6 +12,7 @@ import pytest
 
 from imap_keras import pairs, stage1, stage2
 from imap_keras.course import NOTEBOOKS, declared_parameters, run_notebook
+from imap_keras.inclust import network as inclust_network
 from imap_keras.results import holds
 
 SOURCES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))
@@ -24,7 +25,11 @@ TITLES = [
     "05_stage_two",
     "06_several_batches",
     "07_real_data",
+    "11_inclust_masks",
 ]
+
+# Real data without which a notebook is skipped.
+NEEDED = {"07_real_data": ["sc_mixology"], "11_inclust_masks": ["sc_mixology", "inclust_plus"]}
 
 
 def test_the_whole_course_is_there():
@@ -133,7 +138,7 @@ def bare(code: str) -> str:
 
 
 def library_code(name: str) -> str:
-    for place in (stage1, stage2, pairs, stage2.WGANGP):
+    for place in (stage1, stage2, pairs, stage2.WGANGP, inclust_network):
         if name in vars(place):
             return inspect.getsource(vars(place)[name])
     raise AssertionError(f"the library has no {name}")
@@ -169,6 +174,12 @@ def test_every_central_piece_is_a_lesson():
         "critic_step",
         "generator_step",
         "train_step",
+        "masked",
+        "minus_plus",
+        "wire",
+        "cluster_divergence",
+        "half_squared_error",
+        "labelled_cross_entropy",
     }
 
 
@@ -182,8 +193,8 @@ def course_folder(tmp_path_factory):
 
 
 def test_course_runs_and_every_bound_holds(source, course_folder, request):
-    if source.stem == "07_real_data":
-        request.getfixturevalue("real_data")("sc_mixology")
+    for dataset in NEEDED.get(source.stem, ()):
+        request.getfixturevalue("real_data")(dataset)
     path = source.with_suffix(".ipynb")
     outcome = run_notebook(path, course_folder, {"fast": True, "seed": 0}, timeout=300)
     assert (outcome.status, outcome.message) == ("passed", "")

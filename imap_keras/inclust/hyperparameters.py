@@ -27,6 +27,9 @@ class Hyperparameters:
         Of the negative entropy of the classifier; not used if every row has a label.
     label_weight
         Of the cross-entropy of the labels that exist.
+    recalibrate
+        Set yh to the minimum of the divergence after training; False leaves it where Adam stopped,
+        as the paper does.
     learning_rate, epochs, rows_per_step
         Adam's, passes over all rows, rows a step.
     seed
@@ -57,6 +60,7 @@ class Hyperparameters:
     divergence_weight: float = 1.0
     entropy_weight: float = 1.0
     label_weight: float = 50.0
+    recalibrate: bool = True
     learning_rate: float = 1e-3
     epochs: int = 50
     rows_per_step: int = 500
@@ -72,6 +76,8 @@ class Hyperparameters:
         counts = {"latent_dim": 1, "n_clusters": 1, "epochs": 1, "rows_per_step": 1, "seed": 0}
         for name, least in counts.items():
             self._set(name, _count(name, getattr(self, name), least, name == "n_clusters"))
+        if not isinstance(self.recalibrate, bool):
+            raise ValueError(f"recalibrate={self.recalibrate!r} must be True or False.")
         if self.output not in OUTPUTS:
             raise ValueError(f"output={self.output!r} is unknown; choose one of {OUTPUTS}.")
         if self.seed >= 2**31:

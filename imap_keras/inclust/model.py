@@ -12,7 +12,7 @@ from .assemble import new_rows
 from .hyperparameters import Hyperparameters
 from .rows import Rows
 from .tables import read_table
-from .training import train
+from .training import encode, train
 
 
 class InClust:
@@ -114,12 +114,7 @@ class InClust:
         """
         self._check_rows(rows)
         cells, mask = rows.of_block(block), rows.input_masks[rows.number_of(block)]
-        means = []
-        for some in np.array_split(cells, max(len(cells) // 1024, 1)):
-            values = rows.values[some]
-            inputs = [values, np.broadcast_to(mask, values.shape)]
-            means.append(self.encoder(inputs, training=False)[0].numpy())
-        z_mean = np.concatenate(means)
+        z_mean = encode(self.encoder, rows.values[cells], mask)
         return z_mean if with_covariate else z_mean - self._yh(rows.covariate[cells])
 
     def predict_labels(self, rows: Rows, block: str) -> pd.DataFrame:

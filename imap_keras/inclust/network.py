@@ -119,7 +119,7 @@ class NegativeEntropy(keras.layers.Layer):
     """``sum_c y_c log y_c`` of each row, rows x 1; smallest where all clusters are as likely."""
 
     def call(self, probability):
-        return tf.reduce_sum(probability * _log(probability), axis=-1, keepdims=True)
+        return tf.reduce_sum(probability * safe_log(probability), axis=-1, keepdims=True)
 
 
 def _dense(units: int, name: str, seeds: np.random.Generator, activation: str | None = None):
@@ -258,9 +258,8 @@ def wire(inputs, parts, clusters) -> dict:
     """
     z_mean, z_log_var = parts["encoder"]([inputs["cells"], inputs["input_mask"]])  # masks its input
     yh = parts["covariates"](inputs["covariate"])
-    z = keras.layers.Subtract(name="minus")([z_mean, yh])
+    z, plus = minus_plus(z_mean, yh)
     label = parts["classifier"](z)
-    plus = keras.layers.Add(name="plus")([z, yh])
     decoded = parts["decoder"](Sample(name="sample")(plus, z_log_var, inputs["noise"]))
     return {
         "reconstruction": Mask(name="reconstruction")(decoded, inputs["output_mask"]),
@@ -268,6 +267,17 @@ def wire(inputs, parts, clusters) -> dict:
         "entropy": NegativeEntropy(name="entropy")(label),
         "label": label,
     }
+
+
+def minus_plus(z_mean, yh) -> tuple:
+    """Symbolic vector arithmetic: the latent without its covariate, and with it again.
+
+    Examples
+    --------
+    >>> z, plus = minus_plus(z_mean, yh)  # doctest: +SKIP
+    """
+    z = keras.layers.Subtract(name="minus")([z_mean, yh])
+    return z, keras.layers.Add(name="plus")([z, yh])
 
 
 def half_squared_error(target, output):
@@ -282,10 +292,11 @@ def value_itself(target, output):
 
 def labelled_cross_entropy(target, output):
     """``-sum_c target_c log output_c``, one value a row; 0 for an unlabelled row, all zero."""
-    return -tf.reduce_sum(target * _log(output), axis=-1)
+    return -tf.reduce_sum(target * safe_log(output), axis=-1)
 
 
-def _log(probability):
+def safe_log(probability):
+    """Logarithm of a probability, finite at 0."""
     return tf.math.log(tf.maximum(probability, 1e-7))
 
 

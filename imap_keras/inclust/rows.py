@@ -77,10 +77,9 @@ class Rows:
                     f"{what} has the shape {mask.shape}; expected blocks x features, {shape}. "
                     "Give one mask of 0 and 1 a block."
                 )
-            if not np.isin(mask, (0, 1)).all():
-                raise ValueError(
-                    f"{what} holds {mask[~np.isin(mask, (0, 1))][0]!r}; only 0 and 1 mask."
-                )
+            other = mask[~np.isin(mask, (0, 1))]
+            if len(other):
+                raise ValueError(f"{what} holds {other[0]}; a mask is made of 0 and 1.")
             object.__setattr__(self, what, mask.astype("float32"))
             empty = [name for name, some in zip(self.blocks, mask.any(axis=1)) if not some]
             if empty:
@@ -95,7 +94,7 @@ class Rows:
             unknown = codes[(codes < least) | (codes >= len(names))]
             if len(unknown):
                 raise ValueError(
-                    f"{what} holds {unknown[0]}; there are {len(names)} names: {list(names)}."
+                    f"{what} holds {unknown[0]}, unknown among {len(names)} names: {list(names)}."
                 )
 
     def __len__(self) -> int:

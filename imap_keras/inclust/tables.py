@@ -80,7 +80,7 @@ def read_table(data, what: str = "data", modality_key: str | None = "modality") 
     else:
         raise KeyError(
             f"{what} has no column {modality_key!r} in var. Say there which modality each feature "
-            'belongs to, or hand in a MuData or a dictionary such as {"rna": adata, "protein": adata}.'
+            "belongs to, or hand in a MuData or a dictionary of AnnData by modality."
         )
     order = np.argsort(pd.factorize(np.array(modality))[0], kind="stable")  # modality after modality
     features = pd.MultiIndex.from_arrays([modality, adata.var_names.astype(str)])[order]
