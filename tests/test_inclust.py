@@ -407,7 +407,7 @@ def test_recalibrated_covariates_are_the_minimum_of_the_divergence(paired_rows):
 
 def test_new_cells_are_read_like_those_of_the_fit(two, paired_rows, fitted):
     batch = (two["rna"].obs["batch"] == "batch_1").to_numpy()
-    new = fitted.rows_of({"rna": two["rna"][batch][:, ::-1]}, "batch_1", "rna")
+    new = fitted.rows_of(two["rna"][batch][:, ::-1], "batch_1", "rna")
     np.testing.assert_array_equal(
         fitted.generate(new, "new", "protein"),
         fitted.generate(paired_rows, "rna->rna", "protein")[batch],

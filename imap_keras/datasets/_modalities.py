@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from scipy.spatial.distance import pdist
 
 SIZES = {"rna": 120, "protein": 40, "atac": 100}
 
@@ -59,7 +60,9 @@ def simulate_modalities(
         raise ValueError(f"n_cells={n_cells} is too few for {n_types} types and {n_batches} batches.")
     rng = np.random.default_rng(seed)
     kind, batch = (rng.permutation(np.arange(n_cells) % n) for n in (n_types, n_batches))
-    centres = rng.normal(0, 1.5, (n_types, n_states))
+    # Of many draws the one whose nearest types are farthest apart, or two types may be one.
+    draws = rng.normal(0, 1.5, (50, n_types, n_states))
+    centres = max(draws, key=lambda draw: pdist(draw).min(initial=np.inf))
     point = centres[kind] + rng.normal(0, 0.8, (n_cells, n_states))
     obs = pd.DataFrame(
         {

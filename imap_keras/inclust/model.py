@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from ..blocks import run
 from ..persistence import load_models, save_models
@@ -232,7 +233,7 @@ class InClust:
         modality
             The one to read; None where the model knows one only.
         modality_key
-            Column of ``adata.var`` with the modality; None: an AnnData holds genes alone.
+            Column of ``adata.var`` with the modality; None: an AnnData holds the one to read.
 
         Raises
         ------
@@ -247,7 +248,10 @@ class InClust:
         known = list(dict.fromkeys(self.modalities))
         if modality is None and len(known) > 1 or modality not in [None, *known]:
             raise ValueError(f"modality={modality!r}: say which one to read, one of {known}.")
-        is_read = self.was_read & (np.array(self.modalities) == (modality or known[0]))
+        modality = modality or known[0]
+        is_read = self.was_read & (np.array(self.modalities) == modality)
+        if isinstance(data, AnnData) and modality_key is None:
+            data = {modality: data}
         table = read_table(data, "data", modality_key)
         features = pd.MultiIndex.from_arrays([self.modalities, self.features])
         names = {"covariates": self.covariate_names, "labels": self.labels}
