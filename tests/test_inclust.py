@@ -65,6 +65,14 @@ def without_graphs():
     tf.config.run_functions_eagerly(False)
 
 
+@pytest.fixture
+def with_graphs():
+    """For a fit of many steps, where the graph pays."""
+    tf.config.run_functions_eagerly(False)
+    yield
+    tf.config.run_functions_eagerly(True)
+
+
 @pytest.fixture(scope="module")
 def fitted(paired_rows):
     return InClust(**SMALL).fit(paired_rows, verbose=0)
@@ -368,7 +376,7 @@ def test_generated_features_are_the_decoded_mean(paired_rows, fitted):
     np.testing.assert_allclose(as_one, fitted.decoder(moved).numpy()[:, 9:], rtol=1e-5, atol=1e-6)
 
 
-def test_training_recovers_hidden_genes_and_labels():
+def test_training_recovers_hidden_genes_and_labels(with_graphs):
     """Small but real: imputation beats the type mean, labels arrive at an unlabelled query."""
     rna = simulate_modalities(300, {"rna": 60}, n_types=3, n_batches=1, seed=2)["rna"]
     targets = list(rna.var_names[::6])
