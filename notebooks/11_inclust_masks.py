@@ -16,7 +16,7 @@
 # **You will learn** how inClust+ (Wang et al., BMC Bioinformatics 25:41, 2024) trains one variational autoencoder on cells
 # that do not share all their features: an input mask says what is read, an output mask what the result is judged by.
 # Five tasks follow from five ways to mask: imputing genes, pairing modalities, with and without batches, joining
-# three modalities, generating one that was never measured. **Time** on two cores: about 3 minutes; the first time it
+# three modalities, generating one that was never measured. **Time** on two cores: about 2 minutes; the first time it
 # fetches 15 MB.
 
 # %% tags=["parameters"]
@@ -429,8 +429,8 @@ table.round(3)
 # %% [markdown]
 # **What to see:** a cell's neighbours tell its batch less well in z than in z_mean, and its type as well as before. A
 # straight line (logistic regression) may still find the batch: yh is one shift for all cells of a batch and both
-# modalities, and a batch effect is more than that. In the picture batches mix within the types, and both modalities
-# give the same islands.
+# modalities, and a batch effect is more than that. In the picture both modalities give the same islands,
+# and batches mix in most types, not in all: in `type_3` they lie side by side.
 
 # %%
 joint = AnnData(obs=pd.concat([surface.obs[:400]] * 2).reset_index(drop=True))
