@@ -12,10 +12,21 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 from scipy import sparse
 
 from imap_keras import datasets
-from imap_keras.datasets import _download, demo, fetch, load, registry, sc_mixology, simulate
+from imap_keras.datasets import (
+    _download,
+    demo,
+    fetch,
+    load,
+    merfish_scrna,
+    registry,
+    sc_mixology,
+    simulate,
+    surface_protein,
+)
 from imap_keras.datasets.__main__ import main
 
 # ------------------------------------------------------------------ simulate
@@ -371,6 +382,40 @@ def test_sc_mixology_has_the_published_sizes(real_data):
     assert lines["celseq2"] == lines["dropseq"] == three
     assert lines["celseq2_5cl_p1"] >= three | {"A549", "H838"}
     assert adata.obs_names.is_unique
+
+
+def test_surface_proteins_are_two_batches_of_the_same_types(real_data):
+    real_data("inclust_plus")
+    adata = surface_protein()
+    assert adata.shape == (8540, 216) and adata.X.dtype == np.float32
+    assert adata.X.min() > 0 and adata.X.max() == 1
+    assert adata.obs["batch"].value_counts().to_dict() == {"batch_0": 5023, "batch_1": 3517}
+    table = pd.crosstab(adata.obs["batch"], adata.obs["cell_type"])
+    assert table.loc["batch_0"].tolist() == [800, 342, 457, 515, 1887, 588, 434]
+    assert table.loc["batch_1"].tolist() == [468, 249, 353, 299, 1482, 316, 350]
+    assert adata.obs_names.is_unique and adata.var_names[-1] == "protein_215"
+
+
+def test_scrna_set_marks_the_genes_to_impute(real_data):
+    real_data("inclust_plus")
+    adata = merfish_scrna()
+    assert adata.shape == (30370, 153) and sparse.isspmatrix_csr(adata.X)
+    assert adata.X.dtype == np.float32 and adata.X.min() == 0 and adata.X.max() == 1
+    assert adata.var["to_impute"].sum() == 31
+    assert adata.var["to_impute"].iloc[[14, 131, 151]].all() and not adata.var["to_impute"].iloc[0]
+    assert adata.obs["cell_type"].cat.categories.tolist() == [f"type_{i}" for i in range(12)]
+    assert adata.obs["cell_type"].value_counts()["type_5"] == 15042
+
+
+@pytest.mark.parametrize("loader", [surface_protein, merfish_scrna])
+def test_data_without_network_are_missed_by_name(loader, cache, monkeypatch):
+    def no_network(*args, **kwargs):
+        raise requests.exceptions.ConnectionError("no route")
+
+    monkeypatch.setattr(requests, "get", no_network)
+    with pytest.raises(ConnectionError, match="python -m imap_keras.datasets inclust_plus"):
+        loader()
+    assert not cache.exists() or files_in(cache) == []
 
 
 def test_registered_files_at_hand_have_their_sizes(real_data):

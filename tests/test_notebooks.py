@@ -12,6 +12,7 @@ import pytest
 
 from imap_keras import agreement, pairs, scarches, stage1, stage2
 from imap_keras.course import NOTEBOOKS, declared_parameters, run_notebook
+from imap_keras.inclust import network as inclust_network
 from imap_keras.results import holds
 
 SOURCES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))
@@ -25,7 +26,15 @@ TITLES = [
     "06_several_batches",
     "07_real_data",
     "10_scarches_query_to_reference",
+    "11_inclust_masks",
 ]
+
+# Real data without which a notebook is skipped.
+NEEDED = {
+    "07_real_data": ["sc_mixology"],
+    "10_scarches_query_to_reference": ["sc_mixology"],
+    "11_inclust_masks": ["sc_mixology", "inclust_plus"],
+}
 
 
 def test_the_whole_course_is_there():
@@ -134,8 +143,8 @@ def bare(code: str) -> str:
 
 
 def library_code(name: str) -> str:
-    places = (stage1, stage2, stage2.WGANGP, pairs, agreement, scarches, scarches.network)
-    for place in places:
+    modules = (stage1, stage2, pairs, agreement, scarches, scarches.network, inclust_network)
+    for place in (*modules, stage2.WGANGP):
         if name in vars(place):
             return inspect.getsource(vars(place)[name])
     raise AssertionError(f"the library has no {name}")
@@ -179,6 +188,12 @@ def test_every_central_piece_is_a_lesson():
         "copy_weights",
         "freeze",
         "neighbor_weights",
+        "masked",
+        "minus_plus",
+        "wire",
+        "cluster_divergence",
+        "half_squared_error",
+        "labelled_cross_entropy",
     }
 
 
@@ -192,8 +207,8 @@ def course_folder(tmp_path_factory):
 
 
 def test_course_runs_and_every_bound_holds(source, course_folder, request):
-    if source.stem in ("07_real_data", "10_scarches_query_to_reference"):
-        request.getfixturevalue("real_data")("sc_mixology")
+    for dataset in NEEDED.get(source.stem, ()):
+        request.getfixturevalue("real_data")(dataset)
     path = source.with_suffix(".ipynb")
     outcome = run_notebook(path, course_folder, {"fast": True, "seed": 0}, timeout=300)
     assert (outcome.status, outcome.message) == ("passed", "")

@@ -2,8 +2,21 @@
 
 from ._demo import demo
 from ._download import cache_folder, fetch, registry
+from ._inclust_plus import merfish_scrna, surface_protein
 from ._load import load
 from ._mixology import sc_mixology
+from ._modalities import simulate_modalities
 from ._simulate import simulate
 
-__all__ = ["cache_folder", "demo", "fetch", "load", "registry", "sc_mixology", "simulate"]
+__all__ = [
+    "cache_folder",
+    "demo",
+    "fetch",
+    "load",
+    "merfish_scrna",
+    "registry",
+    "sc_mixology",
+    "simulate",
+    "simulate_modalities",
+    "surface_protein",
+]

@@ -1,0 +1,146 @@
+"""How good a latent and an imputation are, and the plain methods they are measured against."""
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+
+RIDGE_PENALTIES = np.logspace(-2, 4, 7)
+
+
+def feature_correlations(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Pearson correlation of each feature over the cells; 0 where either side is constant.
+
+    Parameters
+    ----------
+    truth, predicted
+        Cells x features.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inclust.evaluation import feature_correlations
+    >>> truth = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]])
+    >>> feature_correlations(truth, np.array([[0.0, 5.0], [2.0, 5.0], [4.0, 5.0]])).tolist()
+    [1.0, 0.0]
+    """
+    truth, predicted = np.asarray(truth, float), np.asarray(predicted, float)
+    if truth.shape != predicted.shape:
+        raise ValueError(f"truth is {truth.shape}, predicted {predicted.shape}; they must agree.")
+    a, b = truth - truth.mean(axis=0), predicted - predicted.mean(axis=0)
+    size = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+    product = (a * b).sum(axis=0)
+    return np.divide(product, size, out=np.zeros_like(product), where=size > 1e-9)
+
+
+def ridge_prediction(known: np.ndarray, wanted: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Predict features by ridge regression, its penalty chosen by leaving cells out.
+
+    Parameters
+    ----------
+    known, wanted
+        Reference cells x features to predict from, and x features to predict.
+    query
+        Query cells x features to predict from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inclust.evaluation import ridge_prediction
+    >>> x = np.arange(20.0)[:, None]
+    >>> float(ridge_prediction(x, 2 * x, np.array([[50.0]]))[0, 0].round(1))
+    100.0
+    """
+    return RidgeCV(RIDGE_PENALTIES).fit(known, wanted).predict(query)
+
+
+def type_mean_prediction(wanted: np.ndarray, types, query_types) -> np.ndarray:
+    """Predict features as the mean of the reference cells of the same type.
+
+    Parameters
+    ----------
+    wanted, types
+        Reference cells x features, and their types.
+    query_types
+        Types of the query cells.
+
+    Raises
+    ------
+    KeyError
+        The reference lacks a type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inclust.evaluation import type_mean_prediction
+    >>> type_mean_prediction(np.array([[1.0], [3.0], [7.0]]), ["T", "T", "B"], ["B", "T"]).tolist()
+    [[7.0], [2.0]]
+    """
+    return pd.DataFrame(wanted).groupby(np.asarray(types)).mean().loc[list(query_types)].to_numpy()
+
+
+def predictability(
+    space: np.ndarray, labels, neighbors: int = 15, max_cells: int = 3000, seed: int = 0
+) -> float:
+    """How well nearest neighbours tell the label of a cell: balanced accuracy in five folds.
+
+    One over the number of labels is chance. Distances as they are, nothing is scaled: a direction in
+    which cells differ by next to nothing counts next to nothing.
+
+    Parameters
+    ----------
+    space, labels
+        Cells x dimensions, and what is to be told.
+    neighbors, max_cells, seed
+        Neighbours asked; most cells used, chosen by the seed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inclust.evaluation import predictability
+    >>> predictability(np.repeat([[0.0], [9.0]], 50, axis=0), np.repeat(["a", "b"], 50))
+    1.0
+    """
+    some = np.random.default_rng(seed).permutation(len(space))[:max_cells]
+    vote = KNeighborsClassifier(neighbors)
+    scores = cross_val_score(
+        vote, np.asarray(space)[some], np.asarray(labels)[some], scoring="balanced_accuracy"
+    )
+    return float(scores.mean())
+
+
+def partner_rank(first: np.ndarray, second: np.ndarray, max_cells: int = 1000, seed: int = 0) -> float:
+    """Share of the cells that are nearer than a cell's own partner in the other modality.
+
+    0: each cell lies nearest to itself as seen by the other modality; 0.5: chance. Known as FOSCTTM,
+    the fraction of samples closer than the true match, the mean of both directions.
+
+    Parameters
+    ----------
+    first, second
+        Cells x dimensions, row i of both being the same cell.
+    max_cells, seed
+        Most cells used, chosen by the seed.
+
+    References
+    ----------
+    Liu et al., WABI 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inclust.evaluation import partner_rank
+    >>> partner_rank(np.arange(5.0)[:, None], np.arange(5.0)[:, None] + 0.1)
+    0.0
+    """
+    some = np.random.default_rng(seed).permutation(len(first))[:max_cells]
+    a, b = first[some], second[some]
+    distance = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
+    own = np.diag(distance)
+    return float(((distance < own[:, None]).mean() + (distance < own).mean()) / 2)

@@ -1,0 +1,316 @@
+"""inClust+ behind one class: fit rows, then latent, impute, generate, predict_labels."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from ..blocks import run
+from ..persistence import load_models, save_models
+from .assemble import new_rows
+from .hyperparameters import Hyperparameters
+from .rows import Rows
+from .tables import read_table
+from .training import encode, train
+
+
+class InClust:
+    """Integrate, impute and generate with inClust+ (Wang et al., BMC Bioinformatics 25:41, 2024).
+
+    Parameters
+    ----------
+    hyperparameters
+        Any of :class:`imap_keras.inclust.Hyperparameters` by name.
+
+    Attributes
+    ----------
+    network
+        The training model, a Keras model; ``encoder``, ``covariates``, ``classifier`` and
+        ``decoder`` are the parts it is wired of.
+    features, modalities, labels, covariate_names
+        What :meth:`fit` saw.
+    history
+        Table of the losses, epoch by epoch.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A hyperparameter is out of range or unknown.
+
+    Examples
+    --------
+    >>> from imap_keras.inclust import InClust, imputation
+    >>> rows = imputation(reference, query, label_key="cell_type")  # doctest: +SKIP
+    >>> model = InClust(epochs=50).fit(rows)  # doctest: +SKIP
+    >>> table = model.impute(rows, "query")  # doctest: +SKIP
+    """
+
+    def __init__(self, **hyperparameters):
+        self.hyperparameters = Hyperparameters(**hyperparameters)
+        self.network: keras.Model | None = None
+
+    # ------------------------------------------------------------------ fit
+
+    def fit(self, rows: Rows, verbose: int = 1) -> "InClust":
+        """Train on rows; how far labels supervise it follows from how many rows have one.
+
+        Parameters
+        ----------
+        rows
+            From one of the task functions, such as :func:`imap_keras.inclust.paired`.
+        verbose
+            0 shows no progress bar.
+
+        Returns
+        -------
+        InClust
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            No labels and no `n_clusters`, or fewer clusters than labels; values above 1 for a sigmoid.
+        FloatingPointError
+            Training diverged.
+        """
+        network, history = train(rows, self.hyperparameters, verbose)
+        # Nothing of an earlier fit is replaced before this one has succeeded.
+        self.network, self.history = network, history
+        self.features, self.modalities = list(rows.features), list(rows.modalities)
+        self.labels, self.covariate_names = list(rows.labels), list(rows.covariates)
+        self.was_read = rows.input_masks.any(axis=0)
+        return self
+
+    def __getattr__(self, name: str) -> keras.Model:
+        if name in ("encoder", "covariates", "classifier", "decoder"):
+            self._check_fitted()
+            return self.network.get_layer(name)
+        raise AttributeError(f"InClust has no attribute {name!r}.")
+
+    # ------------------------------------------------------------ what comes out
+
+    def latent(self, rows: Rows, block: str, with_covariate: bool = False) -> np.ndarray:
+        """The latent of a block's cells: the mean, covariate removed, nothing sampled.
+
+        Parameters
+        ----------
+        rows, block
+            Cells, and the block through whose input mask they are read.
+        with_covariate
+            True: z_mean as the encoder gives it, the covariate's part left in.
+
+        Returns
+        -------
+        numpy.ndarray
+            Cells of the block x latent_dim.
+
+        Raises
+        ------
+        RuntimeError
+            :meth:`fit` has not been called.
+        ValueError
+            The rows have other features or covariates than :meth:`fit` saw; no such block.
+        """
+        self._check_rows(rows)
+        cells, mask = rows.of_block(block), rows.input_masks[rows.number_of(block)]
+        z_mean = encode(self.encoder, rows.values[cells], mask)
+        return z_mean if with_covariate else z_mean - self._yh(rows.covariate[cells])
+
+    def predict_labels(self, rows: Rows, block: str) -> pd.DataFrame:
+        """The classifier's label of each cell of a block, and how sure it is.
+
+        Parameters
+        ----------
+        rows, block
+            As for :meth:`latent`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Cells x (``label``, ``probability``).
+
+        Raises
+        ------
+        RuntimeError, ValueError
+            As :meth:`latent`; the rows of :meth:`fit` had no labels.
+        """
+        self._check_rows(rows)
+        if not self.labels:
+            raise ValueError("The rows of fit() had no labels, so there is none to predict.")
+        probability = run(self.classifier, self.latent(rows, block))[:, : len(self.labels)]
+        best = probability.argmax(axis=1)
+        names = [rows.cells[cell] for cell in rows.of_block(block)]
+        table = {"label": np.array(self.labels)[best], "probability": probability.max(axis=1)}
+        return pd.DataFrame(table, names)
+
+    def impute(self, rows: Rows, block: str = "query", as_covariate: str | None = None) -> pd.DataFrame:
+        """Decode the features that the cells of a block were not judged by: those they lack.
+
+        Parameters
+        ----------
+        rows, block
+            As for :meth:`latent`.
+        as_covariate
+            Decode as if the cells had this covariate (the reference's, which was trained on the
+            features); None: as what they are.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Cells of the block x features, on the scale of the data handed in.
+
+        Raises
+        ------
+        RuntimeError, ValueError
+            As :meth:`latent`; an unknown covariate; the block lacks nothing.
+        """
+        self._check_rows(rows)
+        lacks = rows.output_masks[rows.number_of(block)] == 0
+        if not lacks.any():
+            raise ValueError(f"Block {block!r} has every feature: there is nothing to impute.")
+        return self._decode(rows, block, lacks, as_covariate)
+
+    def generate(
+        self, rows: Rows, block: str, modality: str, as_covariate: str | None = None
+    ) -> pd.DataFrame:
+        """Decode a whole modality from the one that a block reads.
+
+        Parameters
+        ----------
+        rows, block, as_covariate
+            As for :meth:`impute`.
+        modality
+            What to generate.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Cells of the block x features of the modality.
+
+        Raises
+        ------
+        RuntimeError, ValueError
+            As :meth:`latent`; an unknown modality or covariate.
+        """
+        self._check_rows(rows)
+        if modality not in self.modalities:
+            known = list(dict.fromkeys(self.modalities))
+            raise ValueError(f"modality={modality!r} is unknown; choose one of {known}.")
+        return self._decode(rows, block, np.array(self.modalities) == modality, as_covariate)
+
+    def _decode(self, rows: Rows, block: str, features: np.ndarray, as_covariate) -> pd.DataFrame:
+        if as_covariate is not None and as_covariate not in self.covariate_names:
+            raise ValueError(
+                f"as_covariate={as_covariate!r} is unknown; choose one of {self.covariate_names}."
+            )
+        cells = rows.of_block(block)
+        codes = rows.covariate[cells]
+        if as_covariate is not None:
+            codes = np.full(len(cells), self.covariate_names.index(as_covariate))
+        decoded = run(self.decoder, self.latent(rows, block) + self._yh(codes))[:, features]
+        names = np.array(self.features)[features]
+        return pd.DataFrame(decoded, [rows.cells[cell] for cell in cells], names)
+
+    def _yh(self, codes: np.ndarray) -> np.ndarray:
+        """Embedding of each covariate, one row a code."""
+        return run(self.covariates, np.eye(len(self.covariate_names), dtype="float32"))[codes]
+
+    # ------------------------------------------------------------ new cells
+
+    def rows_of(
+        self, data, covariate: str, modality: str | None = None, modality_key: str | None = None
+    ) -> Rows:
+        """Rows of new cells, for every method but :meth:`fit`: one block, ``"new"``.
+
+        Parameters
+        ----------
+        data
+            AnnData, MuData or a dictionary, with all features of the model that are read.
+        covariate
+            The fitted covariate (batch) the cells belong to.
+        modality
+            The one to read; None where the model knows one only.
+        modality_key
+            Column of ``adata.var`` with the modality; None: an AnnData holds the one to read.
+
+        Raises
+        ------
+        RuntimeError
+            :meth:`fit` has not been called.
+        ValueError
+            The covariate or the modality is unknown, or features are missing.
+        """
+        self._check_fitted()
+        if covariate not in self.covariate_names:
+            raise ValueError(f"covariate={covariate!r} is unknown; fitted are {self.covariate_names}.")
+        known = list(dict.fromkeys(self.modalities))
+        if modality is None and len(known) > 1 or modality not in [None, *known]:
+            raise ValueError(f"modality={modality!r}: say which one to read, one of {known}.")
+        modality = modality or known[0]
+        is_read = self.was_read & (np.array(self.modalities) == modality)
+        if isinstance(data, AnnData) and modality_key is None:
+            data = {modality: data}
+        table = read_table(data, "data", modality_key)
+        features = pd.MultiIndex.from_arrays([self.modalities, self.features])
+        names = {"covariates": self.covariate_names, "labels": self.labels}
+        return new_rows(table, features, is_read, self.covariate_names.index(covariate), names)
+
+    # ---------------------------------------------------------- save, load
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted model as a Keras file and one JSON; an interruption keeps an older one.
+
+        Raises
+        ------
+        RuntimeError
+            :meth:`fit` has not been called.
+        """
+        self._check_fitted()
+        info = {
+            "hyperparameters": self.hyperparameters.as_dict(),
+            "features": self.features,
+            "modalities": self.modalities,
+            "labels": self.labels,
+            "covariate_names": self.covariate_names,
+            "was_read": self.was_read.tolist(),
+            "history": self.history.to_dict("list"),
+        }
+        save_models(folder, "inclust", {"network": self.network}, info)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "InClust":
+        """Read a model that :meth:`save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            The folder is not a saved inClust+ model, or a file of it is missing or damaged.
+        """
+        models, info = load_models(folder, "inclust")
+        model = cls(**info["hyperparameters"])
+        model.network, model.history = models["network"], pd.DataFrame(info["history"])
+        model.was_read = np.array(info["was_read"])
+        for name in ("features", "modalities", "labels", "covariate_names"):
+            setattr(model, name, info[name])
+        return model
+
+    # -------------------------------------------------------------- checks
+
+    def _check_fitted(self) -> None:
+        if self.network is None:
+            raise RuntimeError("This InClust is not fitted yet; call fit(rows) first.")
+
+    def _check_rows(self, rows: Rows) -> None:
+        self._check_fitted()
+        for what, own, other in (
+            ("features", self.features, rows.features),
+            ("modalities", self.modalities, rows.modalities),
+            ("covariates", self.covariate_names, rows.covariates),
+        ):
+            if own != list(other):
+                raise ValueError(
+                    f"These rows have other {what} than those of fit() ({len(other)} and {len(own)}). "
+                    "Build them from the same data sets, or with rows_of()."
+                )

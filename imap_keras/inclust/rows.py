@@ -1,0 +1,217 @@
+"""Training rows: which cell is read through which mask, and judged through which other one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tensorflow as tf
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Cells, and the blocks of rows that are made of them.
+
+    A block is a set of cells, an input mask (what the encoder reads) and an output mask (what the
+    reconstruction is judged by); the same cell may be in several blocks. Rows are pairs of a cell and
+    a block, so the values of a cell are kept once.
+
+    Parameters
+    ----------
+    values
+        Cells x features, float32; 0 where a cell was not measured.
+    input_masks, output_masks
+        Blocks x features, 1 where a feature is read or judged.
+    cell, block
+        For each row, the number of its cell and of its block.
+    blocks, features, modalities, cells
+        Names of the blocks, of the features, the modality of each feature, names of the cells.
+    covariate, covariates
+        For each cell the number of its covariate (its batch, say), and the names.
+    label, labels
+        For each cell the number of its label, -1 for none, and the names.
+
+    Raises
+    ------
+    ValueError
+        A mask has another shape than blocks x features, or other values than 0 and 1; a row has every
+        input masked; a block has no output; a label or covariate is not among the names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inclust import Rows
+    >>> rows = Rows(
+    ...     values=np.ones((2, 3), "float32"),
+    ...     input_masks=np.array([[1, 1, 0]]), output_masks=np.array([[1, 1, 1]]),
+    ...     cell=np.array([0, 1]), block=np.array([0, 0]),
+    ...     blocks=["all"], features=["a", "b", "c"], modalities=["rna"] * 3, cells=["x", "y"],
+    ...     covariate=np.array([0, 0]), covariates=["batch"],
+    ...     label=np.array([-1, 0]), labels=["T"],
+    ... )
+    >>> len(rows), rows.supervision
+    (2, 'semi-supervised')
+    """
+
+    values: np.ndarray
+    input_masks: np.ndarray
+    output_masks: np.ndarray
+    cell: np.ndarray
+    block: np.ndarray
+    blocks: Sequence[str]
+    features: Sequence[str]
+    modalities: Sequence[str]
+    cells: Sequence[str]
+    covariate: np.ndarray
+    covariates: Sequence[str]
+    label: np.ndarray
+    labels: Sequence[str]
+
+    def __post_init__(self):
+        shape = (len(self.blocks), self.values.shape[1])
+        for what in ("input_masks", "output_masks"):
+            mask = np.asarray(getattr(self, what))
+            if mask.shape != shape:
+                raise ValueError(
+                    f"{what} has the shape {mask.shape}; expected blocks x features, {shape}. "
+                    "Give one mask of 0 and 1 a block."
+                )
+            other = mask[~np.isin(mask, (0, 1))]
+            if len(other):
+                raise ValueError(f"{what} holds {other[0]}; a mask is made of 0 and 1.")
+            object.__setattr__(self, what, mask.astype("float32"))
+            empty = [name for name, some in zip(self.blocks, mask.any(axis=1)) if not some]
+            if empty:
+                side = "input" if what == "input_masks" else "output"
+                raise ValueError(
+                    f"Block {empty[0]!r} has every {side} masked: its rows would teach nothing. "
+                    f"Leave at least one feature in {what}, or leave the block out."
+                )
+        for what, names in (("label", self.labels), ("covariate", self.covariates)):
+            least = UNLABELLED if what == "label" else 0
+            codes = getattr(self, what)
+            unknown = codes[(codes < least) | (codes >= len(names))]
+            if len(unknown):
+                raise ValueError(
+                    f"{what} holds {unknown[0]}, unknown among {len(names)} names: {list(names)}."
+                )
+
+    def __len__(self) -> int:
+        return len(self.cell)
+
+    @property
+    def supervision(self) -> str:
+        """``"supervised"``, ``"semi-supervised"`` or ``"unsupervised"``: all, some or no labels."""
+        labelled = self.label[self.cell] != UNLABELLED
+        if labelled.all():
+            return "supervised"
+        return "semi-supervised" if labelled.any() else "unsupervised"
+
+    def judged_mean(self) -> np.ndarray:
+        """Mean of each feature over the rows that are judged by it, 0 without any."""
+        of_block = [self.values[self.of_block(name)] for name in self.blocks]
+        count = sum(len(x) * mask for x, mask in zip(of_block, self.output_masks))
+        total = sum(x.sum(axis=0) * mask for x, mask in zip(of_block, self.output_masks))
+        return total / np.maximum(count, 1)
+
+    def keep(self, blocks: Sequence[str]) -> "Rows":
+        """Rows of the named blocks alone, for ablations.
+
+        Raises
+        ------
+        ValueError
+            There is no block of such a name.
+        """
+        numbers = np.sort([self.number_of(name) for name in blocks])
+        kept = np.isin(self.block, numbers)
+        return replace(
+            self,
+            input_masks=self.input_masks[numbers],
+            output_masks=self.output_masks[numbers],
+            cell=self.cell[kept],
+            block=np.searchsorted(numbers, self.block[kept]),
+            blocks=[self.blocks[number] for number in numbers],
+        )
+
+    def number_of(self, block: str) -> int:
+        """Number of the block of a name.
+
+        Raises
+        ------
+        ValueError
+            There is no such block.
+        """
+        if block not in self.blocks:
+            raise ValueError(f"block={block!r} is unknown; choose one of {list(self.blocks)}.")
+        return list(self.blocks).index(block)
+
+    def of_block(self, block: str) -> np.ndarray:
+        """Cells (their numbers) of the block of a name."""
+        return self.cell[self.block == self.number_of(block)]
+
+
+def draw_rows(
+    rows: Rows, n_clusters: int, latent_dim: int = 50, rows_per_step: int = 500, seed: int = 0
+) -> tf.data.Dataset:
+    """Endless training steps: every row once an epoch, in a new order, with its masks and its noise.
+
+    Parameters
+    ----------
+    rows
+        Cells and blocks.
+    n_clusters, latent_dim
+        Widths of the label and of the noise.
+    rows_per_step
+        Rows a step (500 in the paper's code).
+    seed
+        The same seed gives the same rows, order and noise.
+
+    Returns
+    -------
+    tf.data.Dataset
+        ``(inputs, targets)`` for the model of :func:`imap_keras.inclust.network.build_network`.
+
+    Examples
+    --------
+    >>> draw_rows(rows, n_clusters=7)  # doctest: +SKIP
+    """
+    tables = {
+        name: tf.constant(value, tf.float32)
+        for name, value in (
+            ("cells", rows.values),
+            ("input_mask", rows.input_masks),
+            ("output_mask", rows.output_masks),
+        )
+    }
+    cell, block = tf.constant(rows.cell, tf.int32), tf.constant(rows.block, tf.int32)
+    covariate, label = tf.constant(rows.covariate, tf.int32), tf.constant(rows.label, tf.int32)
+    n, steps = len(rows), -(-len(rows) // rows_per_step)
+    none = tf.zeros((rows_per_step, 1))
+
+    def draw(step):
+        # A shuffled epoch without a list: index_shuffle says which row stands at a place. The last step
+        # is filled up with the rows of the first.
+        place = (step % steps * rows_per_step + tf.range(rows_per_step, dtype=tf.int64)) % n
+        order = tf.stack([tf.constant(seed, tf.int64), step // steps])
+        row = tf.random.experimental.index_shuffle(place, order, n - 1)
+        of_cell, of_block = tf.gather(cell, row), tf.gather(block, row)
+        inputs = {
+            "cells": tf.gather(tables["cells"], of_cell),
+            "input_mask": tf.gather(tables["input_mask"], of_block),
+            "output_mask": tf.gather(tables["output_mask"], of_block),
+            "covariate": tf.one_hot(tf.gather(covariate, of_cell), len(rows.covariates)),
+            "noise": tf.random.stateless_normal(
+                (rows_per_step, latent_dim), tf.stack([tf.constant(seed, tf.int64), step])
+            ),
+        }
+        targets = {
+            "reconstruction": inputs["cells"] * inputs["output_mask"],
+            "divergence": none,
+            "entropy": none,
+            # one_hot of -1 is all zero: an unlabelled row.
+            "label": tf.one_hot(tf.gather(label, of_cell), n_clusters),
+        }
+        return inputs, targets
+
+    return tf.data.Dataset.counter().map(draw).prefetch(2)

@@ -1,0 +1,160 @@
+"""One table of cells x features out of an AnnData, a MuData or a dictionary of AnnData."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from ..validation import check_unique_names, dense_expression, in_memory
+from .rows import UNLABELLED
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of one data set with all that was measured in them.
+
+    Parameters
+    ----------
+    values
+        Cells x features, float32.
+    features
+        Pairs of modality and name, in the order of the columns.
+    obs
+        Annotation of the cells, their names as its index.
+    """
+
+    values: np.ndarray
+    features: pd.MultiIndex
+    obs: pd.DataFrame
+
+    @property
+    def modalities(self) -> list[str]:
+        """Names of the modalities, in the order of the columns."""
+        return list(dict.fromkeys(self.features.get_level_values(0)))
+
+    def of_modality(self, modality: str) -> np.ndarray:
+        """True for the columns of a modality."""
+        return self.features.get_level_values(0) == modality
+
+
+def read_table(data, what: str = "data", modality_key: str | None = "modality") -> Table:
+    """Read a data set.
+
+    Parameters
+    ----------
+    data
+        AnnData; or MuData or a dictionary of name: AnnData, one for each modality, of the same cells.
+    what
+        Name of the data set, for errors.
+    modality_key
+        Column of ``adata.var`` with the modality of each feature; None: there is one, ``"genes"``.
+
+    Raises
+    ------
+    KeyError
+        An AnnData has no such column.
+    ValueError
+        The modalities hold different cells; names used twice; values that are NaN, negative or not
+        log-normalised.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from anndata import AnnData
+    >>> from imap_keras.inclust.tables import read_table
+    >>> parts = {"rna": AnnData(np.ones((4, 3))), "protein": AnnData(np.ones((4, 2)))}
+    >>> read_table(parts).modalities
+    ['rna', 'protein']
+    """
+    parts = getattr(data, "mod", data)  # MuData keeps its AnnData by modality in .mod
+    if isinstance(parts, Mapping):
+        return _joined({str(name): parts[name] for name in parts}, what, getattr(data, "obs", None))
+    adata = in_memory(data)
+    check_unique_names(adata)
+    if modality_key is None:
+        modality = ["genes"] * adata.n_vars
+    elif modality_key in adata.var:
+        modality = adata.var[modality_key].astype(str).tolist()
+    else:
+        raise KeyError(
+            f"{what} has no column {modality_key!r} in var. Say there which modality each feature "
+            "belongs to, or hand in a MuData or a dictionary of AnnData by modality."
+        )
+    order = np.argsort(pd.factorize(np.array(modality))[0], kind="stable")  # modality after modality
+    features = pd.MultiIndex.from_arrays([modality, adata.var_names.astype(str)])[order]
+    return Table(dense_expression(adata)[:, order], features, adata.obs)
+
+
+def _joined(parts: dict[str, AnnData], what: str, shared_obs: pd.DataFrame | None) -> Table:
+    values, features, obs = [], [], []
+    cells = next(iter(parts.values())).obs_names
+    for name, adata in parts.items():
+        adata = in_memory(adata)
+        check_unique_names(adata)
+        if set(adata.obs_names) != set(cells):
+            raise ValueError(
+                f"Modality {name!r} of {what} holds other cells than {next(iter(parts))!r} "
+                f"({adata.n_obs} and {len(cells)}); paired modalities are of the same cells. Keep the "
+                "cells that all have, adata[names].copy()."
+            )
+        adata = adata[cells]
+        values.append(dense_expression(adata))
+        features += [(name, feature) for feature in adata.var_names.astype(str)]
+        obs.append(adata.obs)
+    if shared_obs is not None:
+        obs.insert(0, shared_obs.loc[cells])
+    together = pd.concat(obs, axis=1)
+    together = together.loc[:, ~together.columns.duplicated()]
+    return Table(np.hstack(values), pd.MultiIndex.from_tuples(features), together)
+
+
+def codes_of(
+    tables: Mapping[str, Table], key: str, names: Sequence[str] | None = None, what: str = "label"
+) -> tuple[np.ndarray, list[str]]:
+    """Number the values of a column over data sets, one after another; -1 for an empty one.
+
+    Parameters
+    ----------
+    tables
+        Data sets by name.
+    key
+        Column of their obs.
+    names
+        Values that are known; by default all that occur, sorted.
+    what
+        What the column holds, for errors.
+
+    Raises
+    ------
+    KeyError
+        A data set has no such column.
+    ValueError
+        A value is not known.
+
+    Examples
+    --------
+    >>> codes_of({"query": table}, "cell_type", ["B", "T"])  # doctest: +SKIP
+    """
+    columns = []
+    for dataset, table in tables.items():
+        if key not in table.obs:
+            raise KeyError(
+                f"{key!r} is not a column of the obs of {dataset}. Columns there: "
+                f"{', '.join(map(str, table.obs.columns)) or 'none'}."
+            )
+        column = table.obs[key].astype(object)
+        column = column.where(column.isna(), column.astype(str))
+        unknown = sorted(set(column.dropna()) - set(names)) if names is not None else []
+        if unknown:
+            raise ValueError(
+                f"{what} {unknown[0]!r} of {dataset} is unknown; known are {list(names)}. "
+                f"Rename it, or leave {key!r} empty (NaN) for those cells."
+            )
+        columns.append(column)
+    values = pd.concat(columns)
+    names = sorted(set(values.dropna())) if names is None else list(names)
+    codes = pd.Categorical(values, names).codes.astype("int32")
+    assert UNLABELLED == -1  # pandas numbers an empty value so, and so does Rows
+    return codes, names
