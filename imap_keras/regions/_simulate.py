@@ -29,8 +29,8 @@ def simulate_species(
 
     A region's latent vector is its lobe's, plus its group's, plus its own. A mouse region that has
     human homologues carries the mean of their latent vectors, a little changed; the other mouse regions
-    share the lobe only. Genes read the latent vector with weights (loadings) of their species and of their
-    part: `conservation` is the correlation of a human and a mouse loading. On top come, with the same
+    share the lobe only. Genes read the latent vector with weights (loadings) of their species and part;
+    `conservation` is the correlation of a human and a mouse loading. On top come, with the same
     loadings in both species, nuisance factors that vary from piece to piece of tissue and from cell to
     cell (composition, quality); then donors, noise and, between cortex and subcortex, an offset.
 
