@@ -6,7 +6,7 @@ from . import backend
 
 backend.backend_is_tensorflow()
 
-from . import datasets, metrics, pairs, plots, stage1, stage2  # noqa: E402
+from . import datasets, metrics, pairs, plots, regions, stage1, stage2  # noqa: E402
 from .hyperparameters import Hyperparameters  # noqa: E402
 from .model import IMAP, integrate  # noqa: E402
 from .preprocessing import preprocess  # noqa: E402
@@ -21,6 +21,7 @@ __all__ = [
     "pairs",
     "plots",
     "preprocess",
+    "regions",
     "stage1",
     "stage2",
 ]

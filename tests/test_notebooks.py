@@ -10,7 +10,7 @@ import jupytext
 import nbformat
 import pytest
 
-from imap_keras import pairs, stage1, stage2
+from imap_keras import pairs, regions, stage1, stage2
 from imap_keras.course import NOTEBOOKS, declared_parameters, run_notebook
 from imap_keras.results import holds
 
@@ -24,6 +24,7 @@ TITLES = [
     "05_stage_two",
     "06_several_batches",
     "07_real_data",
+    "12_regions_across_species",
 ]
 
 
@@ -133,7 +134,7 @@ def bare(code: str) -> str:
 
 
 def library_code(name: str) -> str:
-    for place in (stage1, stage2, pairs, stage2.WGANGP):
+    for place in (stage1, stage2, pairs, regions, stage2.WGANGP):
         if name in vars(place):
             return inspect.getsource(vars(place)[name])
     raise AssertionError(f"the library has no {name}")
@@ -169,6 +170,10 @@ def test_every_central_piece_is_a_lesson():
         "critic_step",
         "generator_step",
         "train_step",
+        "build_region_classifier",
+        "hold_out_donors",
+        "correlation_map",
+        "pair_ranks",
     }
 
 

@@ -10,6 +10,7 @@ from ._atlas import PARTS, homologous_pairs, region_table
 from ._classifier import RegionClassifier
 from ._homology import (
     chance_rank,
+    check_features,
     check_pairs,
     correlation_map,
     mean_rank,
@@ -17,8 +18,15 @@ from ._homology import (
     region_averages,
     shuffled_labels,
     standardize,
+    unit_rows,
 )
-from ._network import BestEpoch, build_region_classifier, hold_out_donors, step_schedule
+from ._network import (
+    BestEpoch,
+    build_region_classifier,
+    donors_to_hold,
+    hold_out_donors,
+    step_schedule,
+)
 from ._repeats import run_repeats
 from ._simulate import simulate_species
 
@@ -28,8 +36,10 @@ __all__ = [
     "RegionClassifier",
     "build_region_classifier",
     "chance_rank",
+    "check_features",
     "check_pairs",
     "correlation_map",
+    "donors_to_hold",
     "hold_out_donors",
     "homologous_pairs",
     "mean_rank",
@@ -41,4 +51,5 @@ __all__ = [
     "simulate_species",
     "standardize",
     "step_schedule",
+    "unit_rows",
 ]

@@ -157,18 +157,46 @@ def correlation_map(human: pd.DataFrame, mouse: pd.DataFrame) -> pd.DataFrame:
     >>> round(float(correlation_map(human, pd.DataFrame([[3.0, 2.0, 1.0]], ["a"])).loc["A", "a"]), 6)
     -1.0
     """
+    check_features(human, mouse)
+    left, right = unit_rows(human), unit_rows(mouse)
+    return pd.DataFrame(left @ right.T, human.index, mouse.index)
+
+
+def unit_rows(table: pd.DataFrame) -> np.ndarray:
+    """Centre every row and give it length 1: the product of two such rows is their correlation.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from imap_keras.regions import unit_rows
+    >>> unit_rows(pd.DataFrame([[1.0, 3.0, 1.0, 3.0]])).tolist()
+    [[-0.5, 0.5, -0.5, 0.5]]
+    """
+    values = table.to_numpy("float64")
+    values = values - values.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(values, axis=1, keepdims=True)
+    return values / np.where(length > 0, length, 1)
+
+
+def check_features(human: pd.DataFrame, mouse: pd.DataFrame) -> None:
+    """Raise if the two tables do not have the same columns in the same order.
+
+    Raises
+    ------
+    ValueError
+        Says how many features each has.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from imap_keras.regions._homology import check_features
+    >>> check_features(pd.DataFrame([[1.0, 2.0]]), pd.DataFrame([[3.0, 4.0]]))
+    """
     if list(human.columns) != list(mouse.columns):
         raise ValueError(
             f"human has {human.shape[1]} features and mouse {mouse.shape[1]}, and they must be the "
             "same in the same order: embed both with the same network, or give both the same genes."
         )
-    sides = []
-    for table in (human, mouse):
-        values = table.to_numpy("float64")
-        values = values - values.mean(axis=1, keepdims=True)
-        length = np.linalg.norm(values, axis=1, keepdims=True)
-        sides.append(values / np.where(length > 0, length, 1))
-    return pd.DataFrame(sides[0] @ sides[1].T, human.index, mouse.index)
 
 
 def check_pairs(pairs: pd.DataFrame, human: Sequence[str], mouse: Sequence[str]) -> None:

@@ -91,22 +91,39 @@ def hold_out_donors(
     >>> hold_out_donors(["A", "A", "A", "A"], ["x", "x", "y", "y"], share=0.5).sum().item()
     2
     """
-    if not 0 < share < 1:
-        raise ValueError(f"share={share} must lie between 0 and 1, for example 0.1.")
     regions, donors = np.asarray(regions), np.asarray(donors)
     rng, held_out = np.random.default_rng(seed), np.zeros(len(regions), bool)
     for region in np.unique(regions):
         own = np.unique(donors[regions == region])
-        n_held = max(1, round(share * len(own)))
-        if len(own) <= n_held:
-            raise ValueError(
-                f"Region {region!r} has rows of {len(own)} donor(s) ({', '.join(map(str, own))}), the "
-                f"split needs at least {n_held + 1}: {n_held} to validate, the rest to train. Leave "
-                "the region out, or merge it with a neighbour."
-            )
-        chosen = rng.choice(own, n_held, replace=False)
+        chosen = rng.choice(own, donors_to_hold(region, own, share), replace=False)
         held_out |= (regions == region) & np.isin(donors, chosen)
     return held_out
+
+
+def donors_to_hold(region: str, donors: Sequence[str], share: float) -> int:
+    """Number of a region's donors to hold out: their share, rounded, at least one.
+
+    Raises
+    ------
+    ValueError
+        `share` is not between 0 and 1, or no donor would be left to train.
+
+    Examples
+    --------
+    >>> from imap_keras.regions import donors_to_hold
+    >>> donors_to_hold("CA1", ["a", "b", "c", "d"], share=0.5)
+    2
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"share={share} must lie between 0 and 1, for example 0.1.")
+    n_held = max(1, round(share * len(donors)))
+    if len(donors) <= n_held:
+        raise ValueError(
+            f"Region {str(region)!r} has rows of {len(donors)} donor(s) "
+            f"({', '.join(map(str, donors))}), the split needs at least {n_held + 1}: "
+            f"{n_held} to validate, the rest to train. Leave the region out or merge it with another."
+        )
+    return n_held
 
 
 def step_schedule(
