@@ -45,9 +45,10 @@ parameters = {"seed": seed, "fast": fast, "repeats": repeats, "output_dir": outp
 settings = Settings("simulated", seed, None, output_dir, fast)
 results = Results("12_regions_across_species", output_dir, parameters)
 repeats = repeats or (3 if fast else 10)
-n_cells, n_genes = (2600, 200) if fast else (4200, 300)
-# The paper: 500 units, learning rate 6e-5, 50 epochs of many more steps. Few cells need larger steps.
-training = {"learning_rate": 1e-3, "epochs": 15, "hidden": (250,) * 3 if fast else (500,) * 3}
+n_cells, n_genes = (2600, 400) if fast else (4200, 400)
+# The paper: three times 500 units, learning rate 6e-5, 50 epochs of many more steps. A few thousand cells
+# need a smaller network and larger steps.
+training = {"hidden": (250, 250, 250), "learning_rate": 1e-3, "epochs": 20}
 
 # %% [markdown]
 # ## The data
