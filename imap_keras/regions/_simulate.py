@@ -10,7 +10,7 @@ GENES = {"cortex": 4542, "subcortex": 5063, "brain": 5063}
 N_LATENT, N_NUISANCE = 40, 8
 # Standard deviations of the hierarchy's levels; what two homologous regions differ by.
 LOBE, GROUP, REGION, EVOLUTION = 1.0, 0.7, 0.8, 0.3
-SIGNAL, NUISANCE, DONOR, NOISE = 0.6, 1.8, 0.3, 1.0
+SIGNAL, NUISANCE, DONOR, NOISE = 0.7, 1.8, 0.3, 1.0
 PIECE, CELL = 1.0, 1.3  # nuisance of a piece of tissue (a donor's region) and of a cell
 PART_OFFSET = 3.0  # cortex against subcortex
 
