@@ -186,8 +186,8 @@ figure = plots.loss_curves(model.history, ["loss", "val_loss", "accuracy", "val_
 settings.save_figure(figure, "12_training")
 
 # %% [markdown]
-# **What to see:** the cortical network. The training loss falls on, the validation loss bends; from no cell
-# right (chance is 1 in 105) to most cells of donors it has not seen in that region.
+# **What to see:** the cortical network, from guessing (chance is 1 in 105) to naming regions. The validation
+# curves lag behind the training curves: pieces of tissue it has not seen are harder.
 #
 # ## From embeddings to ranks
 #
@@ -244,8 +244,8 @@ table
 # ## The map
 #
 # **What to see:** human regions from frontal (top) to occipital (bottom), mouse regions in the same order;
-# circles are the homologous pairs. In raw expression stripes run across the map and most circles lie on pale
-# ground. In the embedding the circles lie on the reddest cells of their columns, and the lobes show as blocks.
+# circles are the homologous pairs. The map of raw expression is speckled, and many circles lie on pale or
+# blue ground. In the embedding nearly all circles lie on red, and the lobes show as blocks.
 
 # %%
 of_raw, of_embedding = (

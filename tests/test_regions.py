@@ -101,12 +101,26 @@ def test_homologues_are_alike_only_as_far_as_loadings_are_conserved():
     assert ranks[1.0] <= 2 < 6 <= ranks[0.0]
 
 
+def test_cells_of_a_region_vary_as_much_as_asked(species):
+    """More variance within regions, the same regions."""
+    human, _ = regions.simulate_species(
+        "subcortex", 660, 100, 5, n_mouse_cells=290, cell_variation=3.0, seed=3
+    )
+    within = [
+        pd.DataFrame(adata.X).groupby(adata.obs["region"].to_numpy()).var().to_numpy().mean()
+        for adata in (species[0], human)
+    ]
+    assert within[1] - within[0] == pytest.approx(3.0**2 * 0.7**2, rel=0.25)
+    assert list(human.obs["region"]) == list(species[0].obs["region"])
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
         ({"n_cells": 0}, "n_cells=0"),
         ({"n_mice": 0}, "n_mice=0"),
         ({"conservation": 1.5}, "conservation=1.5 must lie between 0 and 1"),
+        ({"cell_variation": -1}, "cell_variation=-1 must be 0 or more"),
         ({"part": "spine"}, "part='spine' is unknown"),
     ],
 )

@@ -23,6 +23,7 @@ def simulate_species(
     n_mouse_cells: int = 1000,
     n_mice: int = 3,
     conservation: float = 0.5,
+    cell_variation: float = 0.0,
     seed: int = 0,
 ) -> tuple[AnnData, AnnData]:
     """Simulate the expression of human and mouse regions, homologues known.
@@ -48,6 +49,9 @@ def simulate_species(
         Human donors and mice.
     conservation
         Correlation of the two species' loadings, 0 to 1.
+    cell_variation
+        Standard deviation of a cell's own latent vector around its region's (a region's own part has
+        0.8). It makes regions overlap, however many genes are measured.
     seed
         The same seed gives the same data.
 
@@ -81,6 +85,8 @@ def simulate_species(
             raise ValueError(f"{name}={value} must be a whole number of at least 1.")
     if not 0 <= conservation <= 1:
         raise ValueError(f"conservation={conservation} must lie between 0 and 1.")
+    if cell_variation < 0:
+        raise ValueError(f"cell_variation={cell_variation} must be 0 or more.")
     rng = np.random.default_rng(seed)
 
     latent = _latent_regions(part, human, mouse, rng)
@@ -106,7 +112,13 @@ def simulate_species(
             ]
         )
         expected += rng.uniform(3, 9, n_genes)  # the gene's level in this species
-        results.append(_draw_cells(table, expected, nuisance, cells, donors, species, rng))
+        adata = _draw_cells(table, expected, nuisance, cells, donors, species, rng)
+        for name in dict.fromkeys(table["part"]) if cell_variation else ():
+            rows = np.flatnonzero(adata.obs["part"] == name)
+            own_vectors = rng.normal(0, cell_variation, (len(rows), N_LATENT)).astype("float32")
+            adata.X[rows] += own_vectors @ loadings[species, name].astype("float32")
+        np.maximum(adata.X, 0, out=adata.X)
+        results.append(adata)
     return results[0], results[1]
 
 
@@ -152,4 +164,4 @@ def _draw_cells(table, expected, nuisance, n_cells, n_donors, species, rng) -> A
         index=[f"{species}_{i}" for i in range(len(piece))],
     )
     var = pd.DataFrame(index=[f"gene_{i}" for i in range(n_genes)])
-    return AnnData(np.maximum(values, 0), obs=obs, var=var)
+    return AnnData(values, obs=obs, var=var)
