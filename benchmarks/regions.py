@@ -1,8 +1,8 @@
 """Time the full-size cortex classifier, and the memory it takes: ``python benchmarks/regions.py``.
 
-One repeat at the paper's sizes: 20,000 simulated human cells, 4,542 genes, 105 regions, defaults. Cells
-vary within their region (`cell_variation`), as real ones do: without it that many genes name every region
-without error, the validation loss falls for ever, and all 50 epochs are trained.
+One repeat at the paper's sizes: 20,000 simulated human cells, 4,542 genes, 105 regions, defaults.
+Cells vary within their region (`cell_variation`), as real ones do: without it that many genes name
+every region without error, the validation loss falls for ever, and all 50 epochs are trained.
 """
 
 import argparse
