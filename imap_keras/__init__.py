@@ -6,7 +6,7 @@ from . import backend
 
 backend.backend_is_tensorflow()
 
-from . import datasets, inclust, metrics, pairs, plots, scarches, stage1, stage2  # noqa: E402
+from . import datasets, inclust, metrics, pairs, plots, regions, scarches, stage1, stage2  # noqa: E402
 from .hyperparameters import Hyperparameters  # noqa: E402
 from .integration import integrate  # noqa: E402
 from .model import IMAP  # noqa: E402
@@ -23,6 +23,7 @@ __all__ = [
     "pairs",
     "plots",
     "preprocess",
+    "regions",
     "scarches",
     "stage1",
     "stage2",

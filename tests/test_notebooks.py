@@ -10,7 +10,7 @@ import jupytext
 import nbformat
 import pytest
 
-from imap_keras import agreement, pairs, scarches, stage1, stage2
+from imap_keras import agreement, pairs, regions, scarches, stage1, stage2
 from imap_keras.course import NOTEBOOKS, declared_parameters, run_notebook
 from imap_keras.inclust import network as inclust_network
 from imap_keras.results import holds
@@ -27,6 +27,7 @@ TITLES = [
     "07_real_data",
     "10_scarches_query_to_reference",
     "11_inclust_masks",
+    "12_regions_across_species",
 ]
 
 # Real data without which a notebook is skipped.
@@ -143,7 +144,7 @@ def bare(code: str) -> str:
 
 
 def library_code(name: str) -> str:
-    modules = (stage1, stage2, pairs, agreement, scarches, scarches.network, inclust_network)
+    modules = (stage1, stage2, pairs, agreement, scarches, scarches.network, inclust_network, regions)
     for place in (*modules, stage2.WGANGP):
         if name in vars(place):
             return inspect.getsource(vars(place)[name])
@@ -194,6 +195,10 @@ def test_every_central_piece_is_a_lesson():
         "cluster_divergence",
         "half_squared_error",
         "labelled_cross_entropy",
+        "build_region_classifier",
+        "hold_out_donors",
+        "correlation_map",
+        "pair_ranks",
     }
 
 

@@ -1,0 +1,55 @@
+"""Brain regions of two species in one space, by classifiers of one (TransBrain, Nature Methods 2025).
+
+A classifier learns to name the human region a cell comes from. Its last hidden layer embeds the average
+expression of human and of mouse regions, and the correlation of the embeddings maps homologous regions
+across species. Cortex and subcortex have a network each ("detached"). ``python -m imap_keras.regions``
+runs it on files. Paper: https://doi.org/10.1038/s41592-025-02961-3
+"""
+
+from ._atlas import PARTS, homologous_pairs, region_table
+from ._classifier import RegionClassifier
+from ._homology import (
+    chance_rank,
+    check_features,
+    check_pairs,
+    correlation_map,
+    mean_rank,
+    pair_ranks,
+    region_averages,
+    shuffled_labels,
+    standardize,
+    unit_rows,
+)
+from ._network import (
+    BestEpoch,
+    build_region_classifier,
+    donors_to_hold,
+    hold_out_donors,
+    step_schedule,
+)
+from ._repeats import run_repeats
+from ._simulate import simulate_species
+
+__all__ = [
+    "PARTS",
+    "BestEpoch",
+    "RegionClassifier",
+    "build_region_classifier",
+    "chance_rank",
+    "check_features",
+    "check_pairs",
+    "correlation_map",
+    "donors_to_hold",
+    "hold_out_donors",
+    "homologous_pairs",
+    "mean_rank",
+    "pair_ranks",
+    "region_averages",
+    "region_table",
+    "run_repeats",
+    "shuffled_labels",
+    "simulate_species",
+    "standardize",
+    "step_schedule",
+    "unit_rows",
+]
