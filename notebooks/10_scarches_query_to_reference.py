@@ -315,6 +315,7 @@ def transferred(model):
     return scarches.transfer_labels(model.latent(cells), labels, model.latent(query))
 
 
+# %%
 table, table_anew = transferred(grown), transferred(anew)
 accuracy, accuracy_anew = ((t["label"] == truth).mean() for t in (table, table_anew))
 print(f"right: {accuracy:.3f} mapped, {accuracy_anew:.3f} trained anew")
@@ -331,14 +332,17 @@ from scib_metrics import ilisi_knn
 from scib_metrics.nearest_neighbors import NeighborsResults
 from sklearn.neighbors import NearestNeighbors
 
+codes = everything.obs["batch"].astype("category").cat.codes.to_numpy()
+
 
 def ilisi(space):
     """iLISI of all cells from their 90 nearest neighbours, as scib-metrics counts them."""
     distances, index = NearestNeighbors(n_neighbors=90).fit(space).kneighbors(space)
     near = NeighborsResults(indices=index, distances=distances)
-    return float(ilisi_knn(near, everything.obs["batch"].astype("category").cat.codes.to_numpy()))
+    return float(ilisi_knn(near, codes))
 
 
+# %%
 mixing = {"PCA": ilisi(everything.obsm["X_pca"]), "mapped": ilisi(everything.obsm["after"])}
 mixing["anew"] = ilisi(anew.latent(everything))
 pd.Series(mixing, name="iLISI").round(3).to_frame()
@@ -429,6 +433,8 @@ with TemporaryDirectory() as folder:
     size = {
         n: sum(f.stat().st_size for f in Path(folder, n).iterdir()) for n in ("reference", "adaptor")
     }
+
+# %%
 adaptor_gap = np.abs(attached.latent(dropseq) - site.latent(dropseq)).max()
 both = attached.map_query(celseq2, verbose=0, **mapping)
 print("bytes on disk:", size, "| batches:", both.batches, "| largest difference:", adaptor_gap)
