@@ -447,7 +447,9 @@ print("bytes on disk:", size, "| batches:", both.batches, "| largest difference:
 # the difference to scArches, which needs none; in return every gene is corrected.
 
 # %%
-small_imap = (handover.FAST if fast else handover.SMALL) | {"seed": seed}
+small_imap = handover.SMALL | {"seed": seed}
+if fast:
+    small_imap |= {"stage1_epochs": 15, "stage2_epochs": 15}
 imap = imap_keras.IMAP(**small_imap)
 plates = imap.fit_transform(cells, batch_key="batch", verbose=0)
 encoder_before = imap.encoder.get_weights()
