@@ -166,7 +166,7 @@ def labelled_cross_entropy(target, output):
 # gradient of exactly zero.
 
 # %%
-epochs = {"epochs": 12 if fast else 20, "rows_per_step": 100, "seed": seed}
+epochs = {"epochs": 35 if fast else 20, "rows_per_step": 100, "seed": seed}
 rows = tasks["paired"]
 model = InClust(**epochs).fit(rows, verbose=0)
 block = rows.number_of("rna->protein")
@@ -322,7 +322,7 @@ def dense(adata):
 
 
 mix = inclust.imputation(reference, query, hidden, batch_key="batch", label_key="cell_type")
-options = {"epochs": 25 if fast else 50, "rows_per_step": 100, "seed": seed}
+options = {"epochs": 50, "rows_per_step": 100, "seed": seed}
 model = InClust(**options).fit(mix, verbose=0)
 on_mix = scores(model.impute(mix), reference, query, lines, hidden)
 found = float((model.predict_labels(mix, "query")["label"].to_numpy() == lines).mean())
