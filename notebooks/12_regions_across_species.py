@@ -349,9 +349,10 @@ null.describe().loc[["mean", "std"]].round(3)
 
 # %% [markdown]
 # **What to see:** below, one point a repeat. The embedding stands lowest, raw expression between, chance and
-# shuffled labels at the grey line. The last column is a warning: a network trained on shuffled labels, but
-# shown the *true* averages, does not fall to chance, because a network that learnt nothing still passes
-# on what raw expression knows. So raw expression, not chance, is what an embedding must beat.
+# shuffled labels around the grey line. The last column is a warning: networks trained on shuffled labels,
+# but shown the *true* averages, stand on the whole below chance. A network that learnt nothing about
+# regions still passes on some of what raw expression knows. So an embedding must beat raw expression; to
+# beat chance is not enough.
 
 # %%
 of_cortex = scores[scores["part"] == "cortex"]
