@@ -44,7 +44,7 @@ def pair_agreement(left: np.ndarray, right: np.ndarray, pairs: np.ndarray) -> np
     >>> pair_agreement(types, types + batch_effect, np.array([[0, 0], [0, 9]])).round(1).tolist()
     [0.9, -1.1]
     """
-    left, right = unit_rows(left), unit_rows(right)
+    left, right = unit_length(left), unit_length(right)
     across = squared_distances(left, right)
     slopes = [
         regression_slopes(across, squared_distances(right, right), pairs),
@@ -67,7 +67,7 @@ def squared_distances(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return 2 - 2 * left @ right.T
 
 
-def unit_rows(points: np.ndarray) -> np.ndarray:
+def unit_length(points: np.ndarray) -> np.ndarray:
     """Rows brought to unit length; a row of zeros stays."""
     length = np.linalg.norm(points, axis=1, keepdims=True)
     return points / np.maximum(length, np.finfo(np.float32).tiny)

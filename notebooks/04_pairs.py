@@ -34,7 +34,7 @@ from scipy.sparse import csr_matrix
 
 # %%
 from imap_keras import datasets, handover, plots, preprocess
-from imap_keras.agreement import regression_slopes, squared_distances, unit_rows
+from imap_keras.agreement import regression_slopes, squared_distances, unit_length
 from imap_keras.blocks import run
 from imap_keras.exercise import check
 from imap_keras.metrics import pair_purity
@@ -274,7 +274,7 @@ relatives = simulated(batch_0=types[:2], batch_1=types[4:])
 
 # %% tags=["lesson"]
 def pair_agreement(left, right, pairs):
-    left, right = unit_rows(left), unit_rows(right)
+    left, right = unit_length(left), unit_length(right)
     across = squared_distances(left, right)
     slopes = [
         regression_slopes(across, squared_distances(right, right), pairs),
@@ -301,13 +301,9 @@ slopes = {"no type shared": judged(strangers), "two types shared": judged(relati
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained", sharex=True)
+bins, names = np.linspace(-0.5, 1.5, 41), ["one type", "two types"]
 for axis, (title, (slope, pure)) in zip(axes, slopes.items()):
-    axis.hist(
-        [slope[pure], slope[~pure]],
-        np.linspace(-0.5, 1.5, 41),
-        stacked=True,
-        label=["one type", "two types"],
-    )
+    axis.hist([slope[pure], slope[~pure]], bins, stacked=True, label=names)
     axis.axvline(0.5, color="black", linewidth=1)
     axis.set(title=title, xlabel="agreement of a pair", ylabel="pairs")
 axes[0].legend(frameon=False)
