@@ -157,7 +157,7 @@ def mmd(z, n_batches):
 
 # %%
 options = {"seed": seed} | ({"epochs": 60, "kl_epochs": 60} if fast else {})
-mapping = {"epochs": 15} if fast else {}
+mapping = {"epochs": 15 if fast else 60}  # few weights settle soon
 if epochs is not None:
     options["epochs"] = mapping["epochs"] = epochs
 reference = scarches.Reference(**options).fit(cells, batch_key="batch", verbose=0)
