@@ -373,6 +373,8 @@ def test_pair_space_is_content_or_components_or_both(tiny):
         np.testing.assert_allclose(gram(spaces[name]), products, rtol=0.05, atol=0.02)
 
 
+# One made-up pair agrees in nothing: no batch is carried, and the space stays that of the cells.
+@pytest.mark.filterwarnings("ignore:Batch")
 def test_pairs_are_searched_in_the_pair_space(tiny, logged, searched, eagerly):
     tiny.update(stage1_epochs=1, stage1_steps=1, stage2_epochs=1, stage2_steps=1, critic_steps=1)
     order = ["batch_2", "batch_0", "batch_1"]

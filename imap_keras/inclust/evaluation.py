@@ -57,7 +57,8 @@ def ridge_prediction(known: np.ndarray, wanted: np.ndarray, query: np.ndarray) -
     >>> float(ridge_prediction(x, 2 * x, np.array([[50.0]]))[0, 0].round(1))
     100.0
     """
-    return RidgeCV(RIDGE_PENALTIES).fit(known, wanted).predict(query)
+    predicted = RidgeCV(RIDGE_PENALTIES).fit(known, wanted).predict(query)
+    return predicted.reshape(len(query), wanted.shape[1])  # scikit-learn drops a single column
 
 
 def type_mean_prediction(wanted: np.ndarray, types, query_types) -> np.ndarray:
