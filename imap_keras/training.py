@@ -339,7 +339,7 @@ class AverageWeights(keras.callbacks.Callback):
         self.network, self.last_epochs, self.sums = network, last_epochs, None
 
     def on_epoch_end(self, epoch, logs=None):
-        if epoch < self.params["epochs"] - self.last_epochs or self.last_epochs == 1:
+        if epoch < self.params["epochs"] - self.last_epochs:
             return
         weights = self.network.get_weights()
         self.sums = [a + b for a, b in zip(self.sums, weights)] if self.sums else weights
