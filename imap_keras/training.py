@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 
 from .agreement import pair_agreement
 from .blocks import Initializers
+from .callbacks import AverageWeights, StopWhenSettled
 from .hyperparameters import Hyperparameters
 from .pairs import SEARCHES, NoPairsError, mutual_neighbors, neighbor_graph, random_walk_pairs
 from .progress import ProgressBar
@@ -309,42 +310,3 @@ def history_table(fitted: keras.callbacks.History, title: str, knob: str) -> pd.
         )
     table.insert(0, "epoch", np.arange(1, len(table) + 1))
     return table
-
-
-class StopWhenSettled(keras.callbacks.Callback):
-    """Stop when the loss has not fallen by 1 % of its best value for `patience` epochs."""
-
-    def __init__(self, patience: int):
-        super().__init__()
-        self.patience, self.best, self.waited = patience, np.inf, 0
-
-    def on_epoch_end(self, epoch, logs=None):
-        if logs["loss"] < 0.99 * self.best:
-            self.best, self.waited = logs["loss"], 0
-            return
-        self.waited += 1
-        if self.waited >= self.patience:
-            self.model.stop_training = True
-
-
-class AverageWeights(keras.callbacks.Callback):
-    """At the end of training a network gets the mean of its weights after each of the last epochs.
-
-    Two networks that chase each other circle round their goal; the mean lies nearer to it than the
-    last point of the circle (Izmailov et al., UAI 2018).
-    """
-
-    def __init__(self, network: keras.Model, last_epochs: int):
-        super().__init__()
-        self.network, self.last_epochs, self.sums = network, last_epochs, None
-
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch < self.params["epochs"] - self.last_epochs:
-            return
-        weights = self.network.get_weights()
-        self.sums = [a + b for a, b in zip(self.sums, weights)] if self.sums else weights
-
-    def on_train_end(self, logs=None):
-        if self.sums:
-            n = min(self.last_epochs, self.params["epochs"])
-            self.network.set_weights([total / n for total in self.sums])

@@ -7,8 +7,9 @@ import pytest
 
 import imap_keras
 from imap_keras import datasets
+from imap_keras.callbacks import AverageWeights
 from imap_keras.hyperparameters import resolve
-from imap_keras.training import AverageWeights, train_stage2
+from imap_keras.training import train_stage2
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ import imap_keras.model
 import imap_keras.training
 from imap_keras import IMAP, Hyperparameters, integrate
 from imap_keras.blocks import run
+from imap_keras.callbacks import StopWhenSettled
 from imap_keras.hyperparameters import resolve
-from imap_keras.training import StopWhenSettled, find_pairs, pair_space, sample_cells
+from imap_keras.training import find_pairs, pair_space, sample_cells
 
 OUTPUTS = [("obsm", "X_imap_content"), ("obsm", "X_imap"), ("layers", "imap")]
 

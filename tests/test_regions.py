@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from imap_keras import regions
+from imap_keras.callbacks import BestEpoch
 from imap_keras.regions import RegionClassifier
 
 SMALL = {"hidden": (32, 16), "learning_rate": 5e-3, "epochs": 8, "batch_size": 32}
@@ -232,7 +233,7 @@ def test_best_epoch_stops_and_gives_back_its_weights(losses, stops_after, best):
         def set_weights(self, weights):
             self.weights = weights
 
-    callback = regions.BestEpoch(patience=2)
+    callback = BestEpoch(patience=2)
     model = Model()
     callback.set_model(model)
     for epoch, loss in enumerate(losses):

@@ -7,6 +7,7 @@ import tensorflow as tf
 from scipy.special import expit
 from scipy.stats import nbinom
 
+from imap_keras.callbacks import BestEpoch
 from imap_keras.scarches import (
     CVAE,
     BatchTable,
@@ -27,7 +28,7 @@ from imap_keras.scarches import (
     zero_inflated,
 )
 from imap_keras.scarches.surgery import batch_tables, build_networks
-from imap_keras.scarches.training import BestWeights, validation_rows
+from imap_keras.scarches.training import validation_rows
 
 HP = ReferenceHyperparameters(latent_dim=3, hidden=(8, 6), seed=1)
 
@@ -250,7 +251,7 @@ def test_validation_sees_every_held_out_cell_grouped_by_batch():
 def test_the_best_weights_come_back_however_training_ends(losses, stops_at):
     network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, name="d")])
     network.stop_training = False
-    best = BestWeights(patience=3)
+    best = BestEpoch(patience=3)
     best.set_model(network)
     ended = None
     for epoch, loss in enumerate(losses):

@@ -21,7 +21,6 @@ from ._homology import (
     unit_rows,
 )
 from ._network import (
-    BestEpoch,
     build_region_classifier,
     donors_to_hold,
     hold_out_donors,
@@ -32,7 +31,6 @@ from ._simulate import simulate_species
 
 __all__ = [
     "PARTS",
-    "BestEpoch",
     "RegionClassifier",
     "build_region_classifier",
     "chance_rank",

@@ -9,12 +9,12 @@ import pandas as pd
 from anndata import AnnData
 
 from ..blocks import run
+from ..callbacks import BestEpoch
 from ..persistence import load_models, save_models
 from ..progress import ProgressBar
 from ..training import history_table
 from ._homology import finite_expression, row_labels
 from ._network import (
-    BestEpoch,
     build_region_classifier,
     hold_out_donors,
     shuffled_rows,

@@ -1,4 +1,4 @@
-"""The classifier and what steers its training: the split by donor, the schedule, the best epoch."""
+"""The classifier and what its training needs: the split by donor, the schedule, shuffled rows."""
 
 from collections.abc import Sequence
 
@@ -138,36 +138,6 @@ def step_schedule(
     [6.0, 6.0, 4.8, 3.84]
     """
     return learning_rate * decay ** (epoch // every)
-
-
-class BestEpoch(keras.callbacks.Callback):
-    """Stop when the validation loss has not fallen for `patience` epochs, and keep the best weights.
-
-    Keras' own EarlyStopping gives them back only after an early stop in Keras 2, always in Keras 3.
-
-    Parameters
-    ----------
-    patience
-        Epochs to wait for a lower loss.
-
-    Examples
-    --------
-    >>> model.fit(rows, validation_data=held_out, callbacks=[BestEpoch(5)])  # doctest: +SKIP
-    """
-
-    def __init__(self, patience: int = 5):
-        super().__init__()
-        self.patience, self.best, self.epoch, self.weights = patience, np.inf, -1, None
-
-    def on_epoch_end(self, epoch, logs=None):
-        if logs["val_loss"] < self.best:
-            self.best, self.epoch, self.weights = logs["val_loss"], epoch, self.model.get_weights()
-        elif epoch - self.epoch >= self.patience:
-            self.model.stop_training = True
-
-    def on_train_end(self, logs=None):
-        if self.weights is not None:  # None: no loss was finite, history_table says so
-            self.model.set_weights(self.weights)
 
 
 def shuffled_rows(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from ..callbacks import BestEpoch
 from ..progress import ProgressBar
 from ..training import history_table
 from .cvae import CVAE
@@ -91,33 +92,6 @@ def validation_rows(
     return rows.batch(rows_per_batch * len(groups)).cache()
 
 
-class BestWeights(keras.callbacks.Callback):
-    """Stop after `patience` epochs without a lower validation loss, and put the best weights back.
-
-    They come back however training ends, also where the last epoch is reached first.
-
-    Examples
-    --------
-    >>> cvae.fit(rows, validation_data=held_out, callbacks=[BestWeights(20)])  # doctest: +SKIP
-    """
-
-    def __init__(self, patience: int):
-        super().__init__()
-        self.patience, self.best, self.waited, self.weights = patience, np.inf, 0, None
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.waited += 1
-        if logs["val_loss"] < self.best:
-            self.best, self.waited = logs["val_loss"], 0
-            self.weights = [np.asarray(variable) for variable in self.model.trainable_variables]
-        if self.waited >= self.patience:
-            self.model.stop_training = True
-
-    def on_train_end(self, logs=None):
-        for variable, value in zip(self.model.trainable_variables, self.weights or []):
-            variable.assign(value)
-
-
 class Clock(keras.callbacks.Callback):
     """Note the seconds passed at the end of every epoch; the first one holds the building of graphs.
 
@@ -194,6 +168,6 @@ def train(
         steps_per_epoch=steps,
         epochs=hp.epochs,
         verbose=0,
-        callbacks=[ProgressBar(title, verbose), BestWeights(hp.patience), plateau, clock],
+        callbacks=[ProgressBar(title, verbose), BestEpoch(hp.patience), plateau, clock],
     )
     return history_table(fitted, title, "learning_rate").assign(seconds=clock.seconds)
