@@ -1,19 +1,23 @@
 """Every number the method can be tuned by, in one place, under the paper's words."""
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
-from math import isfinite
-from numbers import Integral, Real
-
-import numpy as np
 
 from .blocks import INITIALIZATIONS
 from .pairs import METRICS, SEARCHES
+from .parameters import (
+    Parameters,
+    check_choice,
+    check_count,
+    check_flag,
+    check_number,
+    check_seed,
+    check_widths,
+)
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class Hyperparameters(Parameters):
     """Hyperparameters of iMAP; the defaults are this kit's, :data:`REFERENCE` holds the paper's code.
 
     Parameters
@@ -139,42 +143,22 @@ class Hyperparameters:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("hidden", "critic_hidden"):
-            self._set(name, _widths(name, getattr(self, name)))
-        for name in NOT_NEGATIVE:
-            self._set(name, _number(name, getattr(self, name), "0 or more", lambda value: value >= 0))
-        for name in ("stage1_learning_rate", "stage2_learning_rate"):
-            self._set(name, _number(name, getattr(self, name), "above 0", lambda value: value > 0))
-        for name, least in {**dict.fromkeys(COUNTS, 1), "seed": 0}.items():
-            optional = name in ("k1", "k2", "stage1_patience")
-            self._set(name, _count(name, getattr(self, name), least, optional))
-        choices = {
-            "initialization": INITIALIZATIONS,
-            "pair_space": PAIR_SPACES,
-            "metric": METRICS,
-            "search": tuple(SEARCHES),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r} is unknown; choose one of {allowed}.")
-        if self.seed >= 2**32:
-            raise ValueError(f"seed={self.seed} must be below 2**32.")
-        for name in ("recalibrate", "incremental", "keep_pairs", "identity_start", "shift_start"):
-            if not isinstance(getattr(self, name), bool | np.bool_):
-                raise ValueError(f"{name}={getattr(self, name)!r} must be True or False.")
-            self._set(name, bool(getattr(self, name)))
+        self.check(check_widths, "hidden", "critic_hidden")
+        self.check(check_number, *NOT_NEGATIVE)
+        self.check(check_number, "stage1_learning_rate", "stage2_learning_rate", within="above 0")
+        self.check(check_count, *COUNTS)
+        self.check(check_count, "k1", "k2", "stage1_patience", optional=True)
+        self.check(check_choice, "initialization", allowed=INITIALIZATIONS)
+        self.check(check_choice, "pair_space", allowed=PAIR_SPACES)
+        self.check(check_choice, "metric", allowed=METRICS)
+        self.check(check_choice, "search", allowed=SEARCHES)
+        self.check(check_seed, "seed")
+        self.check(check_flag, *FLAGS)
         if self.critic_steps > self.stage2_steps:
             raise ValueError(
                 f"critic_steps={self.critic_steps} must be at most stage2_steps={self.stage2_steps}, "
                 "or an epoch passes without a generator step."
             )
-
-    def _set(self, name: str, value) -> None:
-        object.__setattr__(self, name, value)  # the dataclass is frozen
-
-    def as_dict(self) -> dict:
-        """All names and values, ready for JSON."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
 PAIR_SPACES = ("content", "pca", "both")
@@ -190,10 +174,7 @@ COUNTS = (
     "stage1_epochs",
     "stage1_steps",
     "stage1_rows",
-    "stage1_patience",
     "n_samples",
-    "k1",
-    "k2",
     "walk_length",
     "n_trees",
     "stage2_epochs",
@@ -203,34 +184,7 @@ COUNTS = (
     "average_epochs",
     "n_components",
 )
-
-
-def _widths(name: str, value) -> tuple[int, ...]:
-    """Hidden widths as a tuple (a list comes from JSON)."""
-    widths = tuple(value) if isinstance(value, Iterable) else (value,)
-    if not widths or not all(isinstance(w, Integral) and w >= 1 for w in widths):
-        raise ValueError(f"{name}={value!r} must be one or more whole numbers of at least 1.")
-    return tuple(int(w) for w in widths)
-
-
-def _number(name: str, value, what: str, allowed) -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, Real)
-        or not (isfinite(value) and allowed(value))
-    ):
-        raise ValueError(f"{name}={value!r} must be a number, {what}.")
-    return float(value)  # numpy's numbers do not go into JSON
-
-
-def _count(name: str, value, least: int, optional: bool) -> int | None:
-    if value is None and optional:
-        return None
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        or_none = ", or None" if optional else ""
-        raise ValueError(f"{name}={value!r} must be a whole number of at least {least}{or_none}.")
-    return int(value)
-
+FLAGS = ("recalibrate", "incremental", "keep_pairs", "identity_start", "shift_start")
 
 # The published code, number by number (package imap 1.0.0; Wang et al. 2021). All are named, so that
 # another default cannot change them.

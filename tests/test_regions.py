@@ -346,6 +346,8 @@ def test_bad_input_is_told_before_training(species, fitted):
     [
         ({"hidden": ()}, "hidden"),
         ({"epochs": 0}, "epochs=0"),
+        ({"epochs": 2.5}, "epochs=2.5 must be a whole number of at least 1"),
+        ({"hidden": (16, 8.5)}, "hidden=.* must be one or more whole numbers"),
         ({"dropout": 1.0}, "dropout=1.0"),
         ({"learning_rate": 0}, "learning_rate=0"),
         ({"validation_share": 1}, "validation_share=1"),

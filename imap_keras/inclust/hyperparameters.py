@@ -1,13 +1,21 @@
 """What inClust+ can be tuned by; the defaults are the paper's."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from ..hyperparameters import _count, _number, _widths
+from ..parameters import (
+    Parameters,
+    check_choice,
+    check_count,
+    check_flag,
+    check_number,
+    check_seed,
+    check_widths,
+)
 from .network import OUTPUTS
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class Hyperparameters(Parameters):
     """Hyperparameters of inClust+.
 
     Parameters
@@ -67,25 +75,12 @@ class Hyperparameters:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("hidden", "decoder_hidden"):
-            self._set(name, _widths(name, getattr(self, name)))
-        for name in ("reconstruction_weight", "divergence_weight", "entropy_weight", "label_weight"):
-            self._set(name, _number(name, getattr(self, name), "0 or more", lambda value: value >= 0))
-        rate = _number("learning_rate", self.learning_rate, "above 0", lambda value: value > 0)
-        self._set("learning_rate", rate)
-        counts = {"latent_dim": 1, "n_clusters": 1, "epochs": 1, "rows_per_step": 1, "seed": 0}
-        for name, least in counts.items():
-            self._set(name, _count(name, getattr(self, name), least, name == "n_clusters"))
-        if not isinstance(self.recalibrate, bool):
-            raise ValueError(f"recalibrate={self.recalibrate!r} must be True or False.")
-        if self.output not in OUTPUTS:
-            raise ValueError(f"output={self.output!r} is unknown; choose one of {OUTPUTS}.")
-        if self.seed >= 2**31:
-            raise ValueError(f"seed={self.seed} must be below 2**31.")
-
-    def _set(self, name: str, value) -> None:
-        object.__setattr__(self, name, value)  # the dataclass is frozen
-
-    def as_dict(self) -> dict:
-        """All names and values, ready for JSON."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        self.check(check_widths, "hidden", "decoder_hidden")
+        weights = ("reconstruction_weight", "divergence_weight", "entropy_weight", "label_weight")
+        self.check(check_number, *weights)
+        self.check(check_number, "learning_rate", within="above 0")
+        self.check(check_count, "latent_dim", "epochs", "rows_per_step")
+        self.check(check_count, "n_clusters", optional=True)
+        self.check(check_seed, "seed", bits=31)
+        self.check(check_flag, "recalibrate")
+        self.check(check_choice, "output", allowed=OUTPUTS)

@@ -10,6 +10,7 @@ from anndata import AnnData
 
 from ..blocks import run
 from ..callbacks import BestEpoch
+from ..parameters import check_count, check_number, check_widths
 from ..persistence import load_models, save_models
 from ..progress import ProgressBar
 from ..training import history_table
@@ -22,7 +23,6 @@ from ._network import (
 )
 
 KIND = "region_classifier"
-COUNTS = ("decay_every", "batch_size", "epochs", "patience")
 
 
 class RegionClassifier:
@@ -98,34 +98,20 @@ class RegionClassifier:
         seed: int = 0,
     ):
         self.settings = {
-            "hidden": tuple(int(units) for units in hidden),
-            "dropout": float(dropout),
-            "learning_rate": float(learning_rate),
-            "decay": float(decay),
-            "decay_every": int(decay_every),
-            "weight_decay": float(weight_decay),
-            "batch_size": int(batch_size),
-            "epochs": int(epochs),
-            "patience": int(patience),
-            "validation_share": float(validation_share),
-            "seed": int(seed),
+            "hidden": check_widths("hidden", hidden),
+            "dropout": check_number("dropout", dropout, "0 or more and below 1"),
+            "learning_rate": check_number("learning_rate", learning_rate, "above 0"),
+            "decay": check_number("decay", decay, "above 0 and at most 1"),
+            "decay_every": check_count("decay_every", decay_every),
+            "weight_decay": check_number("weight_decay", weight_decay),
+            "batch_size": check_count("batch_size", batch_size),
+            "epochs": check_count("epochs", epochs),
+            "patience": check_count("patience", patience),
+            "validation_share": check_number(
+                "validation_share", validation_share, "above 0 and below 1"
+            ),
+            "seed": check_count("seed", seed, least=0),
         }
-        given = self.settings
-        if not given["hidden"] or min(given["hidden"]) < 1:
-            raise ValueError(f"hidden={hidden!r} must be one or more widths of at least 1.")
-        for name in COUNTS:
-            if given[name] < 1:
-                raise ValueError(f"{name}={given[name]} must be a whole number of at least 1.")
-        for name, fits, what in (
-            ("dropout", 0 <= given["dropout"] < 1, "at least 0 and below 1"),
-            ("learning_rate", given["learning_rate"] > 0, "above 0"),
-            ("decay", 0 < given["decay"] <= 1, "above 0 and at most 1"),
-            ("weight_decay", given["weight_decay"] >= 0, "0 or more"),
-            ("validation_share", 0 < given["validation_share"] < 1, "between 0 and 1"),
-            ("seed", given["seed"] >= 0, "0 or more"),
-        ):
-            if not fits:
-                raise ValueError(f"{name}={given[name]} must be {what}.")
         self.network: keras.Model | None = None
 
     def fit(

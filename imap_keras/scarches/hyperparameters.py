@@ -1,14 +1,14 @@
 """Every number a reference can be tuned by, with the defaults of the paper's trVAE tutorials."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from ..hyperparameters import _count, _number, _widths
+from ..parameters import Parameters, check_choice, check_count, check_number, check_widths
 
 LIKELIHOODS = ("nb", "zinb", "mse")
 
 
 @dataclass(frozen=True)
-class ReferenceHyperparameters:
+class ReferenceHyperparameters(Parameters):
     """Hyperparameters of the conditional VAE and of its training.
 
     Parameters
@@ -68,27 +68,12 @@ class ReferenceHyperparameters:
     seed: int = 0
 
     def __post_init__(self):
-        if self.likelihood not in LIKELIHOODS:
-            raise ValueError(f"likelihood={self.likelihood!r} is unknown; choose one of {LIKELIHOODS}.")
-        checked = {"hidden": _widths("hidden", self.hidden)}
-        for name in ("latent_dim", "kl_epochs", "batch_size", "epochs", "patience", "plateau"):
-            checked[name] = _count(name, getattr(self, name), 1, optional=False)
-        checked["seed"] = _count("seed", self.seed, 0, optional=False)
-        for name in ("kl_weight", "mmd_weight"):
-            checked[name] = _number(name, getattr(self, name), "0 or more", lambda value: value >= 0)
-        rate = self.learning_rate
-        checked["learning_rate"] = _number("learning_rate", rate, "above 0", lambda value: value > 0)
-        for name, least in (("dropout", "0 or more"), ("validation", "above 0")):
-            value = getattr(self, name)
-            checked[name] = _number(
-                name,
-                value,
-                f"{least} and below 0.9",
-                lambda value, least=least: (value > 0 or least == "0 or more") and 0 <= value < 0.9,
-            )
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)  # the dataclass is frozen
-
-    def as_dict(self) -> dict:
-        """All names and values, ready for JSON."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        self.check(check_choice, "likelihood", allowed=LIKELIHOODS)
+        self.check(check_widths, "hidden")
+        counts = ("latent_dim", "kl_epochs", "batch_size", "epochs", "patience", "plateau")
+        self.check(check_count, *counts)
+        self.check(check_count, "seed", least=0)
+        self.check(check_number, "kl_weight", "mmd_weight")
+        self.check(check_number, "learning_rate", within="above 0")
+        self.check(check_number, "dropout", within="0 or more and below 0.9")
+        self.check(check_number, "validation", within="above 0 and below 0.9")
