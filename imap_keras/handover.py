@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from .blocks import run
 from .datasets import load
 from .hyperparameters import Hyperparameters, resolve
 from .model import IMAP
-from .persistence import DESCRIPTION, load_models, save_models
+from .persistence import DESCRIPTION, load_models, save_models, write_whole
 from .preprocessing import preprocess
 from .results import installed_versions
 from .training import find_pairs, merge_order, train_stage1
@@ -120,7 +119,7 @@ def prepared(settings: Settings) -> AnnData:
     min_genes = min(200, adata.n_vars // 15)
     adata = preprocess(adata, settings.batch_key, min_genes=min_genes, verbose=0)
     sc.pp.pca(adata, n_comps=30, random_state=settings.seed, mask_var=None)
-    _write(path, adata.write_h5ad)
+    write_whole(path, adata.write_h5ad)
     return adata
 
 
@@ -184,7 +183,7 @@ def save_first_pairs(settings: Settings, pairs: np.ndarray) -> None:
         with open(path, "wb") as file:
             np.save(file, pairs)
 
-    _write(settings.folder / "first_pairs.npy", write)
+    write_whole(settings.folder / "first_pairs.npy", write)
 
 
 def integrated(settings: Settings) -> tuple[IMAP, AnnData]:
@@ -201,11 +200,3 @@ def integrated(settings: Settings) -> tuple[IMAP, AnnData]:
         model = IMAP(**settings.hyperparameters().as_dict())
         model.fit(adata, settings.batch_key, verbose=0).save(path)
     return model, model.transform(adata)
-
-
-def _write(path: Path, write) -> None:
-    """Write under a temporary name, then rename: a file that is there is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"writing-{os.getpid()}-{path.name}")
-    write(temporary)
-    os.replace(temporary, path)

@@ -1,15 +1,43 @@
-"""Models on disk: Keras files and one JSON that names them, nothing pickled, nothing half-written."""
+"""Files on disk, whole or not at all; models as Keras files and one JSON that names them."""
 
 import hashlib
 import json
 import os
 import re
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 
 DESCRIPTION = "model.json"
+LEFT_OVER = rf"\d\d+-[0-9a-f]{{8}}\.keras|writing-\d+-{re.escape(DESCRIPTION)}"
+
+
+def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
+    """Write a file under a temporary name, then rename it: a file that is there is complete.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is made if it does not exist.
+    write
+        Gets the temporary path and writes it. If it fails, what it wrote is removed, and an older
+        file stays.
+
+    Examples
+    --------
+    >>> from imap_keras.persistence import write_whole
+    >>> write_whole("table.csv", table.to_csv)  # doctest: +SKIP
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"writing-{os.getpid()}-{path.name}")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def save_models(folder: str | Path, kind: str, models: dict[str, keras.Model], info: dict) -> None:
@@ -43,20 +71,17 @@ def save_models(folder: str | Path, kind: str, models: dict[str, keras.Model], i
         raise NotADirectoryError(f"{folder} is a file; a model is saved into a folder.")
     folder.mkdir(parents=True, exist_ok=True)
     token = uuid.uuid4().hex[:8]
-    temporary, files = folder / f"{token}.tmp", {}
-    try:
-        for number, (name, model) in enumerate(models.items()):
-            file = f"{number:02d}-{token}.keras"
-            model.save(folder / file)
-            files[name] = {"file": file, "sha256": _sha256(folder / file)}
-        description = {"kind": kind, "keras": keras.__version__, "models": files, "info": info}
-        temporary.write_text(json.dumps(description, indent=1))
-        os.replace(temporary, folder / DESCRIPTION)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files = {}
+    for number, (name, model) in enumerate(models.items()):
+        file = f"{number:02d}-{token}.keras"
+        model.save(folder / file)
+        files[name] = {"file": file, "sha256": _sha256(folder / file)}
+    description = {"kind": kind, "keras": keras.__version__, "models": files, "info": info}
+    text = json.dumps(description, indent=1)
+    write_whole(folder / DESCRIPTION, lambda path: path.write_text(text))
     # Models of earlier saves, and of interrupted ones; the user's own files have other names.
     for old in folder.iterdir():
-        if re.fullmatch(r"(\d\d+-)?[0-9a-f]{8}\.(keras|tmp)", old.name) and token not in old.name:
+        if re.fullmatch(LEFT_OVER, old.name) and token not in old.name:
             old.unlink()
 
 

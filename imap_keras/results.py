@@ -2,7 +2,6 @@
 
 import json
 import operator
-import os
 import platform
 import re
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from .backend import describe_device
+from .persistence import write_whole
 
 COMPARISONS = {
     ">=": operator.ge,
@@ -123,7 +123,7 @@ class Results:
         self.rows.append({"name": name, "value": value, "bound": bound, "holds": holds(value, bound)})
 
     def save(self) -> pd.DataFrame:
-        """Write the file (temporary name, then rename) and return the results as a table."""
+        """Write the file, whole or not at all, and return the results as a table."""
         content = {
             "notebook": self.notebook,
             "parameters": self.parameters,
@@ -133,8 +133,6 @@ class Results:
             "results": self.rows,
         }
         path = self.output_dir / "results" / f"{self.notebook}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(content, indent=1))
-        os.replace(temporary, path)
+        text = json.dumps(content, indent=1)
+        write_whole(path, lambda temporary: temporary.write_text(text))
         return pd.DataFrame(self.rows)

@@ -5,7 +5,6 @@ writes ``NN_title.ipynb`` beside it, outputs in, without widget state.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from nbclient import NotebookClient
 from tqdm import tqdm
 
 from imap_keras.course import prepare_environment
+from imap_keras.persistence import write_whole
 
 HERE = Path(__file__).parent
 
@@ -40,9 +40,7 @@ def build(source: Path, execute: bool = True) -> Path:
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}
     target = source.with_suffix(".ipynb")
-    temporary = target.with_suffix(".writing")
-    nbformat.write(notebook, temporary)
-    os.replace(temporary, target)
+    write_whole(target, lambda path: nbformat.write(notebook, path))
     return target
 
 

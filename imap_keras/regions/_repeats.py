@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from tqdm import tqdm
 
-from ..persistence import DESCRIPTION
+from ..persistence import DESCRIPTION, write_whole
 from ._classifier import RegionClassifier
 from ._homology import chance_rank, check_pairs, correlation_map, pair_ranks
 
@@ -97,8 +97,8 @@ def run_repeats(
             model.fit(cells, region_key, donor_key, verbose=0)
             embedded = {"human": model.embed(human), "mouse": model.embed(mouse)}
             for name, table in embedded.items():
-                write_csv(place / f"{name}_embedding.csv", table)
-            write_csv(place / "correlation.csv", correlation_map(**embedded))
+                write_whole(place / f"{name}_embedding.csv", table.to_csv)
+            write_whole(place / "correlation.csv", correlation_map(**embedded).to_csv)
             model.save(place)
         model = RegionClassifier.load(place)
         maps.append(pd.read_csv(place / "correlation.csv", index_col=0, keep_default_na=False))
@@ -128,16 +128,9 @@ def run_repeats(
         "repeats": pd.DataFrame(rows),
     }
     for name, table in tables.items():
-        write_csv(folder / f"{name}.csv", table, index=name == "correlation_map")
+        index = name == "correlation_map"
+        write_whole(folder / f"{name}.csv", partial(table.to_csv, index=index))
     return tables
-
-
-def write_csv(path: Path, table: pd.DataFrame, index: bool = True) -> None:
-    """Write under a temporary name, then rename: a file that is there is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"writing-{os.getpid()}-{path.name}")
-    table.to_csv(temporary, index=index)
-    os.replace(temporary, path)
 
 
 def _fingerprint(cells, human, mouse, region_key, donor_key, settings) -> dict:
@@ -177,7 +170,5 @@ def _claim(folder: Path, described: dict) -> None:
                 "folder, or remove that one to begin anew."
             )
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(described, indent=1))
-    os.replace(temporary, path)
+    text = json.dumps(described, indent=1)
+    write_whole(path, lambda temporary: temporary.write_text(text))
