@@ -189,10 +189,26 @@ def adam(learning_rate: float, name: str) -> keras.optimizers.Adam:
     return keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8, name=name)
 
 
-def run(network: keras.Model, inputs: np.ndarray, batch_size: int = 1024) -> np.ndarray:
+def run(
+    network: keras.Model, inputs: np.ndarray | Sequence[np.ndarray], batch_size: int = 1024
+) -> np.ndarray | list[np.ndarray]:
     """Outputs of a network in inference mode, a slice of rows at a time.
 
     As `predict`, without building a graph for every small network.
+
+    Parameters
+    ----------
+    network
+        Any Keras model.
+    inputs
+        Rows of its input, or a list with the rows of each of its inputs.
+    batch_size
+        Rows at a time.
+
+    Returns
+    -------
+    numpy.ndarray or list of numpy.ndarray
+        Rows of its output, or of each of its outputs.
 
     Examples
     --------
@@ -202,6 +218,11 @@ def run(network: keras.Model, inputs: np.ndarray, batch_size: int = 1024) -> np.
     >>> run(build_encoder(5, 2), np.zeros((3, 5), "float32")).shape
     (3, 2)
     """
-    slices = range(0, max(len(inputs), 1), batch_size)
-    outputs = [network(inputs[i : i + batch_size], training=False) for i in slices]
-    return np.concatenate(outputs)
+    several = isinstance(inputs, list | tuple)
+    parts = []
+    for i in range(0, max(len(inputs[0] if several else inputs), 1), batch_size):
+        rows = slice(i, i + batch_size)
+        parts.append(network([x[rows] for x in inputs] if several else inputs[rows], training=False))
+    if isinstance(parts[0], list | tuple):
+        return [np.concatenate(output) for output in zip(*parts, strict=True)]
+    return np.concatenate(parts)

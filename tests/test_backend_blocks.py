@@ -172,3 +172,14 @@ def test_run_is_the_network_in_inference_mode_whatever_the_slice(n_rows, randomi
         network.set_weights(before)
     run(network, x, batch_size=4)
     assert all(np.array_equal(a, b) for a, b in zip(before, network.get_weights(), strict=True))
+
+
+def test_run_takes_several_inputs_and_gives_several_outputs():
+    left, right = (keras.Input((2,), name=name) for name in ("left", "right"))
+    total = keras.layers.Add(name="total")([left, right])
+    apart = keras.layers.Subtract(name="apart")([left, right])
+    network = keras.Model([left, right], [total, apart], name="two_and_two")
+    a, b = np.arange(20, dtype="float32").reshape(2, 5, 2)
+    outputs = run(network, [a, b], batch_size=2)
+    np.testing.assert_array_equal(outputs[0], a + b)
+    np.testing.assert_array_equal(outputs[1], a - b)

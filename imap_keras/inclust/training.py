@@ -108,7 +108,7 @@ def recalibrate_covariates(network: keras.Model, rows: Rows) -> None:
 
 
 def encode(encoder: keras.Model, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """z_mean of cells read through one mask, a slice of rows at a time.
+    """z_mean of cells read through one mask.
 
     Parameters
     ----------
@@ -122,9 +122,7 @@ def encode(encoder: keras.Model, values: np.ndarray, mask: np.ndarray) -> np.nda
     >>> encode(model.encoder, rows.values, rows.input_masks[0]).shape  # doctest: +SKIP
     (8540, 50)
     """
-    slices = (values[i : i + 1024] for i in range(0, len(values), 1024))
-    masked = ([some, np.broadcast_to(mask, some.shape)] for some in slices)
-    return np.concatenate([encoder(inputs, training=False)[0].numpy() for inputs in masked])
+    return run(encoder, [values, np.broadcast_to(mask, values.shape)])[0]
 
 
 def n_clusters(rows: Rows, hp: Hyperparameters) -> int:

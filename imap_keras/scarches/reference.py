@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from ..blocks import run
 from ..persistence import load_models, save_models
 from ..validation import batch_labels, check_batch_sizes, check_unique_names, in_memory
 from .cells import align_genes, expression
@@ -197,7 +198,7 @@ class Reference:
         KeyError, ValueError
             As :meth:`map_query`; or a batch the reference does not know.
         """
-        encoder, adata = self.networks["encoder"], in_memory(adata)
+        networks, adata = self.networks, in_memory(adata)
         labels = batch_labels(adata, batch_key or self.batch_key)
         unknown = sorted(set(labels) - set(self.batches))
         if unknown:
@@ -208,9 +209,7 @@ class Reference:
         cells, _ = align_genes(adata, self.genes, self.hyperparameters.likelihood, verbose=0)
         column = {name: number for number, name in enumerate(self.batches)}
         one_hot = np.eye(len(self.batches), dtype="float32")[[column[name] for name in labels]]
-        slices = [slice(i, i + 1024) for i in range(0, len(cells), 1024)]
-        means = [encoder([cells[rows], one_hot[rows]], training=False)[0] for rows in slices]
-        return np.concatenate(means)
+        return run(networks["encoder"], [cells, one_hot])[0]
 
     def parameter_table(self) -> pd.DataFrame:
         """Trained against all parameters, layer by layer, the total last."""
