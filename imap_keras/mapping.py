@@ -10,10 +10,10 @@ from .merging import Merged, merge_batches
 from .pairs import check_annoy
 from .training import merge_order
 from .validation import (
-    batch_labels,
     check_batch_sizes,
     dense_expression,
     in_memory,
+    labels_of,
     with_genes,
 )
 
@@ -56,7 +56,7 @@ def map_batches(
             "(what fit() read, or what transform() gave back) to pair the new ones with."
         )
     adata = in_memory(adata)
-    labels = batch_labels(adata, batch_key)
+    labels = labels_of(adata, batch_key)
     again = sorted(set(labels) & set(model.order))
     if again:
         raise ValueError(
@@ -68,7 +68,7 @@ def map_batches(
     if hp.search == "annoy":
         check_annoy()
     known = model.transform(reference, batch_key)
-    known_labels = batch_labels(known, batch_key)
+    known_labels = labels_of(known, batch_key)
     if not hp.incremental and model.order[0] not in known_labels:
         raise ValueError(
             f"reference has no cell of the anchor {model.order[0]!r}; with incremental=False new "

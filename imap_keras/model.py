@@ -17,12 +17,12 @@ from .pairs import check_annoy
 from .persistence import load_models, save_models
 from .training import merge_order, principal_components, train_stage1
 from .validation import (
-    batch_labels,
     check_batches,
     check_order,
     check_unique_names,
     dense_expression,
     in_memory,
+    labels_of,
     with_genes,
 )
 
@@ -113,7 +113,7 @@ class IMAP:
             Two batches have no mutual nearest neighbours.
         """
         adata = in_memory(adata)
-        labels = batch_labels(adata, batch_key)
+        labels = labels_of(adata, batch_key)
         check_unique_names(adata)
         batches = check_batches(labels)
         if order is not None:
@@ -171,7 +171,7 @@ class IMAP:
         """
         self._check_fitted()
         adata = with_genes(adata, self.genes)
-        labels = batch_labels(adata, batch_key or self.batch_key)
+        labels = labels_of(adata, batch_key or self.batch_key)
         unknown = sorted(set(labels) - set(self.order))
         if unknown:
             raise ValueError(

@@ -5,7 +5,7 @@ import scanpy as sc
 from anndata import AnnData
 from scipy import sparse
 
-from .validation import batch_labels, check_unique_names, check_values, in_memory
+from .validation import check_unique_names, check_values, in_memory, labels_of
 
 FLAVORS = ("seurat_v3", "per_batch")
 
@@ -69,7 +69,7 @@ def preprocess(
     if flavor not in FLAVORS:
         raise ValueError(f"flavor={flavor!r} is unknown; choose one of {FLAVORS}.")
     adata = in_memory(adata)
-    labels = batch_labels(adata, batch_key)
+    labels = labels_of(adata, batch_key)
     check_unique_names(adata)
     where = "layers['counts']" if "counts" in adata.layers else "X"
     counts = adata.layers.get("counts", adata.X)
@@ -212,7 +212,7 @@ def per_batch_genes(
     >>> int(per_batch_genes(adata, "batch", 100, min_batches=3).sum()) < 100
     True
     """
-    labels = batch_labels(adata, batch_key)
+    labels = labels_of(adata, batch_key)
     votes = np.zeros(adata.n_vars, int)
     for batch in np.unique(labels):
         table = sc.pp.highly_variable_genes(

@@ -11,40 +11,42 @@ MIN_CELLS = 10
 LARGEST_LOG = 20.0
 
 
-def batch_labels(adata: AnnData, batch_key: str) -> np.ndarray:
-    """Return the batch of each cell as strings.
+def labels_of(adata: AnnData, key: str, argument: str = "batch_key") -> np.ndarray:
+    """Return the label of each cell, its batch for example, as strings.
 
     Parameters
     ----------
     adata
         Cells x genes.
-    batch_key
+    key
         Column of ``adata.obs``.
+    argument
+        What the caller names the column by, for errors.
 
     Raises
     ------
     KeyError
         The column does not exist.
     ValueError
-        A cell has no batch.
+        A cell has no label.
 
     Examples
     --------
     >>> import imap_keras
-    >>> from imap_keras.validation import batch_labels
-    >>> batch_labels(imap_keras.datasets.simulate(n_cells=30), "batch").shape
+    >>> from imap_keras.validation import labels_of
+    >>> labels_of(imap_keras.datasets.simulate(n_cells=30), "batch").shape
     (30,)
     """
-    if batch_key not in adata.obs:
+    if key not in adata.obs:
         raise KeyError(
-            f"batch_key={batch_key!r} is not a column of adata.obs. "
+            f"{argument}={key!r} is not a column of adata.obs. "
             f"Columns there: {', '.join(map(str, adata.obs.columns)) or 'none'}."
         )
-    column = adata.obs[batch_key]
+    column = adata.obs[key]
     if column.isna().any():
         raise ValueError(
-            f"adata.obs[{batch_key!r}] is empty for {int(column.isna().sum())} cells. "
-            "Give every cell a batch or leave those cells out."
+            f"adata.obs[{key!r}] is empty for {int(column.isna().sum())} cells. "
+            "Fill it in or leave those cells out."
         )
     return column.astype(str).to_numpy()
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..validation import labels_of
 from ._files import check_units, read_expression, read_genes, read_pairs, select_genes
-from ._homology import chance_rank, region_averages, row_labels
+from ._homology import chance_rank, region_averages
 from ._repeats import run_repeats
 
 
@@ -45,8 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         genes, pairs = read_genes(options.genes), read_pairs(options.pairs)
         cells = select_genes(read_expression(options.data, (key, options.donor_key)), genes, "The data")
-        labels = row_labels(cells, key, "--region-key")
-        row_labels(cells, options.donor_key, "--donor-key")
+        labels = labels_of(cells, key, "--region-key")
+        labels_of(cells, options.donor_key, "--donor-key")
         check_units(options.input_units, options.output_units, genes, labels)
         human, mouse = (
             region_averages(select_genes(read_expression(path, (key,)), genes, what), key)

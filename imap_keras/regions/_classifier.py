@@ -14,7 +14,8 @@ from ..parameters import check_count, check_number, check_widths
 from ..persistence import load_models, save_models
 from ..progress import ProgressBar
 from ..training import history_table
-from ._homology import finite_expression, row_labels
+from ..validation import labels_of
+from ._homology import finite_expression
 from ._network import (
     build_region_classifier,
     hold_out_donors,
@@ -137,8 +138,8 @@ class RegionClassifier:
         FloatingPointError
             Training diverged.
         """
-        labels = row_labels(adata, region_key, "region_key")
-        donors = row_labels(adata, donor_key, "donor_key")
+        labels = labels_of(adata, region_key, "region_key")
+        donors = labels_of(adata, donor_key, "donor_key")
         given, cells = self.settings, finite_expression(adata)
         # In the data's order of appearance, which is anatomical where the data are.
         regions = list(dict.fromkeys(labels.tolist()))

@@ -9,37 +9,7 @@ from anndata import AnnData
 from scipy import sparse
 from scipy.stats import rankdata
 
-
-def row_labels(adata: AnnData, key: str, argument: str) -> np.ndarray:
-    """Return a column of ``adata.obs`` as strings.
-
-    Raises
-    ------
-    KeyError
-        There is no such column.
-    ValueError
-        The column is empty for some rows.
-
-    Examples
-    --------
-    >>> from imap_keras.regions import simulate_species
-    >>> from imap_keras.regions._homology import row_labels
-    >>> human, _ = simulate_species("subcortex", n_cells=220, n_genes=30, n_donors=5)
-    >>> row_labels(human, "donor", "donor_key").shape
-    (220,)
-    """
-    if key not in adata.obs:
-        raise KeyError(
-            f"{argument}={key!r} is not a column of adata.obs. "
-            f"Columns there: {', '.join(map(str, adata.obs.columns)) or 'none'}."
-        )
-    column = adata.obs[key]
-    if column.isna().any():
-        raise ValueError(
-            f"adata.obs[{key!r}] is empty for {int(column.isna().sum())} rows. "
-            "Fill it in or leave those rows out."
-        )
-    return column.astype(str).to_numpy()
+from ..validation import labels_of
 
 
 def standardize(expression: np.ndarray) -> np.ndarray:
@@ -86,7 +56,7 @@ def region_averages(adata: AnnData, region_key: str = "region") -> pd.DataFrame:
     >>> region_averages(human).shape, region_averages(mouse).shape
     ((22, 30), (29, 30))
     """
-    regions = row_labels(adata, region_key, "region_key")
+    regions = labels_of(adata, region_key, "region_key")
     table = pd.DataFrame(standardize(finite_expression(adata)), columns=list(adata.var_names))
     return table.groupby(regions, sort=False).mean()
 

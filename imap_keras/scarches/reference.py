@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from ..blocks import run
 from ..persistence import load_models, save_models
-from ..validation import batch_labels, check_batch_sizes, check_unique_names, in_memory
+from ..validation import check_batch_sizes, check_unique_names, in_memory, labels_of
 from .cells import align_genes, expression
 from .hyperparameters import ReferenceHyperparameters
 from .surgery import (
@@ -104,7 +104,7 @@ class Reference:
             Negative or fractional counts; a batch of fewer than 10 cells; names used twice.
         """
         adata, hp = in_memory(adata), self.hyperparameters
-        labels = batch_labels(adata, batch_key)
+        labels = labels_of(adata, batch_key)
         check_unique_names(adata)
         batches = check_batch_sizes(labels, purpose=PURPOSE)
         cells = expression(adata, hp.likelihood)
@@ -166,7 +166,7 @@ class Reference:
             the architecture; values as for :meth:`fit`.
         """
         networks, adata = self.networks, in_memory(adata)
-        labels = batch_labels(adata, batch_key or self.batch_key)
+        labels = labels_of(adata, batch_key or self.batch_key)
         names = check_batch_sizes(labels, purpose=PURPOSE)
         self._check_new(names)
         fixed = [name for name in ARCHITECTURE if name in changes]
@@ -199,7 +199,7 @@ class Reference:
             As :meth:`map_query`; or a batch the reference does not know.
         """
         networks, adata = self.networks, in_memory(adata)
-        labels = batch_labels(adata, batch_key or self.batch_key)
+        labels = labels_of(adata, batch_key or self.batch_key)
         unknown = sorted(set(labels) - set(self.batches))
         if unknown:
             raise ValueError(
