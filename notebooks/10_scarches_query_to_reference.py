@@ -328,17 +328,15 @@ pd.crosstab(pd.Series(truth, name="truth"), table["label"])
 
 # %%
 from scib_metrics import ilisi_knn
-from scib_metrics.nearest_neighbors import NeighborsResults
-from sklearn.neighbors import NearestNeighbors
+
+from imap_keras.metrics import scib_neighbors
 
 codes = everything.obs["batch"].astype("category").cat.codes.to_numpy()
 
 
 def ilisi(space):
     """iLISI of all cells from their 90 nearest neighbours, as scib-metrics counts them."""
-    distances, index = NearestNeighbors(n_neighbors=90).fit(space).kneighbors(space)
-    near = NeighborsResults(indices=index, distances=distances)
-    return float(ilisi_knn(near, codes))
+    return float(ilisi_knn(scib_neighbors(space, 90), codes))
 
 
 # %%
