@@ -16,6 +16,7 @@ from imap_keras.plots import (
     index_bars,
     loss_curves,
     pairs_over_embedding,
+    pca_of,
     umap_of,
 )
 
@@ -164,9 +165,21 @@ def test_before_after_is_one_panel_a_space_and_a_key(integrated):
     assert "neighbors" not in cells.uns and "X_umap" not in cells.obsm
 
 
+def test_principal_components_are_drawn_where_they_are_asked_for(integrated):
+    cells = integrated[:45].copy()
+    positions = pca_of(cells, "X_imap")
+    centred = cells.obsm["X_imap"] - cells.obsm["X_imap"].mean(axis=0)
+    widest = np.linalg.svd(centred, compute_uv=False)[:2]
+    np.testing.assert_allclose(np.linalg.norm(positions, axis=0), widest, rtol=1e-4)
+    figure = before_after(cells, {"after": "X_imap"}, ("batch",), project=pca_of)
+    drawn = np.asarray(figure.axes[0].collections[0].get_offsets())
+    np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(positions, axis=0), rtol=1e-5)
+
+
 def test_a_missing_space_or_column_is_named(integrated):
-    with pytest.raises(KeyError, match="'X_tsne' is not in adata.obsm.*X_imap"):
-        umap_of(integrated, "X_tsne")
+    for project in (umap_of, pca_of):
+        with pytest.raises(KeyError, match="'X_tsne' is not in adata.obsm.*X_imap"):
+            project(integrated, "X_tsne")
     for spaces, keys, wrong in (
         ({"after": "X_tsne"}, ("batch",), "X_tsne"),
         ({"after": "X_imap"}, ("batch", "donor"), "donor"),
