@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from .backend import mish
 
@@ -187,6 +188,39 @@ def adam(learning_rate: float, name: str) -> keras.optimizers.Adam:
     0.5
     """
     return keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8, name=name)
+
+
+def make_variables(model: keras.Model, inputs, targets) -> None:
+    """Make the variables of a compiled model's optimiser, losses and metrics before `fit` does.
+
+    `fit` would make them while it traces the training step, and TensorFlow traces a step that makes
+    variables a second time: seconds a model. What is trained is the same, to the bit; only in Keras 2
+    dropout drew its first mask twice, once a trace.
+
+    Parameters
+    ----------
+    model
+        A compiled model with Keras' own training step.
+    inputs, targets
+        Some rows as `fit` will get them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.blocks import adam, make_variables
+    >>> from imap_keras.stage1 import build_encoder
+    >>> model = build_encoder(5, 2)
+    >>> model.compile(adam(1e-3, "adam"), "mse")
+    >>> make_variables(model, np.zeros((3, 5), "float32"), np.zeros((3, 2), "float32"))
+    >>> model.optimizer.built
+    True
+    """
+    inputs, targets = tf.nest.map_structure(tf.convert_to_tensor, (inputs, targets))
+    model.optimizer.build(model.trainable_variables)
+    outputs = model(inputs, training=False)
+    model.compute_loss(x=inputs, y=targets, y_pred=outputs)
+    model.compute_metrics(inputs, targets, outputs, sample_weight=None)
+    model.reset_metrics()
 
 
 def run(

@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.decomposition import PCA
 
 from .agreement import pair_agreement
-from .blocks import Initializers
+from .blocks import Initializers, make_variables
 from .callbacks import AverageWeights, StopWhenSettled
 from .hyperparameters import Hyperparameters
 from .pairs import SEARCHES, NoPairsError, mutual_neighbors, neighbor_graph, random_walk_pairs
@@ -104,8 +104,10 @@ def train_stage1(
     if hp.stage1_patience is not None:
         callbacks.append(StopWhenSettled(hp.stage1_patience))
     seed = seed_of("stage1_rows", hp)
+    rows = mixed_cells(cells, codes, hp.latent_dim, hp.stage1_rows, seed)
+    make_variables(autoencoder, *next(iter(rows)))
     fitted = autoencoder.fit(
-        mixed_cells(cells, codes, hp.latent_dim, hp.stage1_rows, seed),
+        rows,
         shuffle=False,
         steps_per_epoch=hp.stage1_steps,
         epochs=hp.stage1_epochs,

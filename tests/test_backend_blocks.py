@@ -8,7 +8,16 @@ import pytest
 import tensorflow as tf
 
 from imap_keras import backend
-from imap_keras.blocks import BatchNorm, Initializers, Mish, adam, apply, dense_stack, run
+from imap_keras.blocks import (
+    BatchNorm,
+    Initializers,
+    Mish,
+    adam,
+    apply,
+    dense_stack,
+    make_variables,
+    run,
+)
 from imap_keras.stage1 import build_encoder
 from imap_keras.stage2 import build_critic
 
@@ -183,3 +192,32 @@ def test_run_takes_several_inputs_and_gives_several_outputs():
     outputs = run(network, [a, b], batch_size=2)
     np.testing.assert_array_equal(outputs[0], a + b)
     np.testing.assert_array_equal(outputs[1], a - b)
+
+
+class CountsItsTraces(keras.layers.Layer):
+    traces = 0
+
+    def call(self, inputs):
+        self.traces += 1
+        return inputs
+
+
+def test_variables_made_beforehand_save_a_trace_and_change_nothing():
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(8, 3)).astype("float32") for _ in range(2))
+
+    def trained(beforehand):
+        inputs, counter = keras.Input((3,), name="cells"), CountsItsTraces(name="counter")
+        dense = keras.layers.Dense(3, kernel_initializer="ones", name="dense")
+        model = keras.Model(inputs, dense(counter(inputs)), name="toy")
+        model.compile(adam(0.1, "toy_adam"), "mse", metrics=["mae"])
+        if beforehand:
+            make_variables(model, x[:2], y[:2])
+        counter.traces = 0
+        fitted = model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0)
+        return counter.traces, fitted.history, model.get_weights()
+
+    (once, history, weights), (twice, history_2, weights_2) = trained(True), trained(False)
+    assert (once, twice) == (1, 2)
+    assert history == history_2
+    assert all(np.array_equal(a, b) for a, b in zip(weights, weights_2, strict=True))

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ..blocks import run
+from ..blocks import make_variables, run
 from ..progress import ProgressBar
 from ..training import history_table
 from .hyperparameters import Hyperparameters
@@ -61,8 +61,10 @@ def train(rows: Rows, hp: Hyperparameters, verbose: int = 0) -> tuple[keras.Mode
         hp.label_weight,
         hp.learning_rate,
     )
+    drawn = draw_rows(rows, clusters, hp.latent_dim, hp.rows_per_step, hp.seed)
+    make_variables(network, *next(iter(drawn)))
     fitted = network.fit(
-        draw_rows(rows, clusters, hp.latent_dim, hp.rows_per_step, hp.seed),
+        drawn,
         shuffle=False,
         steps_per_epoch=-(-len(rows) // hp.rows_per_step),
         epochs=hp.epochs,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..blocks import run
+from ..blocks import make_variables, run
 from ..callbacks import BestEpoch
 from ..parameters import check_count, check_number, check_widths
 from ..persistence import load_models, save_models
@@ -164,6 +164,7 @@ class RegionClassifier:
             keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         )
+        make_variables(network, scaled[:1], codes[:1])
         schedule = [given[name] for name in ("learning_rate", "decay", "decay_every")]
         best = BestEpoch(given["patience"])
         fitted = network.fit(

@@ -159,6 +159,7 @@ def train(
     # No weight decay: old columns would shrink although their gradient is zero.
     adam = keras.optimizers.Adam(hp.learning_rate, epsilon=0.01, name="scarches_adam")
     cvae.compile(optimizer=adam, jit_compile=False)
+    adam.build(cvae.trainable_variables)  # made inside the step, it would be traced twice
     clock = Clock()
     plateau = keras.callbacks.ReduceLROnPlateau(factor=0.1, patience=hp.plateau, min_delta=0)
     fitted = cvae.fit(
