@@ -260,3 +260,25 @@ def run(
     if isinstance(parts[0], list | tuple):
         return [np.concatenate(output) for output in zip(*parts, strict=True)]
     return np.concatenate(parts)
+
+
+def rescaled(network: keras.Model, before: float = 1.0, after: float = 1.0) -> keras.Model:
+    """Wrap a network: its inputs are multiplied by one number, its outputs by another.
+
+    So a network that was trained on scaled cells reads and writes cells as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.blocks import rescaled
+    >>> from imap_keras.stage2 import build_generator
+    >>> same = rescaled(build_generator(2, 2, (4,), identity_start=True), before=4.0, after=0.25)
+    >>> same(np.ones((1, 2), "float32")).numpy().tolist()
+    [[1.0, 1.0]]
+    """
+    if before == after == 1:
+        return network
+    inputs = keras.Input(network.input_shape[1:], name="unscaled")
+    outputs = network(keras.layers.Rescaling(before, name="before")(inputs))
+    outputs = keras.layers.Rescaling(after, name="after")(outputs)
+    return keras.Model(inputs, outputs, name=f"rescaled_{network.name}")

@@ -22,6 +22,10 @@ class Hyperparameters(Parameters):
 
     Parameters
     ----------
+    spread
+        All cells are multiplied by one number before training, and divided by it after, such that the
+        genes' standard deviations are this on average: the learning rates and the paired weight suit
+        that size, also where values lie between 0 and 1. None leaves the cells as they are.
     latent_dim
         Width l of the content code and of the generator's middle layer.
     hidden
@@ -78,13 +82,19 @@ class Hyperparameters(Parameters):
     keep_pairs
         Row i of query and anchor are one pair; False draws the two sides independently.
     lambda_pair
-        Weight of the squared difference between a carried cell and its pair; 0 leaves it out.
+        Weight of the squared difference between a carried cell and its target; 0 leaves it out.
+    neighbor_target
+        The target of a cell moves it as another pair of its walk moves, so that the generator cannot
+        learn the cell's own noise; False: the target is the paired anchor cell itself.
     identity_start
         The generator starts as G(x) = x.
     shift_start
         The generator starts by adding the mean difference of its pairs to every cell.
     average_epochs
         The generator's weights are averaged over so many last epochs; 1 takes the last as they are.
+    unit_length
+        The components are those of corrected cells brought to unit length: cells are then compared by
+        their profile and not by their depth, as in the search for pairs.
     n_components
         Principal components of the corrected expression in ``obsm["X_imap"]``.
     seed
@@ -106,6 +116,7 @@ class Hyperparameters(Parameters):
     3.0
     """
 
+    spread: float | None = 0.8
     latent_dim: int = 256
     hidden: tuple[int, ...] = (1024, 512)
     critic_hidden: tuple[int, ...] = (512, 512)
@@ -121,24 +132,26 @@ class Hyperparameters(Parameters):
     n_samples: int = 3000
     k1: int | None = 20
     k2: int | None = 20
-    walk_length: int = 3
+    walk_length: int = 10
     pair_space: str = "both"
     pair_agreement: float = 0.5
     metric: str = "angular"
     search: str = "annoy"
     n_trees: int = 10
     incremental: bool = True
-    stage2_epochs: int = 50
+    stage2_epochs: int = 20
     stage2_steps: int = 10
     stage2_rows: int = 64
     critic_steps: int = 5
     stage2_learning_rate: float = 2e-4
     gradient_penalty: float = 10.0
     keep_pairs: bool = True
-    lambda_pair: float = 10.0
+    lambda_pair: float = 100.0
+    neighbor_target: bool = True
     identity_start: bool = True
     shift_start: bool = True
-    average_epochs: int = 20
+    average_epochs: int = 10
+    unit_length: bool = True
     n_components: int = 30
     seed: int = 0
 
@@ -146,6 +159,8 @@ class Hyperparameters(Parameters):
         self.check(check_widths, "hidden", "critic_hidden")
         self.check(check_number, *NOT_NEGATIVE)
         self.check(check_number, "stage1_learning_rate", "stage2_learning_rate", within="above 0")
+        if self.spread is not None:
+            self.check(check_number, "spread", within="above 0")
         self.check(check_count, *COUNTS)
         self.check(check_count, "k1", "k2", "stage1_patience", optional=True)
         self.check(check_choice, "initialization", allowed=INITIALIZATIONS)
@@ -184,11 +199,20 @@ COUNTS = (
     "average_epochs",
     "n_components",
 )
-FLAGS = ("recalibrate", "incremental", "keep_pairs", "identity_start", "shift_start")
+FLAGS = (
+    "recalibrate",
+    "incremental",
+    "keep_pairs",
+    "neighbor_target",
+    "identity_start",
+    "shift_start",
+    "unit_length",
+)
 
 # The published code, number by number (package imap 1.0.0; Wang et al. 2021). All are named, so that
 # another default cannot change them.
 REFERENCE = Hyperparameters(
+    spread=None,
     latent_dim=256,
     hidden=(1024, 512),
     critic_hidden=(512, 512),
@@ -219,9 +243,11 @@ REFERENCE = Hyperparameters(
     gradient_penalty=10.0,
     keep_pairs=False,
     lambda_pair=0.0,
+    neighbor_target=False,
     identity_start=False,
     shift_start=False,
     average_epochs=1,
+    unit_length=False,
 )
 PRESETS = {"default": Hyperparameters(), "reference": REFERENCE}
 

@@ -74,8 +74,8 @@ def map_batches(
             f"reference has no cell of the anchor {model.order[0]!r}; with incremental=False new "
             "batches are paired with the anchor's cells alone."
         )
-    cells = np.concatenate([dense_expression(known), query_cells])
-    corrected = np.concatenate([known.layers["imap"], query_cells])
+    cells = np.concatenate([dense_expression(known), query_cells]) * model.scale
+    corrected = np.concatenate([known.layers["imap"], query_cells]) * model.scale
     content = np.concatenate([known.obsm["X_imap_content"], run(model.encoder, query_cells)])
     order = model.order + merge_order(query_cells, labels)
     return merge_batches(

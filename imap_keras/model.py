@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .blocks import run
+from .blocks import rescaled, run
 from .hyperparameters import Hyperparameters, resolve
 from .mapping import map_batches
-from .merging import merge_batches
+from .merging import Merged, merge_batches
 from .pairs import check_annoy
 from .persistence import load_models, save_models
-from .training import merge_order, principal_components, train_stage1
+from .training import merge_order, principal_components, scale_factor, train_stage1
 from .validation import (
     check_batches,
     check_order,
@@ -39,6 +39,8 @@ class IMAP:
 
     Attributes
     ----------
+    scale
+        Number the cells were multiplied by for training, see `spread`; the networks do so themselves.
     encoder
         E of stage I, a Keras model: cells x genes -> cells x `latent_dim`.
     generators
@@ -121,6 +123,8 @@ class IMAP:
         cells = dense_expression(adata)
 
         hp = self.hyperparameters
+        scale = scale_factor(cells, hp)
+        cells = cells * scale
         if hp.search == "annoy":
             check_annoy()
         codes = np.searchsorted(batches, labels)
@@ -129,16 +133,18 @@ class IMAP:
         content = run(models["encoder"], cells)
         corrected = cells.copy()
         merged = merge_batches(cells, corrected, labels, content, order, hp, verbose=verbose)
-        pca = principal_components(corrected, hp)
+        pca = principal_components(corrected / scale, hp)
         # Nothing of an earlier fit is replaced before this one has succeeded.
         self.batch_key, self.order = batch_key, order
         self.genes = adata.var_names.astype(str).tolist()
-        for part, network in models.items():
-            setattr(self, part, network)
-        self.generators, self.pairs = merged.generators, merged.pairs
+        self.encoder = rescaled(models["encoder"], before=scale)
+        self.content_decoder = rescaled(models["content_decoder"], after=1 / scale)
+        self.batch_decoder = rescaled(models["batch_decoder"], after=1 / scale)
+        self.generators = unscaled_generators(merged, scale)
+        self.pairs = merged.pairs
         self.pair_counts = merged.pair_counts
         self.history = {"stage1": stage1_history, "stage2": merged.history}
-        self.pca = pca
+        self.pca, self.scale = pca, scale
         return self
 
     # ------------------------------------------------------------ transform
@@ -254,7 +260,7 @@ class IMAP:
         self._check_fitted()
         merged = map_batches(self, adata, reference, batch_key or self.batch_key, verbose)
         self.order = self.order + list(merged.pairs)
-        self.generators = self.generators | merged.generators
+        self.generators = self.generators | unscaled_generators(merged, self.scale)
         self.pairs = self.pairs | merged.pairs
         counts = [self.pair_counts, merged.pair_counts]
         self.pair_counts = pd.concat(counts, ignore_index=True)
@@ -285,6 +291,7 @@ class IMAP:
             "batch_key": self.batch_key,
             "order": self.order,
             "genes": self.genes,
+            "scale": self.scale,
             "pair_counts": self.pair_counts.to_dict("list"),
             "history": {stage: table.to_dict("list") for stage, table in self.history.items()},
             "pairs": {name: pairs.tolist() for name, pairs in self.pairs.items()},
@@ -302,7 +309,8 @@ class IMAP:
         """
         models, info = load_models(folder, "imap")
         model = cls(**info["hyperparameters"])
-        model.batch_key, model.order, model.genes = info["batch_key"], info["order"], info["genes"]
+        model.batch_key, model.order = info["batch_key"], info["order"]
+        model.genes, model.scale = info["genes"], info["scale"]
         model.pair_counts = pd.DataFrame(info["pair_counts"])
         model.history = {stage: pd.DataFrame(table) for stage, table in info["history"].items()}
         model.pairs = {
@@ -318,6 +326,11 @@ class IMAP:
     def _check_fitted(self) -> None:
         if self.encoder is None:
             raise RuntimeError("This IMAP is not fitted yet; call fit(adata, batch_key=...) first.")
+
+
+def unscaled_generators(merged: Merged, scale: float) -> dict[str, keras.Model]:
+    """The generators of scaled cells, for cells as they are."""
+    return {name: rescaled(network, scale, 1 / scale) for name, network in merged.generators.items()}
 
 
 # help(IMAP) lists every hyperparameter with its default.

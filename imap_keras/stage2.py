@@ -119,8 +119,8 @@ class WGANGP(keras.Model):
         Critic steps to one generator step. Each batch of pairs is one critic step; every
         `critic_steps`-th batch is a generator step as well.
     lambda_pair
-        Weight of the paired term, the mean squared difference between a carried query cell and the
-        anchor cell it is paired with; 0 switches it off, as in the reference.
+        Weight of the paired term, the mean squared difference between a carried query cell and its
+        target (see :func:`paired_cells`); 0 switches it off, as in the reference.
     seed
         Seed of the interpolation between anchor and carried cells.
 
@@ -203,12 +203,12 @@ class WGANGP(keras.Model):
         gap = on_anchor - on_carried
         return {"critic_loss": loss, "wasserstein": gap, "gradient_penalty": penalty}, gradients
 
-    def generator_step(self, query, anchor):
-        """One step of the generator: raise the critic's score, stay near the paired cell."""
+    def generator_step(self, query, target):
+        """One step of the generator: raise the critic's score, stay near the target of the pair."""
         with tf.GradientTape() as tape:
             carried = self.generator(query, training=True)
             loss = -tf.reduce_mean(self.critic(carried, training=True))
-            pair = tf.reduce_mean((carried - anchor) ** 2)
+            pair = tf.reduce_mean((carried - target) ** 2)
             total = loss + self.lambda_pair * pair if self.lambda_pair else loss
         gradients = tape.gradient(total, self.generator.trainable_variables)
         self.generator_optimizer.apply_gradients(zip(gradients, self.generator.trainable_variables))
@@ -221,14 +221,14 @@ class WGANGP(keras.Model):
         return True
 
     def train_step(self, data):
-        query, anchor = data[:2]
+        query, anchor, target = data
         # 1. The critic learns to tell anchor cells from carried ones.
         step = tf.cast(self.critic_optimizer.iterations, tf.int32)
         eta = tf.random.stateless_uniform((tf.shape(query)[0], 1), tf.stack([self.seed, step]))
         self.track(self.critic_step(query, anchor, eta)[0])
         # 2. On every critic_steps-th batch the generator learns to please the critic.
         turn = tf.equal((step + 1) % self.critic_steps, 0)
-        tf.cond(turn, lambda: self.track(self.generator_step(query, anchor)[0]), lambda: False)
+        tf.cond(turn, lambda: self.track(self.generator_step(query, target)[0]), lambda: False)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
 
@@ -239,8 +239,14 @@ def paired_cells(
     rows: int = 1024,
     keep_pairs: bool = True,
     seed: int = 0,
+    walk_length: int = 1,
 ) -> tf.data.Dataset:
-    """Endless batches of (query rows, anchor rows) drawn from the pair list.
+    """Endless batches of (query rows, anchor rows, target rows) drawn from the pair list.
+
+    A query cell's own pair is a poor target: learnt by heart, it would teach the generator to take the
+    cell's own noise away, and carried cells would be more alike than measured ones. Its move is
+    therefore asked of another pair of the same walk: ``target = cell + (anchor' - query')``. No cell
+    can guess another's noise, so the generator learns what the neighbours' moves have in common.
 
     Parameters
     ----------
@@ -255,28 +261,40 @@ def paired_cells(
         reference, where the pairing itself is not used.
     seed
         The same seed gives the same batches.
+    walk_length
+        Pairs of one walk, that follow each other in `pairs`; with 1 the target is the anchor row.
 
     Examples
     --------
     >>> import numpy as np
     >>> from imap_keras.stage2 import paired_cells
     >>> cells = np.arange(6, dtype="float32").reshape(3, 2)
-    >>> query, anchor = next(iter(paired_cells(cells, cells, np.array([[2, 2]]), rows=4)))
-    >>> query.numpy()[0].tolist(), anchor.numpy()[0].tolist()
-    ([4.0, 5.0], [4.0, 5.0])
+    >>> pairs = np.array([[0, 1], [1, 2]])
+    >>> query, anchor, target = next(iter(paired_cells(cells, cells, pairs, 4, walk_length=2)))
+    >>> (target - query).numpy()[0].tolist()
+    [2.0, 2.0]
     """
     query_table, anchor_table = (tf.constant(t, tf.float32) for t in (query_cells, anchor_cells))
     query_index, anchor_index = (tf.constant(pairs[:, side], tf.int32) for side in (0, 1))
     n_pairs = len(pairs)
 
     def draw(step):
-        def pick(stream):
-            seeds = tf.stack([tf.constant(2 * seed + stream, tf.int64), step])
-            return tf.random.stateless_uniform((rows,), seeds, 0, n_pairs, tf.int32)
+        def pick(stream, low, high):
+            seeds = tf.stack([tf.constant(3 * seed + stream, tf.int64), step])
+            return tf.random.stateless_uniform((rows,), seeds, low, high, tf.int32)
 
-        left = pick(0)
-        right = left if keep_pairs else pick(1)
-        query = tf.gather(query_table, tf.gather(query_index, left))
-        return query, tf.gather(anchor_table, tf.gather(anchor_index, right))
+        def query(drawn):
+            return tf.gather(query_table, tf.gather(query_index, drawn))
+
+        def anchor(drawn):
+            return tf.gather(anchor_table, tf.gather(anchor_index, drawn))
+
+        left = pick(0, 0, n_pairs)
+        right = left if keep_pairs else pick(1, 0, n_pairs)
+        if walk_length == 1:
+            return query(left), anchor(right), anchor(right)
+        start, place = left // walk_length * walk_length, left % walk_length
+        other = start + (place + pick(2, 1, walk_length)) % walk_length
+        return query(left), anchor(right), query(left) + anchor(other) - query(other)
 
     return tf.data.Dataset.counter().map(draw).prefetch(2)

@@ -1,13 +1,11 @@
 """The steps of a fit, each a function of arrays and hyperparameters; `IMAP.fit` runs them in order."""
 
-from dataclasses import replace
-
 import keras
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from .agreement import pair_agreement
+from .agreement import pair_agreement, unit_length
 from .blocks import Initializers, make_variables
 from .callbacks import AverageWeights, StopWhenSettled
 from .hyperparameters import Hyperparameters
@@ -121,7 +119,14 @@ def train_stage1(
     return models, history
 
 
-def pair_space(content: np.ndarray, cells: np.ndarray, hp: Hyperparameters) -> np.ndarray:
+def scaled_components(points: np.ndarray, hp: Hyperparameters) -> np.ndarray:
+    """The 30 first principal components, at a mean squared norm of 1."""
+    pca = PCA(min(30, *points.shape), random_state=seed_of("pair_space", hp))
+    part = pca.fit_transform(points)
+    return part / np.sqrt(np.mean(np.sum(part**2, axis=1)))
+
+
+def pair_space(content: np.ndarray, components: np.ndarray | None, hp: Hyperparameters) -> np.ndarray:
     """Space in which neighbours are searched, by `hp.pair_space`.
 
     Content forgets the batch and, trained briefly, some of the cell; principal components of the
@@ -130,8 +135,10 @@ def pair_space(content: np.ndarray, cells: np.ndarray, hp: Hyperparameters) -> n
 
     Parameters
     ----------
-    content, cells
-        Cells x latent_dim and cells x genes.
+    content
+        Cells x latent_dim.
+    components
+        :func:`scaled_components` of the expression; not used where `hp.pair_space` is "content".
     hp
         Hyperparameters.
 
@@ -142,13 +149,9 @@ def pair_space(content: np.ndarray, cells: np.ndarray, hp: Hyperparameters) -> n
     """
     if hp.pair_space == "content":
         return content
-    spaces = [cells] if hp.pair_space == "pca" else [content, cells]
-    parts = []
-    for space in spaces:
-        pca = PCA(min(30, *space.shape), random_state=seed_of("pair_space", hp))
-        part = pca.fit_transform(space)
-        parts.append(part / np.sqrt(np.mean(np.sum(part**2, axis=1))))
-    return np.hstack(parts)
+    if hp.pair_space == "pca":
+        return components
+    return np.hstack([scaled_components(content, hp), components])
 
 
 def find_pairs(
@@ -186,7 +189,9 @@ def find_pairs(
     NoPairsError
         There is no MNN pair.
     """
-    space = pair_space(content, expression, hp)
+    looked_at = hp.pair_agreement or hp.pair_space != "content"
+    components = scaled_components(expression, hp) if looked_at else None
+    space = pair_space(content, components, hp)
     query = sample_cells(query, "pair_sample_query", hp, number)
     anchor = sample_cells(anchor, "pair_sample_anchor", hp, number)
     smaller = min(len(query), len(anchor))
@@ -205,13 +210,14 @@ def find_pairs(
             f"none of {len(query)} query cells and {len(anchor)} anchor cells are mutual nearest "
             f"neighbours with k1={k1}"
         )
-    query_graph, anchor_graph = (neighbor_graph(space[side], k2, **options) for side in (query, anchor))
-    walks, n_seeds = seed_of("walks", hp, number), len(seeds)
+    n_seeds = len(seeds)
     if hp.pair_agreement:
-        judge = pair_space(content, expression, replace(hp, pair_space="pca"))
-        seeds = seeds[pair_agreement(judge[query], judge[anchor], seeds) >= hp.pair_agreement]
+        agreement = pair_agreement(components[query], components[anchor], seeds)
+        seeds = seeds[agreement >= hp.pair_agreement]
         if len(seeds) < LEAST_AGREEING * n_seeds:
             return np.empty((0, 2), int), n_seeds
+    query_graph, anchor_graph = (neighbor_graph(space[side], k2, **options) for side in (query, anchor))
+    walks = seed_of("walks", hp, number)
     pairs = random_walk_pairs(seeds, query_graph, anchor_graph, hp.walk_length, walks)
     return np.column_stack([query[pairs[:, 0]], anchor[pairs[:, 1]]]), n_seeds
 
@@ -270,6 +276,7 @@ def train_stage2(
             hp.stage2_rows,
             hp.keep_pairs,
             seed,
+            hp.walk_length if hp.neighbor_target else 1,
         ),
         shuffle=False,
         steps_per_epoch=hp.stage2_steps,
@@ -284,14 +291,22 @@ def train_stage2(
     return gan.generator, history
 
 
+def scale_factor(cells: np.ndarray, hp: Hyperparameters) -> float:
+    """Number the cells are multiplied by before training, see `hp.spread`."""
+    mean_deviation = float(cells.std(axis=0).mean())
+    return hp.spread / mean_deviation if hp.spread and mean_deviation > 0 else 1.0
+
+
 def principal_components(corrected: np.ndarray, hp: Hyperparameters) -> keras.Model:
-    """Principal components of the corrected expression as a dense layer, so that Keras saves them."""
+    """Principal components of the corrected expression as a Keras model, so that Keras saves them."""
+    corrected = unit_length(corrected) if hp.unit_length else corrected
     n = min(hp.n_components, *corrected.shape)
     solver = "arpack" if n < min(corrected.shape) else "full"
     pca = PCA(n, svd_solver=solver, random_state=seed_of("components", hp)).fit(corrected)
     cells = keras.Input((corrected.shape[1],), name="corrected_cells")
     layer = keras.layers.Dense(n, name="components")
-    model = keras.Model(cells, layer(cells), name="pca")
+    rows = keras.layers.UnitNormalization(name="unit_length")(cells) if hp.unit_length else cells
+    model = keras.Model(cells, layer(rows), name="pca")
     layer.set_weights([pca.components_.T, -pca.components_ @ pca.mean_])
     return model
 

@@ -162,7 +162,7 @@ def test_generator_learns_on_every_third_batch():
         def on_epoch_end(self, epoch, logs=None):
             states.append((values(gan.generator), values(gan.critic)))
 
-    rows = tf.data.Dataset.from_tensors((cells(0), cells(1))).repeat()
+    rows = tf.data.Dataset.from_tensors((cells(0), cells(1), cells(1))).repeat()
     gan.fit(rows, shuffle=False, steps_per_epoch=1, epochs=7, verbose=0, callbacks=[Record()])
     steps = list(zip(states, states[1:], strict=False))
     learned = [not same(before[0], after[0]) for before, after in steps]
@@ -182,7 +182,24 @@ PAIRS = np.array([[0, 3], [2, 2], [5, 1], [7, 6], [7, 6], [7, 6]])
 
 def drawn(n_steps=1, rows=600, **options):
     batches = paired_cells(QUERY, ANCHOR, PAIRS, rows, **options).take(n_steps)
-    return [np.column_stack([q, a - 100]).astype(int) for q, a in batches.as_numpy_iterator()]
+    return [np.column_stack([q, a - 100]).astype(int) for q, a, _ in batches.as_numpy_iterator()]
+
+
+@pytest.mark.parametrize("keep_pairs", [True, False])
+def test_the_target_is_the_anchor_row_unless_pairs_walk_together(keep_pairs):
+    for _, anchor, target in paired_cells(QUERY, ANCHOR, PAIRS, 50, keep_pairs).take(3):
+        np.testing.assert_array_equal(anchor, target)
+
+
+def test_the_target_moves_a_cell_as_another_pair_of_its_walk():
+    walks = np.array([[0, 3], [1, 5], [2, 2], [5, 1], [6, 0], [7, 6]])  # moves 103 104 100, 96 94 99
+    moves = {0: {104, 100}, 1: {103, 100}, 2: {103, 104}, 5: {94, 99}, 6: {96, 99}, 7: {96, 94}}
+    found = {cell: set() for cell in moves}
+    for query, anchor, target in paired_cells(QUERY, ANCHOR, walks, 200, walk_length=3).take(3):
+        for cell, partner, to in np.column_stack([query, anchor, target]).astype(int):
+            assert [cell, partner - 100] in walks.tolist()
+            found[cell].add(int(to - cell))
+    assert found == moves  # each of the other two pairs is drawn, its own never
 
 
 def test_kept_pairs_come_row_by_row_as_often_as_they_are_listed():

@@ -155,7 +155,7 @@ def test_unknown_hyperparameter_is_answered_with_the_nearest(wrong, near, adata)
 
 
 def test_unknown_hyperparameter_like_no_other_is_answered_with_all():
-    with pytest.raises(TypeError, match="known are latent_dim, .*, seed"):
+    with pytest.raises(TypeError, match="known are spread, .*, seed"):
         IMAP(zzz=1)
 
 
@@ -173,6 +173,9 @@ def test_unknown_hyperparameter_like_no_other_is_answered_with_all():
         ("lambda_pair", -1.0),
         ("lambda_content", float("nan")),
         ("gradient_penalty", -0.1),
+        ("spread", 0.0),
+        ("neighbor_target", 1),
+        ("unit_length", "yes"),
         ("stage1_learning_rate", 0.0),
         ("stage2_learning_rate", -1e-4),
         ("metric", "cosine"),
