@@ -5,6 +5,9 @@
 
 PYTHON ?= python3
 PYTHON_TFA ?= python3.11
+# Two tests at a time, each on one core.
+ONE_CORE := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1
+PYTEST := -m pytest -n 2 --dist worksteal
 VENV := .venv
 VENV_TFA := .venv-tfa
 
@@ -14,11 +17,11 @@ course: $(VENV)/.installed
 	$(VENV)/bin/python -m imap_keras.course --output-dir build/course
 
 test: $(VENV)/.installed
-	$(VENV)/bin/python -m pytest
+	$(ONE_CORE) $(VENV)/bin/python $(PYTEST)
 
 # The same tests with TensorFlow 2.15, Keras 2.15 and tensorflow-addons.
 test-tfa: $(VENV_TFA)/.installed
-	$(VENV_TFA)/bin/python -m pytest
+	$(ONE_CORE) $(VENV_TFA)/bin/python $(PYTEST)
 
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .

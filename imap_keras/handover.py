@@ -29,10 +29,10 @@ SMALL = {
     "hidden": (256, 128),
     "critic_hidden": (128, 128),
     "stage1_epochs": 40,
-    "stage2_epochs": 50,
+    "stage2_epochs": 30,
 }
 # For the regression tests: small networks for any data, and short training.
-FAST = {**SMALL, "stage1_epochs": 30, "stage2_epochs": 40}
+FAST = {**SMALL, "stage1_epochs": 30}
 
 
 @dataclass(frozen=True)

@@ -204,8 +204,8 @@ def random_walk_pairs(pairs, left_graph, right_graph, walk_length=50, seed=0):
 
 
 # %% [markdown]
-# Longer walks cover more cells and wander further from home. The library's defaults keep walks short;
-# the published code takes 50 steps.
+# Longer walks cover more cells and wander further from home. The library's default is 10 pairs a walk, the
+# published code takes 50.
 
 # %%
 k2 = settings.hyperparameters().k2 or 5

@@ -148,17 +148,23 @@ def critic_step(self, query, anchor, eta):
 # %% [markdown]
 # ## One step of the generator
 #
-# Raise the critic's score of carried cells and, with weight `lambda_pair`, stay near the anchor cell each
-# query cell is paired with. The critic alone knows only that the *cloud* must fit: it would be content
-# with B cells carried onto T cells. The pairs say which cell belongs where.
+# Raise the critic's score of carried cells and, with weight `lambda_pair`, stay near a *target*. The critic
+# alone knows only that the *cloud* must fit: it would be content with B cells carried onto T cells. The pairs
+# say which cell belongs where.
+#
+# The obvious target is the anchor cell that a query cell is paired with. But then the generator learns to
+# take the cell's own noise away, for no noise of one cell tells anything about its partner, and carried
+# cells come out too much alike. So a cell is asked to move as *another* pair of its random walk does:
+# target = cell + (anchor' - query'). A neighbour's noise cannot be guessed, only the move that the
+# neighbours have in common can be learnt (`neighbor_target`).
 
 
 # %% tags=["lesson"]
-def generator_step(self, query, anchor):
+def generator_step(self, query, target):
     with tf.GradientTape() as tape:
         carried = self.generator(query, training=True)
         loss = -tf.reduce_mean(self.critic(carried, training=True))
-        pair = tf.reduce_mean((carried - anchor) ** 2)
+        pair = tf.reduce_mean((carried - target) ** 2)
         total = loss + self.lambda_pair * pair if self.lambda_pair else loss
     gradients = tape.gradient(total, self.generator.trainable_variables)
     self.generator_optimizer.apply_gradients(zip(gradients, self.generator.trainable_variables))
@@ -175,14 +181,14 @@ def generator_step(self, query, anchor):
 
 # %% tags=["lesson"]
 def train_step(self, data):
-    query, anchor = data[:2]
+    query, anchor, target = data
     # 1. The critic learns to tell anchor cells from carried ones.
     step = tf.cast(self.critic_optimizer.iterations, tf.int32)
     eta = tf.random.stateless_uniform((tf.shape(query)[0], 1), tf.stack([self.seed, step]))
     self.track(self.critic_step(query, anchor, eta)[0])
     # 2. On every critic_steps-th batch the generator learns to please the critic.
     turn = tf.equal((step + 1) % self.critic_steps, 0)
-    tf.cond(turn, lambda: self.track(self.generator_step(query, anchor)[0]), lambda: False)
+    tf.cond(turn, lambda: self.track(self.generator_step(query, target)[0]), lambda: False)
     return {name: tracker.result() for name, tracker in self.trackers.items()}
 
 
@@ -226,7 +232,7 @@ generator = build_generator(adata.n_vars, hp.latent_dim, hp.hidden, init, hp.ide
 critic = build_critic(adata.n_vars, hp.critic_hidden, init)
 gan = Lesson(generator, critic, hp.gradient_penalty, hp.critic_steps, hp.lambda_pair, seed)
 gan.compile(learning_rate=hp.stage2_learning_rate)
-rows = paired_cells(cells, cells, pairs, hp.stage2_rows, hp.keep_pairs, seed)
+rows = paired_cells(cells, cells, pairs, hp.stage2_rows, hp.keep_pairs, seed, hp.walk_length)
 
 # %%
 fitted = gan.fit(
@@ -238,8 +244,9 @@ history.iloc[[0, -1]].round(3)
 # %% [markdown]
 # **What to see:** the Wasserstein estimate climbs while the critic learns to tell the batches apart, then
 # bends as the generator follows; the penalty drops from its start and stays well below it, so the slope is
-# near 1; the paired cells come nearer. The estimate does not reach zero, and rises again if you train
-# longer (try `epochs = 150`): with a few hundred cells the critic can learn single ones by heart.
+# near 1; the carried cells come nearer to their targets. The estimate does not reach zero, and rises again if you train
+# longer (try `epochs = 60`): with a few hundred cells the critic can learn single ones by heart. That is why
+# stage II is short.
 
 # %%
 settings.save_figure(plots.critic_curves(history), "05_critic")

@@ -59,7 +59,7 @@ def test_settings_become_hyperparameters():
     assert (fast.stage1_epochs, fast.stage2_epochs) == (7, 7)
     paper_size = Settings("simulated").hyperparameters()
     assert fast.hidden == plain.hidden == handover.SMALL["hidden"] != paper_size.hidden
-    assert paper_size.stage2_epochs > Settings("simulated", fast=True).hyperparameters().stage2_epochs
+    assert paper_size.latent_dim > Settings("simulated", fast=True).hyperparameters().latent_dim
     assert fast.lambda_content == plain.lambda_content
     assert Settings(fast=True).hyperparameters(walk_length=9).walk_length == 9
 

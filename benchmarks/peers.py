@@ -1,0 +1,127 @@
+"""Every method on every set: scIB's table, the paper's index, seconds, peak memory.
+
+    python benchmarks/peers.py --sets simulated sc_mixology --seeds 0 1 2
+    python benchmarks/peers.py --reference-python REFERENCE_ENV/bin/python --methods reference
+
+Each run is a process of its own, so that its memory can be measured. Rows are added to
+benchmarks/results/peers.csv; a row measured again replaces the old one.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+from sets import SETS, benchmark_set
+
+from imap_keras import integrate, metrics
+from imap_keras.peers import PEERS
+from imap_keras.persistence import write_whole
+
+HERE = Path(__file__).parent
+TABLE = HERE / "results" / "peers.csv"
+KEYS = ["set", "method", "seed"]
+
+
+def imap(adata, seed):
+    return integrate(adata, verbose=0, seed=seed).obsm["X_imap"]
+
+
+METHODS = {**PEERS, "iMAP (this kit)": imap}
+
+
+def measure(method: str, path: str, seed: int) -> None:
+    """One method on one file; prints seconds and peak memory, keeps the embedding in the file."""
+    adata = anndata.read_h5ad(path)
+    start = time.perf_counter()
+    space = METHODS[method](adata, seed=seed)
+    seconds = time.perf_counter() - start
+    np.save(Path(path).with_suffix(".npy"), np.asarray(space, dtype="float32"))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    print("\n" + json.dumps({"seconds": seconds, "peak_gb": peak}))
+
+
+def measure_reference(python: str, path: str, seed: int, epochs: tuple[int, int]) -> dict:
+    command = [python, str(HERE / "reference.py"), path, str(seed), *map(str, epochs)]
+    return run_process(command)
+
+
+def run_process(command: list[str]) -> dict:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def scores(adata, name: str, methods: list[str]) -> pd.DataFrame:
+    """The paper's index and scIB's table of the spaces in ``obsm``, a row a method."""
+    batch, kind = adata.obs["batch"], adata.obs["cell_type"]
+    before = metrics.imap_index(adata.obsm["X_pca"], batch, kind)["label"] == "negative"
+    rows = {}
+    for method in methods:
+        row = rows[method] = {}
+        for threshold in (1.0, 3.0):
+            index = metrics.imap_index(adata.obsm[method], batch, kind, threshold=threshold)
+            row[f"true_positive_{threshold:.0f}"] = index["true_positive"]
+        after = index["label"] == "negative"
+        row |= {"negative": after.mean(), "moved_to_foreign_type": (after & ~before).mean()}
+    table = pd.DataFrame(rows).T
+    if name.startswith("disjoint"):  # mixing would be the fault here
+        return table
+    return table.join(metrics.scib_table(adata, ["X_pca", *methods]).drop(index="X_pca"))
+
+
+def keep(row: dict, path: Path = TABLE) -> None:
+    """Add or replace one row of a table; the file is complete at every moment."""
+    table = pd.DataFrame([row])
+    if path.exists():
+        old = pd.read_csv(path)
+        same = (old[KEYS] == table.loc[0, KEYS].to_numpy()).all(axis=1)
+        table = pd.concat([old[~same], table], ignore_index=True)
+    text = table.sort_values(KEYS).to_csv(index=False, float_format="%.4g")
+    write_whole(path, lambda temporary: temporary.write_text(text))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=[*METHODS, "reference"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--reference-python", help="Python of an environment with imap 1.0.0")
+    parser.add_argument("--reference-epochs", nargs=2, type=int, default=(50, 40))
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        measure(arguments.measure[0], arguments.measure[1], int(arguments.measure[2]))
+        return
+    for seed in arguments.seeds:
+        for name in arguments.sets:
+            adata, rows = benchmark_set(name, seed=seed), {}
+            with tempfile.TemporaryDirectory() as folder:
+                path = str(Path(folder) / "cells.h5ad")
+                adata.write_h5ad(path)
+                for method in arguments.methods:
+                    if method == "reference":
+                        measured = measure_reference(
+                            arguments.reference_python, path, seed, arguments.reference_epochs
+                        )
+                    else:
+                        command = [sys.executable, __file__, "--measure", method, path, str(seed)]
+                        measured = run_process(command)
+                    adata.obsm[method] = np.load(Path(path).with_suffix(".npy"))
+                    rows[method] = {"set": name, "method": method, "seed": seed, **measured}
+                    print(rows[method], flush=True)
+            scored = scores(adata, name, list(rows)).to_dict("index")
+            for method, row in rows.items():
+                keep(row | scored[method])
+
+
+if __name__ == "__main__":
+    main()

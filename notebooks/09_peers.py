@@ -1,0 +1,167 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 09 · Beside its peers
+#
+# **You will learn** how iMAP compares with Harmony, Scanorama, BBKNN and no correction at all on the same
+# cells: the scores of scIB, the paper's index, seconds and memory; and the opposite question, whether a
+# method merges what has nothing in common. **Time** on two cores: about 4 minutes.
+
+# %% tags=["parameters"]
+seed = 0
+epochs = None
+fast = False
+output_dir = "../build/course"
+
+# %%
+import resource
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from imap_keras import datasets, handover, integrate, metrics, plots, preprocess
+from imap_keras.exercise import check
+from imap_keras.peers import PEERS
+from imap_keras.results import Results, versions_table
+
+# %%
+settings = handover.Settings("simulated", seed, epochs, output_dir, fast)
+results = Results("09_peers", output_dir, settings.as_dict())
+
+# %% [markdown]
+# ## Two sets of cells
+#
+# `mixed`: three batches with a strong effect, all five types in each. `disjoint`: two batches without a
+# common type; whoever merges them is wrong. (Real sets, three seeds and the reference itself:
+# `benchmarks/peers.py`, table in `benchmarks/README.md`.)
+
+
+# %%
+def prepared(**options):
+    n_cells, n_genes = (300, 400) if fast else (600, 800)
+    raw = datasets.simulate(n_cells=n_cells, n_genes=n_genes, batch_strength=0.5, seed=seed, **options)
+    return preprocess(raw, min_genes=20, verbose=0)
+
+
+three, none = [f"type_{i}" for i in range(3)], [f"type_{i}" for i in range(3, 6)]
+mixed = prepared(n_batches=3)
+disjoint = prepared(n_batches=2, n_types=6, missing={"batch_0": none, "batch_1": three})
+
+# %% [markdown]
+# ## The methods
+#
+# `imap_keras.peers` wraps each package with its own defaults: log-normalised cells in, a space out.
+
+
+# %%
+def imap(adata, batch_key="batch", seed=0):
+    options = settings.hyperparameters().as_dict() if fast or epochs else {"seed": seed}
+    return integrate(adata, batch_key, verbose=0, **options).obsm["X_imap"]
+
+
+methods = PEERS | {"iMAP": imap}
+seconds = {}
+for name, method in methods.items():
+    start = time.perf_counter()
+    mixed.obsm[name] = method(mixed, seed=seed)
+    seconds[name] = time.perf_counter() - start
+
+# %% [markdown]
+# The table is scib-metrics' own, unscaled. BBKNN gives a graph and no space; it stands here by the diffusion
+# components of its graph.
+
+# %%
+index = {
+    name: metrics.imap_index(
+        mixed.obsm[name], mixed.obs["batch"], mixed.obs["cell_type"], threshold=3.0
+    )
+    for name in methods
+}
+table = pd.DataFrame({name: {"true positive": index[name]["true_positive"]} for name in methods}).T
+table["seconds"] = pd.Series(seconds)
+if not fast:  # scIB's own measures need a minute to compile
+    table = metrics.scib_table(mixed, list(methods)).join(table)
+table.T.round(3)
+
+# %%
+shown = ["Bio conservation", "Batch correction", "Total", "true positive", "seconds"]
+shown = [column for column in shown if column in table]
+figure, axes = plt.subplots(1, len(shown), figsize=(11, 2.6), sharey=True, layout="constrained")
+for axis, column in zip(axes, shown):
+    axis.barh(table.index, table[column], color=plots.COLORS[: len(table)])
+    axis.set(title=column, xlim=None if column == "seconds" else (0, 1))
+axes[0].invert_yaxis()
+plt.close(figure)
+settings.save_figure(figure, "09_scores")
+
+# %% [markdown]
+# **What to see:** TEXT
+#
+# ## Nothing in common
+#
+# Here mixing is the fault. For each method: the share of cells whose neighbourhood was of their own type
+# before and is of a foreign type after.
+
+# %%
+batch, types = disjoint.obs["batch"], disjoint.obs["cell_type"]
+moved = {}
+for name, method in methods.items():
+    disjoint.obsm[name] = method(disjoint, seed=seed)
+    labels = metrics.imap_index(disjoint.obsm[name], batch, types)["label"]
+    own = metrics.imap_index(disjoint.obsm["uncorrected"], batch, types)["label"] != "negative"
+    moved[name] = float(np.mean((labels == "negative") & own))
+pd.Series(moved, name="moved into a foreign type").round(3).to_frame()
+
+# %%
+shown = {name: name for name in ("uncorrected", "Harmony", "iMAP")}
+figure = plots.before_after(disjoint, shown, seed=seed, project=plots.pca_of)
+settings.save_figure(figure, "09_disjoint")
+
+# %% [markdown]
+# **What to see:** TEXT
+#
+# ## Exercise
+#
+# Which method has the largest share of true positive cells in the table of the mixed batches?
+
+# %%
+answer = None  # a name
+
+# %% jupyter={"source_hidden": true} tags=["solution"]
+solution = table["true positive"].idxmax()
+
+# %%
+check(answer, solution)
+
+# %% [markdown]
+# ## What was learnt
+#
+# TEXT
+
+# %%
+gain = table["true positive"]["iMAP"] - table["true positive"]["uncorrected"]
+results.add("true_positive_gain", gain, ">= 0.3")
+results.add("moved_to_a_foreign_type", moved["iMAP"], "<= 0.02")
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+results.add("peak_memory_gb", peak, "<= 6")
+if not fast:
+    total = table["Total"]
+    best = total[["Harmony", "Scanorama", "BBKNN"]].max()
+    results.add("total_above_uncorrected", total["iMAP"] - total["uncorrected"], ">= 0.1")
+    results.add("total_to_best_peer", total["iMAP"] / best, ">= 0.9")
+results.save()
+
+# %%
+versions_table()
