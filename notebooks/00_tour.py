@@ -106,8 +106,8 @@ settings.save_figure(figure, "00_before_after")
 #
 # **What to see:** the generator starts by adding the mean difference of its pairs, so the Wasserstein
 # estimate (how far apart the critic finds carried cells, those the generator moved, and anchor cells)
-# starts near 0 and rises as the critic learns finer differences; the paired cells come nearer to each
-# other. (On so few cells the critic also learns single cells by heart: the steep end of the first curve.)
+# starts near 0, dips while the generator is ahead, and rises slowly as the critic learns finer differences.
+# The pair loss falls little: most of it is the cells' own noise, which nobody can guess.
 
 # %%
 settings.save_figure(plots.critic_curves(model.history["stage2"]), "00_critic")

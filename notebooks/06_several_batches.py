@@ -146,9 +146,8 @@ strict = {title: value for title, value in index.items() if value["threshold"] =
 settings.save_figure(plots.index_bars(strict, "The paper's index"), "06_index")
 
 # %% [markdown]
-# **What to see:** the negative share stays. At this strict threshold the content mixes far better than PCA
-# and the corrected expression only somewhat better; but the content is a code, and what stage II gives is
-# expression, gene by gene.
+# **What to see:** the negative share stays, and the true positives grow from PCA to the content of stage I to
+# the corrected expression. The content is a code; what stage II gives is expression, gene by gene.
 #
 # The threshold matters: a later paper used 3. Numbers at different thresholds cannot be compared.
 

@@ -25,6 +25,8 @@ TITLES = [
     "05_stage_two",
     "06_several_batches",
     "07_real_data",
+    "08_ablation",
+    "09_peers",
     "10_scarches_query_to_reference",
     "11_inclust_masks",
     "12_regions_across_species",
