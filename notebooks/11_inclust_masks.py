@@ -169,8 +169,7 @@ def labelled_cross_entropy(target, output):
 # %%
 epochs = {"epochs": 35 if fast else 20, "rows_per_step": 100, "seed": seed}
 rows = tasks["paired"]
-few = {"epochs": 2} if fast else {}  # a mask holds from the first step
-model = InClust(**epochs | few).fit(rows, verbose=0)
+model = InClust(**epochs | {"epochs": 2 if fast else 20}).fit(rows, verbose=0)
 block = rows.number_of("rna->protein")
 shape = (64, len(rows.features))
 inputs = {
