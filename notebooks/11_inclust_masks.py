@@ -52,6 +52,7 @@ from imap_keras.results import Results, versions_table
 # %%
 settings = handover.Settings("simulated", seed, None, output_dir, fast)
 results = Results("11_inclust_masks", output_dir, settings.as_dict())
+project = plots.pca_of if fast else plots.umap_of  # what a figure shows of a latent space
 
 # %% [markdown]
 # ## Three modalities of the same cells
@@ -168,7 +169,7 @@ def labelled_cross_entropy(target, output):
 # %%
 epochs = {"epochs": 35 if fast else 20, "rows_per_step": 100, "seed": seed}
 rows = tasks["paired"]
-model = InClust(**epochs).fit(rows, verbose=0)
+model = InClust(**epochs | {"epochs": 2 if fast else 20}).fit(rows, verbose=0)
 block = rows.number_of("rna->protein")
 shape = (64, len(rows.features))
 inputs = {
@@ -201,10 +202,10 @@ print(f"judged {gradient[judged].max():.3g}")
 # %%
 unlabelled = inclust.paired_batches({"rna": rna, "protein": protein}, "batch")
 alone = ["rna->rna", "protein->protein"]
-latents = {
-    title: [InClust(n_clusters=4, **epochs).fit(r, verbose=0).latent(r, b) for b in alone]
-    for title, r in {"cross blocks": unlabelled, "without": unlabelled.keep(alone)}.items()
-}
+latents = {}
+for title, r in {"cross blocks": unlabelled, "without": unlabelled.keep(alone)}.items():
+    model = InClust(n_clusters=4, **epochs).fit(r, verbose=0)
+    latents[title] = [model.latent(r, b) for b in alone]
 
 # %% [markdown]
 # **What to see:** with cross blocks a cell lies at the same place whether it is read through its RNA or its protein, so
@@ -218,7 +219,7 @@ joint.obs["modality"] = np.repeat(["RNA", "protein"], n_drawn)
 for title, (of_rna, of_protein) in latents.items():
     joint.obsm[title] = np.vstack([of_rna[:n_drawn], of_protein[:n_drawn]])
 spaces = {title: title for title in latents}
-figure = plots.before_after(joint, spaces, ("modality", "cell_type"), seed)
+figure = plots.before_after(joint, spaces, ("modality", "cell_type"), seed, project)
 settings.save_figure(figure, "11_cross_blocks")
 
 # %% [markdown]
@@ -358,7 +359,7 @@ ablation.round(3)
 # values in [0, 1] have little.
 
 # %%
-n_cells = 3000 if fast else 4000
+n_cells = 2000 if fast else 4000
 some = scrna[rng.permutation(scrna.n_obs)[:n_cells]].copy()
 some.X = some.X.toarray()
 panel = some[n_cells // 2 :].copy()
@@ -400,7 +401,7 @@ settings.save_figure(figure, "11_imputation")
 # Taking yh out must take the batch out of the latent, and leave the types.
 
 # %%
-n_cells = 1500 if fast else 2000
+n_cells = 1000 if fast else 2000
 surface = surface[rng.permutation(surface.n_obs)[:n_cells]].copy()
 surface.var["modality"] = rng.permutation(np.repeat(["one", "two"], 108))
 types = surface.obs["cell_type"].astype(str).to_numpy()
@@ -436,7 +437,7 @@ table.round(3)
 joint = AnnData(obs=pd.concat([surface.obs[:400]] * 2).reset_index(drop=True))
 joint.obs["modality"] = np.repeat(["one", "two"], 400)
 joint.obsm["z"] = np.vstack([model.latent(pairs, b)[:400] for b in ("one->one", "two->two")])
-figure = plots.before_after(joint, {"z": "z"}, ("batch", "modality", "cell_type"), seed)
+figure = plots.before_after(joint, {"z": "z"}, ("batch", "modality", "cell_type"), seed, project)
 settings.save_figure(figure, "11_protein")
 
 # %% [markdown]
