@@ -47,7 +47,7 @@ class Reference:
     genes
         Genes the encoder reads.
     history
-        Losses by epoch, of the last training, and the seconds passed at its end; an attached adaptor
+        Losses by epoch, of the last training, and the processor seconds passed; an attached adaptor
         has none.
 
     Raises

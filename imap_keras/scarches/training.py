@@ -93,7 +93,9 @@ def validation_rows(
 
 
 class Clock(keras.callbacks.Callback):
-    """Note the seconds passed at the end of every epoch; the first one holds the building of graphs.
+    """Note the processor seconds passed at the end of every epoch; other programs do not count.
+
+    The first epoch holds the building of graphs.
 
     Examples
     --------
@@ -102,10 +104,10 @@ class Clock(keras.callbacks.Callback):
     """
 
     def on_train_begin(self, logs=None):
-        self.start, self.seconds = time.perf_counter(), []
+        self.start, self.seconds = time.process_time(), []
 
     def on_epoch_end(self, epoch, logs=None):
-        self.seconds.append(time.perf_counter() - self.start)
+        self.seconds.append(time.process_time() - self.start)
 
 
 def train(
@@ -131,7 +133,7 @@ def train(
     Returns
     -------
     pandas.DataFrame
-        Losses by epoch, of training and (``val_``) of held-out cells; seconds since the start.
+        Losses by epoch, of training and (``val_``) of held-out cells; processor seconds since the start.
 
     Raises
     ------
