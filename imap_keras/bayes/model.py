@@ -55,8 +55,8 @@ class Hyperparameters:
     seed: int = 0
 
     def __post_init__(self):
-        if len(self.hidden):
-            object.__setattr__(self, "hidden", _widths("hidden", self.hidden))
+        hidden = _widths("hidden", self.hidden) if self.hidden else ()
+        object.__setattr__(self, "hidden", hidden)
         for name in ("prior_scale", "learning_rate"):
             number = _number(name, getattr(self, name), "above 0", lambda value: value > 0)
             object.__setattr__(self, name, number)
@@ -135,7 +135,8 @@ class BayesianClassifier:
             raise ValueError(
                 f"{int(names.isna().sum())} cells have no label. Leave those cells out of the training."
             )
-        classes, codes = np.unique(names.astype(str), return_inverse=True)
+        classes = sorted({str(name) for name in names})
+        codes = pd.Categorical(names.map(str), classes).codes
         if len(classes) < 2:
             raise ValueError(f"All cells are of one class, {classes[0]!r}; at least two are needed.")
         mean, scale = values.mean(axis=0), values.std(axis=0)
@@ -162,7 +163,7 @@ class BayesianClassifier:
         self.history = history.assign(
             divergence=annealing.divergence, divergence_weight=annealing.weight
         )
-        self.network, self.classes = network, classes.tolist()
+        self.network, self.classes = network, classes
         self.mean, self.scale = mean, scale
         return self
 

@@ -10,6 +10,7 @@ from anndata.io import sparse_dataset, write_elem
 from scipy import sparse
 
 CELLS_A_PIECE = 2000
+PROGRAMMES = 2
 
 
 def simulate_manifold(
@@ -83,8 +84,8 @@ def simulate_file(
 ) -> Path:
     """Write counts of many cells into an ``.h5ad`` file, piece by piece: never all in memory.
 
-    Types and two continuous states decide the expected counts, about 200 a cell; the counts are
-    Poisson.
+    Each cell has about 200 counts. Each count falls on a gene by the profile of the cell's type or, in
+    shares that differ from cell to cell, by the profile of one of two programmes (say, of the cycle).
 
     Parameters
     ----------
@@ -105,17 +106,15 @@ def simulate_file(
     >>> simulate_file("many_cells.h5ad")  # doctest: +SKIP
     """
     path, rng = Path(path), np.random.default_rng(seed)
-    centres = rng.normal(0, 1.2, (n_types, 6))
-    weights, level = rng.normal(0, 0.5, (8, n_genes)), rng.gamma(0.6, 1.0, n_genes) + 0.02
+    # Types first, the two programmes last.
+    level = rng.gamma(0.6, 1.0, n_genes) + 0.02
+    profiles = level * rng.lognormal(0, 1.2, (n_types + PROGRAMMES, n_genes))
+    profiles /= profiles.sum(axis=1, keepdims=True)
     kind = rng.integers(n_types, size=n_cells)
     temporary = path.with_name(f"writing-{path.name}")
     with h5py.File(temporary, "w") as file:
         for start in range(0, n_cells, CELLS_A_PIECE):
-            centre = centres[kind[start : start + CELLS_A_PIECE]]
-            point = np.hstack([centre, rng.normal(0, 1, (len(centre), 2))])
-            rate = level * np.exp(point @ weights)
-            rate *= 200 / rate.sum(axis=1, keepdims=True)
-            counts = sparse.csr_matrix(rng.poisson(rate).astype("float32"))
+            counts = _draw_counts(kind[start : start + CELLS_A_PIECE], profiles, rng)
             if start == 0:
                 write_elem(file, "X", counts)
             else:
@@ -129,3 +128,19 @@ def simulate_file(
         write_elem(file, "var", pd.DataFrame(index=[f"gene_{i}" for i in range(n_genes)]))
         file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
     return temporary.replace(path)
+
+
+def _draw_counts(kind: np.ndarray, profiles: np.ndarray, rng: np.random.Generator) -> sparse.csr_matrix:
+    """Counts of some cells, drawn one by one: as many numbers as counts, not as entries."""
+    shares = rng.dirichlet([4] + [1] * PROGRAMMES, len(kind))
+    of_source = rng.multinomial(rng.poisson(200, len(kind)), shares)
+    cells, genes = [], []
+    for number, profile in enumerate(profiles):
+        programme = number - (len(profiles) - PROGRAMMES)
+        some = np.arange(len(kind)) if programme >= 0 else np.flatnonzero(kind == number)
+        n = of_source[some, max(programme + 1, 0)]
+        cells.append(np.repeat(some, n))
+        genes.append(rng.choice(len(profile), n.sum(), p=profile))
+    cells, genes = np.concatenate(cells), np.concatenate(genes)
+    ones = np.ones(len(cells), "float32")
+    return sparse.csr_matrix((ones, (cells, genes)), (len(kind), profiles.shape[1]))

@@ -1,7 +1,7 @@
 """Autoencoders for one and for several modalities, and the data that do not fit into memory."""
 
 from .autoencoder import (
-    build_autoencoder,
+    build_deep_autoencoder,
     fit_autoencoder,
     minibatches,
     pca_error,
@@ -14,16 +14,16 @@ from .images import build_image_classifier, train_image_classifier
 from .memory import measure_memory
 from .modalities import fill_missing
 from .model import MultiOmics
-from .network import build_network, encoder_of
+from .network import build_joint_network, encoder_of
 
 __all__ = [
     "BackedCells",
     "Hyperparameters",
     "Modality",
     "MultiOmics",
-    "build_autoencoder",
+    "build_deep_autoencoder",
     "build_image_classifier",
-    "build_network",
+    "build_joint_network",
     "encoder_of",
     "fill_missing",
     "fit_autoencoder",

@@ -12,9 +12,10 @@ from ..blocks import adam, apply, run
 from ..progress import ProgressBar
 from ..scarches.training import BestWeights
 from ..training import history_table
+from .network import dense
 
 
-def build_autoencoder(
+def build_deep_autoencoder(
     n_features: int,
     hidden: Sequence[int] = (30, 20, 10),
     latent_dim: int = 2,
@@ -44,21 +45,16 @@ def build_autoencoder(
 
     Examples
     --------
-    >>> from imap_keras.omics import build_autoencoder
-    >>> [layer.units for layer in build_autoencoder(50).layers[1:]]
+    >>> from imap_keras.omics import build_deep_autoencoder
+    >>> [layer.units for layer in build_deep_autoencoder(50).layers[1:]]
     [30, 20, 10, 2, 10, 20, 30, 50]
     """
     seeds = np.random.default_rng(seed)
-
-    def dense(units, name, activation=None):
-        start = keras.initializers.GlorotUniform(seed=int(seeds.integers(2**31 - 1)))
-        return keras.layers.Dense(units, activation, kernel_initializer=start, name=name)
-
-    down = [dense(width, f"down_{i + 1}", activation) for i, width in enumerate(hidden)]
-    code = dense(latent_dim, "code")
-    up = [dense(width, f"up_{i + 1}", activation) for i, width in enumerate(reversed(hidden))]
+    down = [dense(width, f"down_{i + 1}", seeds, activation) for i, width in enumerate(hidden)]
+    code = dense(latent_dim, "code", seeds)
+    up = [dense(width, f"up_{i + 1}", seeds, activation) for i, width in enumerate(hidden[::-1])]
     cells = keras.Input((n_features,), name="cells")
-    rebuilt = apply([*down, code, *up, dense(n_features, "rebuilt")], cells)
+    rebuilt = apply([*down, code, *up, dense(n_features, "rebuilt", seeds)], cells)
     return keras.Model(cells, rebuilt, name="autoencoder")
 
 
@@ -108,7 +104,7 @@ def train_autoencoder(
     Parameters
     ----------
     autoencoder
-        From :func:`build_autoencoder`.
+        From :func:`build_deep_autoencoder`.
     rows, steps, epochs
         Minibatches of (input, target), endless; how many make an epoch; epochs.
     held_out, patience
@@ -130,9 +126,10 @@ def train_autoencoder(
     Examples
     --------
     >>> import numpy as np
-    >>> from imap_keras.omics import build_autoencoder, minibatches, train_autoencoder
+    >>> from imap_keras.omics import build_deep_autoencoder, minibatches, train_autoencoder
     >>> cells = np.random.default_rng(0).normal(size=(64, 5)).astype("float32")
-    >>> history = train_autoencoder(build_autoencoder(5, (4,)), minibatches(cells, 32), 2, epochs=2)
+    >>> network = build_deep_autoencoder(5, hidden=(4,))
+    >>> history = train_autoencoder(network, minibatches(cells, 32), 2, epochs=2)
     >>> list(history)
     ['epoch', 'loss']
     """
@@ -172,7 +169,7 @@ def fit_autoencoder(
     cells
         Cells x features.
     hidden, latent_dim, seed
-        See :func:`build_autoencoder`.
+        See :func:`build_deep_autoencoder`.
     epochs, batch_size, patience, learning_rate, verbose
         See :func:`train_autoencoder`.
 
@@ -203,7 +200,7 @@ def fit_autoencoder(
         )
     mixed = np.random.default_rng((seed, 1)).permutation(len(cells))
     held_out, inside = np.split(mixed, [len(cells) // 5])
-    autoencoder = build_autoencoder(cells.shape[1], hidden, latent_dim, seed=seed)
+    autoencoder = build_deep_autoencoder(cells.shape[1], hidden, latent_dim, seed=seed)
     history = train_autoencoder(
         autoencoder,
         minibatches(cells[inside], batch_size, seed),

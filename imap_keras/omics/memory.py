@@ -15,7 +15,7 @@ from pathlib import Path
 import anndata
 import numpy as np
 
-from .autoencoder import build_autoencoder, minibatches, train_autoencoder
+from .autoencoder import build_deep_autoencoder, minibatches, train_autoencoder
 from .backed import BackedCells
 
 SETTINGS = {"memory": 20e6, "hidden": (64,), "latent_dim": 16, "epochs": 1, "seed": 0, "dense": True}
@@ -30,7 +30,7 @@ def measure_memory(path: str | Path, **settings) -> dict:
         An ``.h5ad`` file with counts.
     settings
         ``memory`` (bytes, for :class:`imap_keras.omics.BackedCells`), ``hidden`` and ``latent_dim``
-        (see :func:`imap_keras.omics.build_autoencoder`), ``epochs``, ``seed``; ``dense``: do the
+        (see :func:`imap_keras.omics.build_deep_autoencoder`), ``epochs``, ``seed``; ``dense``: do the
         same with the whole matrix in memory afterwards.
 
     Returns
@@ -103,7 +103,7 @@ def _line(status: Path, name: str) -> int:
 
 def _train(path: str | Path, settings: dict) -> list[float]:
     cells = BackedCells(path, settings["memory"], seed=settings["seed"]).standardize()
-    network = build_autoencoder(
+    network = build_deep_autoencoder(
         cells.n_features, settings["hidden"], settings["latent_dim"], seed=settings["seed"]
     )
     history = train_autoencoder(
@@ -128,7 +128,7 @@ def main(order: str) -> None:
         for i in range(0, len(matrix), 1000):
             rows = data.X[i : i + 1000]
             matrix[i : i + 1000] = np.log1p(rows.toarray() if hasattr(rows, "toarray") else rows)
-        network = build_autoencoder(matrix.shape[1], settings["hidden"], settings["latent_dim"])
-        train_autoencoder(network, minibatches(matrix), -(-len(matrix) // 128), 1)
+        network = build_deep_autoencoder(matrix.shape[1], settings["hidden"], settings["latent_dim"])
+        train_autoencoder(network, minibatches(matrix), steps=20, epochs=1)
         found["dense_peak"] = highest_resident() - before
     print(json.dumps(found))

@@ -50,7 +50,32 @@ class Standardize(keras.layers.Layer):
         return {**super().get_config(), "log": self.log}
 
 
-def build_network(
+def dense(units: int, name: str, seeds: np.random.Generator, activation: str | None = None):
+    """A dense layer with a name and with starting weights from the next seed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.omics.network import dense
+    >>> dense(3, "code", np.random.default_rng(0)).name
+    'code'
+    """
+    start = keras.initializers.GlorotUniform(seed=int(seeds.integers(2**31 - 1)))
+    return keras.layers.Dense(units, activation, kernel_initializer=start, name=name)
+
+
+def read_modality(values, name: str, spec: Modality, seeds: np.random.Generator):
+    """Symbolic encoder of one modality: standardised, then an ELU layer of its own width.
+
+    Examples
+    --------
+    >>> read_modality(inputs["rna"], "rna", Modality("mse"), seeds)  # doctest: +SKIP
+    """
+    x = Standardize(spec.loss == "poisson", name=f"{name}_standardized")(values)
+    return dense(spec.width, f"{name}_encoder", seeds, "elu")(x)
+
+
+def build_joint_network(
     n_features: Mapping[str, int], specs: Mapping[str, Modality], latent_dim: int = 50, seed: int = 0
 ) -> keras.Model:
     """Build the autoencoder of any number of modalities.
@@ -76,28 +101,20 @@ def build_network(
     Examples
     --------
     >>> from imap_keras.omics import Modality
-    >>> from imap_keras.omics.network import build_network
+    >>> from imap_keras.omics.network import build_joint_network
     >>> specs = {"rna": Modality("mse", 8), "methylation": Modality("bce", 4)}
-    >>> network = build_network({"rna": 20, "methylation": 9}, specs, latent_dim=3)
+    >>> network = build_joint_network({"rna": 20, "methylation": 9}, specs, latent_dim=3)
     >>> network.get_layer("code").units, network.get_layer("back").units
     (3, 12)
     """
     seeds = np.random.default_rng(seed)
-
-    def dense(units, activation, name):
-        start = keras.initializers.GlorotUniform(seed=int(seeds.integers(2**31 - 1)))
-        return keras.layers.Dense(units, activation, kernel_initializer=start, name=name)
-
     inputs = {name: keras.Input((n_features[name],), name=name) for name in specs}
-    read = []
-    for name, spec in specs.items():
-        x = Standardize(spec.loss == "poisson", name=f"{name}_standardized")(inputs[name])
-        read.append(dense(spec.width, "elu", f"{name}_encoder")(x))
+    read = [read_modality(inputs[name], name, spec, seeds) for name, spec in specs.items()]
     joined = keras.layers.Concatenate(name="joined")(read) if len(read) > 1 else read[0]
-    code = dense(latent_dim, "linear", "code")(joined)
-    back = dense(sum(spec.width for spec in specs.values()), "elu", "back")(code)
+    code = dense(latent_dim, "code", seeds)(joined)
+    back = dense(sum(spec.width for spec in specs.values()), "back", seeds, "elu")(code)
     outputs = {
-        name: dense(n_features[name], spec.activation, f"{name}_output")(back)
+        name: dense(n_features[name], f"{name}_output", seeds, spec.activation)(back)
         for name, spec in specs.items()
     }
     return keras.Model(inputs, outputs, name="multi_omics")
@@ -109,7 +126,7 @@ def start_from(network: keras.Model, specs: Mapping[str, Modality], values: Mapp
     Parameters
     ----------
     network
-        From :func:`build_network`; changed.
+        From :func:`build_joint_network`; changed.
     specs, values
         By modality: how it is judged, and the training cells x features, NaN where not measured.
 
@@ -148,9 +165,9 @@ def encoder_of(network: keras.Model) -> keras.Model:
 
     Examples
     --------
-    >>> from imap_keras.omics import build_autoencoder
+    >>> from imap_keras.omics import build_deep_autoencoder
     >>> from imap_keras.omics.network import encoder_of
-    >>> encoder_of(build_autoencoder(50)).output_shape
+    >>> encoder_of(build_deep_autoencoder(50)).output_shape
     (None, 2)
     """
     return keras.Model(network.input, network.get_layer("code").output, name="encoder")

@@ -11,7 +11,7 @@ from ..progress import ProgressBar
 from ..scarches.training import BestWeights
 from ..training import history_table
 from .hyperparameters import Hyperparameters, Modality
-from .network import build_network, compile_network, start_from
+from .network import build_joint_network, compile_network, start_from
 
 
 def hide(tables: Mapping, seeds, hide_entries: float, hide_modality: float) -> dict:
@@ -125,7 +125,7 @@ def train(
     held_out, inside = np.sort(mixed[:n_held_out]), np.sort(mixed[n_held_out:])
     training = {name: table[inside] for name, table in values.items()}
     watched = {name: table[held_out] for name, table in values.items()}
-    network = build_network(
+    network = build_joint_network(
         {name: table.shape[1] for name, table in values.items()}, specs, hp.latent_dim, hp.seed
     )
     start_from(network, specs, training)
