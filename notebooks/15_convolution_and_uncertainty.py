@@ -71,7 +71,7 @@ mixed = np.random.default_rng(seed).permutation(len(digits))
 train, test = mixed[:1300], mixed[1300:]
 images = (pixels / 16).reshape(-1, 8, 8, 1).astype("float32")
 watched = (images[test], digits[test])
-epochs = 6 if fast else 15
+epochs = 6 if fast else 10
 history = omics.train_image_classifier(
     small, images[train], digits[train], epochs, held_out=watched, seed=seed
 )
@@ -138,7 +138,7 @@ def call(self, inputs, training=False):
 # the data say, and disagree on the rest. Their mean is the prediction.
 
 # %%
-epochs = {"epochs": 60, "kl_epochs": 30} if fast else {"epochs": 150, "kl_epochs": 75}
+epochs = {"epochs": 60, "kl_epochs": 30} if fast else {"epochs": 100, "kl_epochs": 50}
 model = BayesianClassifier(**epochs, learning_rate=0.02, seed=seed)
 model.fit(pixels[train], digits[train], verbose=0)
 draws = model.draws(pixels[test], 100)
