@@ -6,7 +6,19 @@ from . import backend
 
 backend.backend_is_tensorflow()
 
-from . import datasets, inclust, metrics, pairs, plots, regions, scarches, stage1, stage2  # noqa: E402
+from . import (  # noqa: E402
+    bayes,
+    datasets,
+    inclust,
+    metrics,
+    omics,
+    pairs,
+    plots,
+    regions,
+    scarches,
+    stage1,
+    stage2,
+)
 from .hyperparameters import Hyperparameters  # noqa: E402
 from .integration import integrate  # noqa: E402
 from .model import IMAP  # noqa: E402
@@ -16,10 +28,12 @@ __version__ = version("imap_keras")
 __all__ = [
     "IMAP",
     "Hyperparameters",
+    "bayes",
     "datasets",
     "inclust",
     "integrate",
     "metrics",
+    "omics",
     "pairs",
     "plots",
     "preprocess",

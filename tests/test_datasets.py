@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,7 +25,12 @@ from imap_keras.datasets import (
     merfish_scrna,
     registry,
     sc_mixology,
+    scgem,
     simulate,
+    simulate_file,
+    simulate_manifold,
+    simulate_modalities,
+    snareseq,
     surface_protein,
 )
 from imap_keras.datasets.__main__ import main
@@ -407,13 +413,46 @@ def test_scrna_set_marks_the_genes_to_impute(real_data):
     assert adata.obs["cell_type"].value_counts()["type_5"] == 15042
 
 
-@pytest.mark.parametrize("loader", [surface_protein, merfish_scrna])
-def test_data_without_network_are_missed_by_name(loader, cache, monkeypatch):
+def test_scgem_is_expression_and_methylation_of_the_same_cells(real_data):
+    real_data("scgem")
+    cells = scgem()
+    assert {name: adata.shape for name, adata in cells.items()} == {
+        "expression": (177, 34),
+        "methylation": (177, 27),
+    }
+    assert np.unique(cells["methylation"].X).tolist() == [0, 1]
+    assert cells["methylation"].X.sum() == 2948 and cells["expression"].X.max() < 25.5
+    counts = cells["expression"].obs["cell_type"].value_counts(sort=False).to_dict()
+    assert counts == {"BJ": 35, "d8": 40, "d16T+": 32, "d24T+": 36, "iPS": 34}
+    assert cells["expression"].obs_names.equals(cells["methylation"].obs_names)
+
+
+def test_snareseq_is_rna_and_accessibility_of_the_same_cells(real_data):
+    real_data("snareseq")
+    cells = snareseq()
+    assert {name: adata.shape for name, adata in cells.items()} == {
+        "rna": (1047, 10),
+        "accessibility": (1047, 19),
+    }
+    counts = cells["rna"].obs["cell_type"].value_counts(sort=False).to_dict()
+    assert counts == {"line_1": 379, "line_2": 324, "line_3": 201, "line_4": 143}
+
+
+@pytest.mark.parametrize(
+    "loader, name",
+    [
+        (surface_protein, "inclust_plus"),
+        (merfish_scrna, "inclust_plus"),
+        (scgem, "scgem"),
+        (snareseq, "snareseq"),
+    ],
+)
+def test_data_without_network_are_missed_by_name(loader, name, cache, monkeypatch):
     def no_network(*args, **kwargs):
         raise requests.exceptions.ConnectionError("no route")
 
     monkeypatch.setattr(requests, "get", no_network)
-    with pytest.raises(ConnectionError, match="python -m imap_keras.datasets inclust_plus"):
+    with pytest.raises(ConnectionError, match=f"python -m imap_keras.datasets {name}"):
         loader()
     assert not cache.exists() or files_in(cache) == []
 
@@ -422,6 +461,62 @@ def test_registered_files_at_hand_have_their_sizes(real_data):
     real_data("scgem")
     for _, row in registry().query("dataset == 'scgem'").iterrows():
         assert fetch(row["file"]).stat().st_size == row["bytes"]
+
+
+# ------------------------------------------------------------------ surfaces, blind modalities, files
+
+
+def test_a_flat_surface_has_as_many_components_as_dimensions_and_a_bent_one_more():
+    for curvature, n in ((0, 2), (1, 8)):
+        truth = simulate_manifold(2000, 20, 2, curvature, noise=0.1, seed=3).layers["truth"]
+        share = np.linalg.svd(truth - truth.mean(0), compute_uv=False) ** 2
+        share /= share.sum()
+        assert np.sum(np.cumsum(share) < 0.999) + 1 >= n
+        assert curvature or share[:2].sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_noise_and_scale_of_a_surface_are_as_asked():
+    adata = simulate_manifold(3000, 10, noise=0.3, seed=1)
+    assert (adata.X - adata.layers["truth"]).std() == pytest.approx(0.3, rel=0.02)
+    np.testing.assert_allclose(adata.layers["truth"].std(0), 1, atol=0.08)
+    fewer = simulate_manifold(50, 10, noise=0.3, seed=1)
+    np.testing.assert_array_equal(fewer.X, adata.X[:50])
+    assert not np.array_equal(simulate_manifold(50, 10, seed=2).X, simulate_manifold(50, 10, seed=1).X)
+    for options in ({"curvature": -1}, {"noise": -0.1}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))}=.* must be 0 or more"):
+            simulate_manifold(**options)
+
+
+def test_a_blind_modality_cannot_tell_its_types_apart_and_the_others_are_as_before():
+    sizes = {"rna": 12, "methylation": 12}
+    seeing = simulate_modalities(300, sizes, n_types=3, seed=1)
+    blind = simulate_modalities(300, sizes, n_types=3, seed=1, blind={"rna": ["type_0", "type_1"]})
+    np.testing.assert_array_equal(blind["methylation"].X, seeing["methylation"].X)
+    kind = blind["rna"].obs["cell_type"].to_numpy()
+    means = {t: blind["rna"].layers["truth"][kind == t].mean(0) for t in ("type_0", "type_1", "type_2")}
+    assert np.abs(means["type_0"] - means["type_1"]).max() < 0.35
+    assert np.abs(means["type_0"] - means["type_2"]).max() > 0.7
+    others = kind != "type_1"
+    np.testing.assert_array_equal(
+        blind["rna"].layers["truth"][others], seeing["rna"].layers["truth"][others]
+    )
+    for wrong in ({"protein": ["type_0"]}, {"rna": ["type_7"]}):
+        with pytest.raises(ValueError, match="blind names '(protein|type_7)'; modalities are"):
+            simulate_modalities(30, sizes, blind=wrong)
+
+
+def test_a_file_is_written_piece_by_piece_and_whole(tmp_path, monkeypatch):
+    path = simulate_file(tmp_path / "whole.h5ad", 90, 20, n_types=3, seed=1)
+    adata = anndata.read_h5ad(path)
+    assert adata.shape == (90, 20) and whole(adata.X)
+    assert adata.obs["cell_type"].nunique() == 3 and adata.X.sum(1).mean() == pytest.approx(
+        200, rel=0.03
+    )
+    monkeypatch.setattr(datasets._manifold, "CELLS_A_PIECE", 40)
+    pieces = anndata.read_h5ad(simulate_file(tmp_path / "pieces.h5ad", 90, 20, n_types=3, seed=1))
+    assert pieces.shape == (90, 20) and whole(pieces.X)
+    assert (pieces.obs["cell_type"] == adata.obs["cell_type"]).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pieces.h5ad", "whole.h5ad"]
 
 
 # ------------------------------------------------------------------ load

@@ -10,7 +10,7 @@ import jupytext
 import nbformat
 import pytest
 
-from imap_keras import agreement, pairs, regions, scarches, stage1, stage2
+from imap_keras import agreement, bayes, omics, pairs, regions, scarches, stage1, stage2
 from imap_keras.course import NOTEBOOKS, declared_parameters, run_notebook
 from imap_keras.inclust import network as inclust_network
 from imap_keras.results import holds
@@ -30,6 +30,9 @@ TITLES = [
     "10_scarches_query_to_reference",
     "11_inclust_masks",
     "12_regions_across_species",
+    "13_autoencoder_or_pca",
+    "14_many_omics_one_code",
+    "15_convolution_and_uncertainty",
 ]
 
 # Real data without which a notebook is skipped.
@@ -37,6 +40,9 @@ NEEDED = {
     "07_real_data": ["sc_mixology"],
     "10_scarches_query_to_reference": ["sc_mixology"],
     "11_inclust_masks": ["sc_mixology", "inclust_plus"],
+    "13_autoencoder_or_pca": ["sc_mixology"],
+    "14_many_omics_one_code": ["scgem", "snareseq"],
+    "15_convolution_and_uncertainty": ["sc_mixology"],
 }
 
 
@@ -147,7 +153,8 @@ def bare(code: str) -> str:
 
 def library_code(name: str) -> str:
     modules = (stage1, stage2, pairs, agreement, scarches, scarches.network, inclust_network, regions)
-    for place in (*modules, stage2.WGANGP):
+    modules += (omics, omics.network, omics.losses, bayes)
+    for place in (*modules, stage2.WGANGP, bayes.VariationalDense):
         if name in vars(place):
             return inspect.getsource(vars(place)[name])
     raise AssertionError(f"the library has no {name}")
@@ -201,6 +208,15 @@ def test_every_central_piece_is_a_lesson():
         "hold_out_donors",
         "correlation_map",
         "pair_ranks",
+        "read_modality",
+        "build_deep_autoencoder",
+        "build_joint_network",
+        "binary_cross_entropy",
+        "poisson_deviance",
+        "sample",
+        "kl_to_prior",
+        "call",
+        "mutual_information",
     }
 
 

@@ -4,8 +4,10 @@ from ._demo import demo
 from ._download import cache_folder, fetch, registry
 from ._inclust_plus import merfish_scrna, surface_protein
 from ._load import load
+from ._manifold import simulate_file, simulate_manifold
 from ._mixology import sc_mixology
 from ._modalities import simulate_modalities
+from ._omics import scgem, snareseq
 from ._simulate import simulate
 
 __all__ = [
@@ -16,7 +18,11 @@ __all__ = [
     "merfish_scrna",
     "registry",
     "sc_mixology",
+    "scgem",
     "simulate",
+    "simulate_file",
+    "simulate_manifold",
     "simulate_modalities",
+    "snareseq",
     "surface_protein",
 ]

@@ -5,7 +5,7 @@ import sys
 
 from ._download import cache_folder, fetch, registry
 
-COURSE = ["sc_mixology", "inclust_plus"]
+COURSE = ["sc_mixology", "inclust_plus", "scgem", "snareseq"]
 
 
 def main(arguments: list[str] | None = None) -> int:

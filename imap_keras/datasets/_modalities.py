@@ -1,6 +1,6 @@
 """Simulated modalities of the same cells, with the truth each would have without noise and batch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ def simulate_modalities(
     batch_strength: float = 0.5,
     noise: float = 0.5,
     seed: int = 0,
+    blind: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, AnnData]:
     """Simulate several modalities of the same cells; values are like log-normalised ones.
 
@@ -38,6 +39,9 @@ def simulate_modalities(
         Standard deviation of the noise.
     seed
         The same seed gives the same data.
+    blind
+        By modality, types that it cannot tell apart: ``{"rna": ["type_0", "type_1"]}`` makes the RNA
+        of `type_1` like that of `type_0`, so that the split is visible in the others only.
 
     Returns
     -------
@@ -48,7 +52,7 @@ def simulate_modalities(
     Raises
     ------
     ValueError
-        Fewer cells than types or batches.
+        Fewer cells than types or batches; `blind` names an unknown modality or type.
 
     Examples
     --------
@@ -58,21 +62,26 @@ def simulate_modalities(
     """
     if n_cells < max(n_types, n_batches):
         raise ValueError(f"n_cells={n_cells} is too few for {n_types} types and {n_batches} batches.")
+    sizes, types = dict(features or SIZES), [f"type_{i}" for i in range(n_types)]
+    _check_blind(blind or {}, sizes, types)
     rng = np.random.default_rng(seed)
     kind, batch = (rng.permutation(np.arange(n_cells) % n) for n in (n_types, n_batches))
     # Of many draws the one whose nearest types are farthest apart, or two types may be one.
     draws = rng.normal(0, 1.5, (50, n_types, n_states))
     centres = max(draws, key=lambda draw: pdist(draw).min(initial=np.inf))
-    point = centres[kind] + rng.normal(0, 0.8, (n_cells, n_states))
+    state = rng.normal(0, 0.8, (n_cells, n_states))
     obs = pd.DataFrame(
         {
             "batch": pd.Categorical.from_codes(batch, [f"batch_{i}" for i in range(n_batches)]),
-            "cell_type": pd.Categorical.from_codes(kind, [f"type_{i}" for i in range(n_types)]),
+            "cell_type": pd.Categorical.from_codes(kind, types),
         },
         index=[f"cell_{i}" for i in range(n_cells)],
     )
     modalities = {}
-    for name, width in (features or SIZES).items():
+    for name, width in sizes.items():
+        seen, alike = np.arange(n_types), [types.index(t) for t in (blind or {}).get(name, ())]
+        seen[alike] = alike[:1]
+        point = centres[seen[kind]] + state
         weights = rng.normal(0, 0.7, (n_states, width))
         truth = np.logaddexp(0, point @ weights + rng.normal(0.5, 0.5, width))  # softplus
         shift = rng.normal(0, batch_strength, (n_batches, width))
@@ -85,3 +94,13 @@ def simulate_modalities(
             layers={"truth": truth.astype("float32")},
         )
     return modalities
+
+
+def _check_blind(blind: Mapping[str, Sequence[str]], modalities, types: Sequence[str]) -> None:
+    for name, alike in blind.items():
+        unknown = [name] * (name not in modalities) + [t for t in alike if t not in types]
+        if unknown:
+            raise ValueError(
+                f"blind names {', '.join(map(repr, unknown))}; modalities are {list(modalities)}, "
+                f"types are {list(types)}."
+            )

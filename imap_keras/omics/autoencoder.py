@@ -1,0 +1,252 @@
+"""An autoencoder of one modality, and principal components as the linear autoencoder beside it."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from sklearn.decomposition import PCA
+
+from ..blocks import adam, apply, run
+from ..progress import ProgressBar
+from ..scarches.training import BestWeights
+from ..training import history_table
+from .network import dense
+
+
+def build_deep_autoencoder(
+    n_features: int,
+    hidden: Sequence[int] = (30, 20, 10),
+    latent_dim: int = 2,
+    activation: str = "elu",
+    seed: int = 0,
+) -> keras.Model:
+    """Build features -> 30 -> 20 -> 10 -> 2 -> 10 -> 20 -> 30 -> features: eight dense layers.
+
+    The bottleneck and the output are linear. A sigmoid output could not rebuild a value below 0 or
+    above 1, and principal components have both.
+
+    Parameters
+    ----------
+    n_features
+        Width of input and output.
+    hidden, latent_dim
+        Widths of the layers before the bottleneck (mirrored after it), and of the bottleneck, whose
+        layer is called ``code``.
+    activation
+        Of the hidden layers.
+    seed
+        Of the starting weights.
+
+    References
+    ----------
+    Hinton and Salakhutdinov, Science 313:504 (2006).
+
+    Examples
+    --------
+    >>> from imap_keras.omics import build_deep_autoencoder
+    >>> [layer.units for layer in build_deep_autoencoder(50).layers[1:]]
+    [30, 20, 10, 2, 10, 20, 30, 50]
+    """
+    seeds = np.random.default_rng(seed)
+    down = [dense(width, f"down_{i + 1}", seeds, activation) for i, width in enumerate(hidden)]
+    code = dense(latent_dim, "code", seeds)
+    up = [dense(width, f"up_{i + 1}", seeds, activation) for i, width in enumerate(hidden[::-1])]
+    cells = keras.Input((n_features,), name="cells")
+    rebuilt = apply([*down, code, *up, dense(n_features, "rebuilt", seeds)], cells)
+    return keras.Model(cells, rebuilt, name="autoencoder")
+
+
+def minibatches(cells: np.ndarray, batch_size: int = 128, seed: int = 0) -> tf.data.Dataset:
+    """Endless minibatches of cells in memory, as input and as target; each cell once an epoch.
+
+    Parameters
+    ----------
+    cells
+        Cells x features.
+    batch_size, seed
+        Cells a step; the same seed gives the same order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.omics import minibatches
+    >>> rows, target = next(iter(minibatches(np.ones((9, 2)), 4)))
+    >>> tuple(rows.shape)
+    (4, 2)
+    """
+    table, n = tf.constant(cells, tf.float32), len(cells)
+    size = min(batch_size, n)
+    steps = -(-n // size)
+
+    def draw(step):
+        place = (step % steps * size + tf.range(size, dtype=tf.int64)) % n
+        order = tf.stack([tf.constant(seed, tf.int64), step // steps])
+        rows = tf.gather(table, tf.random.experimental.index_shuffle(place, order, n - 1))
+        return rows, rows
+
+    return tf.data.Dataset.counter().map(draw).prefetch(2)
+
+
+def train_autoencoder(
+    autoencoder: keras.Model,
+    rows: tf.data.Dataset,
+    steps: int,
+    epochs: int = 100,
+    held_out: np.ndarray | tf.data.Dataset | None = None,
+    patience: int = 20,
+    learning_rate: float = 1e-3,
+    verbose: int = 0,
+) -> pd.DataFrame:
+    """Train an autoencoder on minibatches by the mean squared error, in place.
+
+    Parameters
+    ----------
+    autoencoder
+        From :func:`build_deep_autoencoder`.
+    rows, steps, epochs
+        Minibatches of (input, target), endless; how many make an epoch; epochs.
+    held_out, patience
+        Cells x features, or a data set of (input, target), that are not trained on: stop when their
+        error has not fallen for so many epochs, and put the best weights back.
+    learning_rate, verbose
+        Adam's; 0 shows no progress bar.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``loss`` and, if cells are held out, ``val_loss``, by epoch.
+
+    Raises
+    ------
+    FloatingPointError
+        Training diverged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.omics import build_deep_autoencoder, minibatches, train_autoencoder
+    >>> cells = np.random.default_rng(0).normal(size=(64, 5)).astype("float32")
+    >>> network = build_deep_autoencoder(5, hidden=(4,))
+    >>> history = train_autoencoder(network, minibatches(cells, 32), 2, epochs=2)
+    >>> list(history)
+    ['epoch', 'loss']
+    """
+    autoencoder.compile(optimizer=adam(learning_rate, "autoencoder_adam"), loss="mse")
+    callbacks = [ProgressBar("autoencoder", verbose)]
+    if isinstance(held_out, np.ndarray):
+        held_out = tf.data.Dataset.from_tensors((held_out, held_out))
+    if held_out is not None:
+        callbacks.append(BestWeights(patience))
+    fitted = autoencoder.fit(
+        rows,
+        validation_data=held_out,
+        shuffle=False,
+        steps_per_epoch=steps,
+        epochs=epochs,
+        verbose=0,
+        callbacks=callbacks,
+    )
+    return history_table(fitted, "the autoencoder", "learning_rate")
+
+
+def fit_autoencoder(
+    cells: np.ndarray,
+    hidden: Sequence[int] = (30, 20, 10),
+    latent_dim: int = 2,
+    epochs: int = 200,
+    batch_size: int = 128,
+    patience: int = 20,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    verbose: int = 0,
+) -> tuple[keras.Model, pd.DataFrame]:
+    """Build and train an autoencoder on cells in memory; a fifth of them say when to stop.
+
+    Parameters
+    ----------
+    cells
+        Cells x features.
+    hidden, latent_dim, seed
+        See :func:`build_deep_autoencoder`.
+    epochs, batch_size, patience, learning_rate, verbose
+        See :func:`train_autoencoder`.
+
+    Returns
+    -------
+    autoencoder, history
+        The trained network; its losses by epoch.
+
+    Raises
+    ------
+    ValueError
+        Fewer than 10 cells, or values that are not finite.
+    FloatingPointError
+        Training diverged.
+
+    Examples
+    --------
+    >>> autoencoder, history = fit_autoencoder(cells, latent_dim=2)  # doctest: +SKIP
+    """
+    cells = np.asarray(cells, "float32")
+    if len(cells) < 10:
+        raise ValueError(f"There are {len(cells)} cells; at least 10 are needed to train on.")
+    if not np.isfinite(cells).all():
+        bad = int((~np.isfinite(cells)).sum())
+        raise ValueError(
+            f"cells hold {bad} NaN or infinite values. Fill them in or leave those cells out; "
+            "MultiOmics takes NaN as not measured."
+        )
+    mixed = np.random.default_rng((seed, 1)).permutation(len(cells))
+    held_out, inside = np.split(mixed, [len(cells) // 5])
+    autoencoder = build_deep_autoencoder(cells.shape[1], hidden, latent_dim, seed=seed)
+    history = train_autoencoder(
+        autoencoder,
+        minibatches(cells[inside], batch_size, seed),
+        -(-len(inside) // batch_size),
+        epochs,
+        cells[held_out],
+        patience,
+        learning_rate,
+        verbose,
+    )
+    return autoencoder, history
+
+
+def reconstruction_error(autoencoder: keras.Model, cells: np.ndarray) -> float:
+    """Mean squared error over all entries of the rebuilt cells.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import numpy as np
+    >>> from imap_keras.omics import reconstruction_error
+    >>> x = keras.Input((2,))
+    >>> reconstruction_error(keras.Model(x, keras.layers.ReLU()(x)), np.array([[-2.0, 1.0]]))
+    2.0
+    """
+    cells = np.asarray(cells, "float32")
+    return float(np.mean((run(autoencoder, cells) - cells) ** 2))
+
+
+def pca_error(cells: np.ndarray, new: np.ndarray, n_components: int, seed: int = 0) -> float:
+    """Mean squared error of new cells rebuilt from the principal components of others.
+
+    Parameters
+    ----------
+    cells, new
+        Cells x features to find the components in, and to rebuild.
+    n_components, seed
+        How many; seed of the solver.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.omics import pca_error
+    >>> line = np.arange(10.0)[:, None] * [1.0, 2.0]
+    >>> round(pca_error(line, line, 1), 6)
+    0.0
+    """
+    pca = PCA(n_components, random_state=seed).fit(cells)
+    return float(np.mean((pca.inverse_transform(pca.transform(new)) - new) ** 2))

@@ -1,0 +1,134 @@
+"""How much memory training takes: measured in a process of its own, which does nothing else.
+
+Of that process the resident memory is read after the same training on a file of 512 cells: what
+libraries, network and TensorFlow take anyway. What the whole file adds is the highest resident memory
+of the process' life less that.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import anndata
+import numpy as np
+
+from .autoencoder import build_deep_autoencoder, minibatches, train_autoencoder
+from .backed import BackedCells
+
+SETTINGS = {"memory": 20e6, "hidden": (64,), "latent_dim": 16, "epochs": 1, "seed": 0, "dense": True}
+
+
+def measure_memory(path: str | Path, **settings) -> dict:
+    """Train an autoencoder from a file in a process of its own, and say how much memory that took.
+
+    Parameters
+    ----------
+    path
+        An ``.h5ad`` file with counts.
+    settings
+        ``memory`` (bytes, for :class:`imap_keras.omics.BackedCells`), ``hidden`` and ``latent_dim``
+        (see :func:`imap_keras.omics.build_deep_autoencoder`), ``epochs``, ``seed``; ``dense``: do the
+        same with the whole matrix in memory afterwards.
+
+    Returns
+    -------
+    dict
+        Bytes: ``dense_bytes`` (the file as a dense float32 matrix), ``backed_peak`` and, if asked for,
+        ``dense_peak``, what each training took at most beyond the small one. ``val_loss`` by epoch: the
+        error of the held-out cells, standardised, so that predicting the mean gives 1.
+
+    Raises
+    ------
+    TypeError
+        An unknown setting.
+    FileNotFoundError
+        There is no such file.
+    RuntimeError
+        The process failed; the message ends with what it said.
+
+    Examples
+    --------
+    >>> measure_memory("many_cells.h5ad", memory=20e6)["backed_peak"]  # doctest: +SKIP
+    """
+    for name in settings:
+        if name not in SETTINGS:
+            raise TypeError(f"{name!r} is no setting; there are {list(SETTINGS)}.")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file {path}; give an .h5ad file with counts in X.")
+    order = json.dumps([str(path), {**SETTINGS, **settings}])
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {__name__} as memory; memory.main({order!r})"],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    if done.returncode:
+        raise RuntimeError(f"Training from {path} failed: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def resident() -> int:
+    """Bytes of memory this process holds now; where the system does not say, the most it ever held."""
+    status = Path("/proc/self/status")
+    return _line(status, "VmRSS") if status.exists() else highest_resident()
+
+
+def highest_resident() -> int:
+    """The most bytes of memory this process ever held.
+
+    On Linux not what `getrusage` says: a new process inherits the number of the one that started it.
+
+    Examples
+    --------
+    >>> from imap_keras.omics.memory import highest_resident, resident
+    >>> highest_resident() >= resident() > 1e6
+    True
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return _line(status, "VmHWM")
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: bytes
+
+
+def _line(status: Path, name: str) -> int:
+    (line,) = [line for line in status.read_text().splitlines() if line.startswith(f"{name}:")]
+    return 1024 * int(line.split()[1])
+
+
+def _train(path: str | Path, settings: dict) -> list[float]:
+    cells = BackedCells(path, settings["memory"], seed=settings["seed"]).standardize()
+    network = build_deep_autoencoder(
+        cells.n_features, settings["hidden"], settings["latent_dim"], seed=settings["seed"]
+    )
+    history = train_autoencoder(
+        network, cells.minibatches(), cells.steps(), settings["epochs"], cells.validation()
+    )
+    return history["val_loss"].tolist()
+
+
+def main(order: str) -> None:
+    """Measure and print JSON; what the process started by :func:`measure_memory` does."""
+    path, settings = json.loads(order)
+    with tempfile.TemporaryDirectory() as folder:
+        small = Path(folder) / "small.h5ad"
+        data = anndata.read_h5ad(path, backed="r")
+        anndata.AnnData(data.X[:512]).write_h5ad(small)
+        _train(small, settings | {"epochs": 1})
+    before = resident()
+    found = {"dense_bytes": 4 * data.n_obs * data.n_vars, "val_loss": _train(path, settings)}
+    found["backed_peak"] = highest_resident() - before
+    if settings["dense"]:
+        matrix = np.empty(data.shape, "float32")
+        for i in range(0, len(matrix), 1000):
+            rows = data.X[i : i + 1000]
+            matrix[i : i + 1000] = np.log1p(rows.toarray() if hasattr(rows, "toarray") else rows)
+        network = build_deep_autoencoder(matrix.shape[1], settings["hidden"], settings["latent_dim"])
+        train_autoencoder(network, minibatches(matrix), steps=20, epochs=1)
+        found["dense_peak"] = highest_resident() - before
+    print(json.dumps(found))

@@ -1,0 +1,239 @@
+"""Several modalities of the same cells, read into tables; what was not measured is NaN."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from ..validation import check_unique_names, in_memory
+from .hyperparameters import Modality
+from .losses import LOSSES, RANGES
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Tables of the same cells, one a modality.
+
+    Parameters
+    ----------
+    values
+        By modality, cells x features, float32, NaN where nothing was measured.
+    features
+        By modality, the names of its features.
+    names
+        Of the cells.
+    """
+
+    values: dict[str, np.ndarray]
+    features: dict[str, list[str]]
+    names: list[str]
+
+
+def parts_of(data) -> dict[str, AnnData]:
+    """AnnData by modality of a MuData or of a dictionary.
+
+    Raises
+    ------
+    TypeError
+        It is neither.
+    """
+    parts = getattr(data, "mod", data)  # MuData keeps its AnnData by modality in .mod
+    if not isinstance(parts, Mapping) or not len(parts):
+        raise TypeError(
+            f"data is a {type(data).__name__}; hand in a MuData, or a dictionary of AnnData by "
+            'modality such as {"rna": adata, "methylation": other}.'
+        )
+    return {str(name): parts[name] for name in parts}
+
+
+def fill_missing(data) -> dict[str, AnnData]:
+    """Give every modality all cells of the data; NaN in those it did not measure.
+
+    Parameters
+    ----------
+    data
+        MuData or dictionary of AnnData by modality, not all with the same cells.
+
+    Returns
+    -------
+    dict of anndata.AnnData
+        Each with all cells, in the same order; columns of ``obs`` filled in from one another.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from anndata import AnnData
+    >>> from imap_keras.omics import fill_missing
+    >>> rna = AnnData(np.ones((2, 1)), obs=pd.DataFrame(index=["a", "b"]))
+    >>> atac = AnnData(np.ones((1, 1)), obs=pd.DataFrame(index=["b"]))
+    >>> fill_missing({"rna": rna, "atac": atac})["atac"].X.ravel().tolist()
+    [nan, 1.0]
+    """
+    parts = {name: in_memory(adata) for name, adata in parts_of(data).items()}
+    obs = pd.DataFrame()
+    for adata in parts.values():
+        check_unique_names(adata)
+        obs = obs.combine_first(adata.obs.astype(object))
+    order = pd.unique(np.concatenate([adata.obs_names.to_numpy() for adata in parts.values()]))
+    obs, filled = obs.reindex(order), {}
+    for name, adata in parts.items():
+        values = np.full((len(order), adata.n_vars), np.nan, "float32")
+        values[pd.Index(order).get_indexer(adata.obs_names)] = _dense(adata)
+        filled[name] = AnnData(values, obs=obs.copy(), var=adata.var.copy())
+    return filled
+
+
+def read_modalities(
+    data, specs: Mapping[str, Modality], features: Mapping[str, Sequence[str]] | None = None
+) -> Measured:
+    """Read and check the modalities.
+
+    Parameters
+    ----------
+    data
+        MuData or dictionary of AnnData by modality, of the same cells; NaN where nothing was measured.
+    specs
+        How each modality is judged: its values must lie within the range of that loss.
+    features
+        What a fitted model knows: features are put in that order, and a modality that is not in
+        `data` counts as not measured. None: `data` must have every modality of `specs`.
+
+    Raises
+    ------
+    TypeError
+        Neither MuData nor a dictionary.
+    ValueError
+        An unknown or a forgotten modality; different cells; names used twice; a feature missing; a
+        value outside the range of its loss; a cell, or a feature, without any measurement.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from anndata import AnnData
+    >>> from imap_keras.omics import Modality
+    >>> from imap_keras.omics.modalities import read_modalities
+    >>> read_modalities({"rna": AnnData(np.ones((4, 3)))}, {"rna": Modality("mse")}).names
+    ['0', '1', '2', '3']
+    """
+    parts = parts_of(data)
+    for name in parts:
+        if name not in specs:
+            raise ValueError(
+                f"Modality {name!r} is unknown; the model has {list(specs)}. Say how it is judged, "
+                f"modalities={{{name!r}: Modality(...)}}, or leave it out."
+            )
+    forgotten = [name for name in specs if name not in parts]
+    if forgotten and features is None:
+        raise ValueError(
+            f"data has no modality {forgotten[0]!r}; the model has {list(specs)}, data {list(parts)}."
+        )
+    parts = {name: in_memory(adata) for name, adata in parts.items()}
+    cells = _same_cells(parts)
+    values, names = {}, {}
+    for name, spec in specs.items():
+        if name not in parts:
+            values[name] = np.full((len(cells), len(features[name])), np.nan, "float32")
+            names[name] = list(features[name])
+            continue
+        adata = parts[name][cells]
+        if features is not None:
+            adata = adata[:, _known(name, adata, features[name])]
+        values[name] = _dense(adata)
+        names[name] = adata.var_names.astype(str).tolist()
+        check_range(name, values[name], spec)
+        never = ~np.isfinite(values[name]).any(axis=0)
+        if features is None and never.any():
+            raise ValueError(
+                f"Feature {names[name][never.argmax()]!r} of modality {name!r} was measured in no cell "
+                f"({int(never.sum())} such features). Leave them out."
+            )
+    check_measured(values, cells)
+    return Measured(values, names, cells)
+
+
+def _same_cells(parts: Mapping[str, AnnData]) -> list[str]:
+    first, cells = next(iter(parts)), next(iter(parts.values())).obs_names
+    for name, adata in parts.items():
+        check_unique_names(adata)
+        other = set(adata.obs_names) ^ set(cells)
+        if other:
+            raise ValueError(
+                f"Modality {name!r} holds other cells than {first!r} ({adata.n_obs} and {len(cells)}; "
+                f"{len(other)} are in one of them only, such as {min(other)!r}). Keep the cells that "
+                "all have, adata[names].copy(), or call imap_keras.omics.fill_missing(data): it counts "
+                "the others as not measured."
+            )
+    return cells.astype(str).tolist()
+
+
+def _known(name: str, adata: AnnData, features: Sequence[str]) -> list[str]:
+    missing = [feature for feature in features if feature not in adata.var_names]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of the {len(features)} fitted features of modality {name!r} are missing, "
+            f"the first is {missing[0]!r}. A feature that was not measured is a column of NaN."
+        )
+    return list(features)
+
+
+def check_range(name: str, values: np.ndarray, spec: Modality) -> None:
+    """Raise if a value lies outside what the loss and the output of its modality can mean.
+
+    Raises
+    ------
+    ValueError
+        Names the modality, its smallest and its largest value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.omics import Modality
+    >>> from imap_keras.omics.modalities import check_range
+    >>> check_range("methylation", np.array([[0.0, 1.0, np.nan]]), Modality("bce"))
+    """
+    measured = values[~np.isnan(values)]
+    if not len(measured):
+        return
+    least, most, loss = measured.min(), measured.max(), LOSSES[spec.loss]
+    low, high = np.maximum(loss.lowest, RANGES[spec.activation][0]), loss.highest
+    high = np.minimum(high, RANGES[spec.activation][1])
+    if least < low or most > high or not np.isfinite([least, most]).all():
+        expected = f"from {low:g} to {high:g}" if np.isfinite(high) else f"of {low:g} or more"
+        expected = expected if np.isfinite(low) else "that are finite"
+        raise ValueError(
+            f"Modality {name!r} holds values from {least:.4g} to {most:.4g}; the loss {spec.loss!r} "
+            f"with the output {spec.activation!r} needs values {expected}. {loss.mend}, or choose "
+            f"another loss: one of {tuple(LOSSES)}."
+        )
+
+
+def check_measured(values: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+    """Raise if nothing at all was measured in a cell.
+
+    Raises
+    ------
+    ValueError
+        Names the first such cell, and says how many there are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.omics.modalities import check_measured
+    >>> check_measured({"rna": np.array([[np.nan]]), "atac": np.array([[1.0]])}, ["a"])
+    """
+    empty = ~np.any([np.isfinite(table).any(axis=1) for table in values.values()], axis=0)
+    if empty.any():
+        raise ValueError(
+            f"Cell {names[empty.argmax()]!r} was measured in none of the modalities {list(values)}: "
+            f"all its values are NaN ({int(empty.sum())} such cells). Leave those cells out."
+        )
+
+
+def _dense(adata: AnnData) -> np.ndarray:
+    if sparse.issparse(adata.X):
+        return adata.X.astype("float32").toarray()
+    return np.array(adata.X, dtype="float32")

@@ -1,0 +1,262 @@
+"""One code for many modalities behind one class: fit, then latent, reconstruct, errors."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from ..persistence import load_models, save_models
+from .hyperparameters import Hyperparameters, Modality
+from .losses import LOSSES
+from .modalities import Measured, read_modalities
+from .network import encoder_of
+from .training import train
+
+
+class MultiOmics:
+    """Join any number of modalities of the same cells in one code.
+
+    Parameters
+    ----------
+    modalities
+        By name, a :class:`imap_keras.omics.Modality`, or the name of its loss alone.
+    hyperparameters
+        Any of :class:`imap_keras.omics.Hyperparameters` by name.
+
+    Attributes
+    ----------
+    network
+        The Keras model; ``encoder`` is its part up to the code.
+    history
+        Table of the losses by modality, epoch by epoch; ``val_`` on the cells held out.
+    held_out
+        Names of those cells.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A hyperparameter is out of range or unknown; no modality.
+
+    References
+    ----------
+    Ngiam et al., ICML 2011 (one code for several modalities); Vincent et al., ICML 2008 (hidden
+    inputs).
+
+    Examples
+    --------
+    >>> from imap_keras.omics import Modality, MultiOmics
+    >>> model = MultiOmics({"rna": "mse", "methylation": Modality("bce", width=10)}, latent_dim=20)
+    >>> model.fit({"rna": rna, "methylation": methylation})  # doctest: +SKIP
+    >>> rna.obsm["X_joint"] = model.latent({"rna": rna})  # doctest: +SKIP
+    """
+
+    def __init__(self, modalities: Mapping[str, Modality | str], **hyperparameters):
+        if not isinstance(modalities, Mapping) or not len(modalities):
+            raise ValueError(
+                f"modalities={modalities!r} must name at least one modality and its loss, such as "
+                '{"rna": "mse", "methylation": "bce"}.'
+            )
+        self.specs = {
+            str(name): Modality(spec) if isinstance(spec, str) else spec
+            for name, spec in modalities.items()
+        }
+        self.hyperparameters = Hyperparameters(**hyperparameters)
+        self.network: keras.Model | None = None
+
+    # ------------------------------------------------------------------ fit
+
+    def fit(self, data, verbose: int = 1) -> "MultiOmics":
+        """Train on cells with every modality of the model, NaN where something was not measured.
+
+        Parameters
+        ----------
+        data
+            MuData, or a dictionary of AnnData by modality, of the same cells.
+        verbose
+            0 shows no progress bar.
+
+        Returns
+        -------
+        MultiOmics
+            Itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            See :func:`imap_keras.omics.modalities.read_modalities`; fewer than 10 cells.
+        FloatingPointError
+            Training diverged.
+        """
+        cells = read_modalities(data, self.specs)
+        if len(cells.names) < 10:
+            raise ValueError(
+                f"data holds {len(cells.names)} cells; at least 10 are needed to train on."
+            )
+        network, history, held_out = train(cells.values, self.specs, self.hyperparameters, verbose)
+        # Nothing of an earlier fit is replaced before this one has succeeded.
+        inside = np.setdiff1d(np.arange(len(cells.names)), held_out)
+        self.means = {name: np.nanmean(table[inside], axis=0) for name, table in cells.values.items()}
+        self.features = cells.features
+        self.held_out = [cells.names[i] for i in held_out]
+        self.network, self.history = network, history
+        return self
+
+    @property
+    def encoder(self) -> keras.Model:
+        """The network up to the joint code.
+
+        Raises
+        ------
+        RuntimeError
+            :meth:`fit` has not been called.
+        """
+        self._check_fitted()
+        return encoder_of(self.network)
+
+    # ------------------------------------------------------------ what comes out
+
+    def latent(self, data) -> np.ndarray:
+        """The joint code of cells; modalities that are not handed in count as not measured.
+
+        Parameters
+        ----------
+        data
+            As for :meth:`fit`, with some or all of the modalities.
+
+        Returns
+        -------
+        numpy.ndarray
+            Cells x latent_dim.
+
+        Raises
+        ------
+        RuntimeError
+            :meth:`fit` has not been called.
+        TypeError, ValueError
+            As for :meth:`fit`.
+        """
+        return np.concatenate([out.numpy() for out in self._slices(self.encoder, self._read(data))])
+
+    def reconstruct(self, data) -> dict[str, pd.DataFrame]:
+        """Every modality of cells, decoded from their code: also those that were not measured.
+
+        Parameters
+        ----------
+        data
+            As for :meth:`latent`.
+
+        Returns
+        -------
+        dict of pandas.DataFrame
+            By modality, cells x features.
+
+        Raises
+        ------
+        RuntimeError, TypeError, ValueError
+            As for :meth:`latent`.
+        """
+        self._check_fitted()
+        cells = self._read(data)
+        parts = self._slices(self.network, cells)
+        return {
+            name: pd.DataFrame(
+                np.concatenate([part[name].numpy() for part in parts]), cells.names, self.features[name]
+            )
+            for name in self.specs
+        }
+
+    def errors(self, data, from_modalities=None) -> pd.DataFrame:
+        """Each modality's loss over what was measured, beside that of predicting its mean.
+
+        Parameters
+        ----------
+        data
+            As for :meth:`fit`.
+        from_modalities
+            Names of those that the encoders read; None: all.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Modalities x (``error``, ``mean_predictor``, ``ratio``). The mean is that of the cells
+            trained on.
+
+        Raises
+        ------
+        RuntimeError, TypeError, ValueError
+            As for :meth:`fit`; an unknown modality.
+        """
+        self._check_fitted()
+        truth, seen = read_modalities(data, self.specs, self.features), data
+        if from_modalities is not None:
+            unknown = [name for name in from_modalities if name not in self.specs]
+            if unknown:
+                raise ValueError(f"{unknown[0]!r} is no modality; there are {list(self.specs)}.")
+            parts = getattr(data, "mod", data)
+            seen = {name: parts[name] for name in from_modalities}
+        rebuilt, table = self.reconstruct(seen), {}
+        for name, spec in self.specs.items():
+            x, loss = truth.values[name], LOSSES[spec.loss].function
+            if not np.isfinite(x).any():
+                continue
+            output = rebuilt[name].loc[truth.names].to_numpy("float32")
+            mean = np.broadcast_to(self.means[name].astype("float32"), x.shape)
+            table[name] = {"error": float(loss(x, output)), "mean_predictor": float(loss(x, mean))}
+        table = pd.DataFrame(table).T
+        return table.assign(ratio=table["error"] / table["mean_predictor"])
+
+    def _read(self, data) -> Measured:
+        self._check_fitted()
+        return read_modalities(data, self.specs, self.features)
+
+    @staticmethod
+    def _slices(network: keras.Model, cells: Measured, size: int = 1024) -> list:
+        return [
+            network({name: table[i : i + size] for name, table in cells.values.items()}, training=False)
+            for i in range(0, max(len(cells.names), 1), size)
+        ]
+
+    # ---------------------------------------------------------- save, load
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted model as a Keras file and one JSON; an interruption keeps an older one.
+
+        Raises
+        ------
+        RuntimeError
+            :meth:`fit` has not been called.
+        """
+        self._check_fitted()
+        info = {
+            "modalities": {name: asdict(spec) for name, spec in self.specs.items()},
+            "hyperparameters": self.hyperparameters.as_dict(),
+            "features": self.features,
+            "means": {name: mean.tolist() for name, mean in self.means.items()},
+            "held_out": self.held_out,
+            "history": self.history.to_dict("list"),
+        }
+        save_models(folder, "omics", {"network": self.network}, info)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "MultiOmics":
+        """Read a model that :meth:`save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            The folder is not a saved model of several modalities, or a file is missing or damaged.
+        """
+        models, info = load_models(folder, "omics")
+        specs = {name: Modality(**spec) for name, spec in info["modalities"].items()}
+        model = cls(specs, **info["hyperparameters"])
+        model.network, model.history = models["network"], pd.DataFrame(info["history"])
+        model.means = {name: np.array(mean, "float32") for name, mean in info["means"].items()}
+        model.features, model.held_out = info["features"], info["held_out"]
+        return model
+
+    def _check_fitted(self) -> None:
+        if self.network is None:
+            raise RuntimeError("This MultiOmics is not fitted yet; call fit(data) first.")

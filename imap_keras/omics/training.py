@@ -1,0 +1,151 @@
+"""Training of an autoencoder of several modalities: shuffled cells, some of what they hold hidden."""
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from ..progress import ProgressBar
+from ..scarches.training import BestWeights
+from ..training import history_table
+from .hyperparameters import Hyperparameters, Modality
+from .network import build_joint_network, compile_network, start_from
+
+
+def hide(tables: Mapping, seeds, hide_entries: float, hide_modality: float) -> dict:
+    """Put NaN, as if not measured, into random entries and over one modality of random rows.
+
+    Parameters
+    ----------
+    tables
+        By modality, rows x features.
+    seeds
+        A stateless seed (shape 2).
+    hide_entries, hide_modality
+        Share of the entries, and share of the rows one modality of which is hidden.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.omics.training import hide
+    >>> rows = {"rna": np.ones((100, 3), "float32"), "atac": np.ones((100, 5), "float32")}
+    >>> hidden = hide(rows, [0, 0], hide_entries=0.0, hide_modality=0.5)
+    >>> bool(np.isnan(hidden["rna"]).all(1).sum() + np.isnan(hidden["atac"]).all(1).sum() > 30)
+    True
+    """
+    n_rows, n = tf.shape(next(iter(tables.values())))[0], len(tables)
+    draw = tf.random.stateless_uniform((n_rows, 1), seeds)
+    # One draw a row says whether a modality is hidden, and which: each has its part of the interval.
+    share = hide_modality / n if n > 1 else 0.0
+    hidden = {}
+    for number, (name, x) in enumerate(tables.items()):
+        whole = (draw >= share * number) & (draw < share * (number + 1))
+        entry_seeds = tf.stack([seeds[0] + number + 1, seeds[1]])
+        entry = tf.random.stateless_uniform(tf.shape(x), entry_seeds) < hide_entries
+        hidden[name] = tf.where(whole | entry, np.float32(np.nan), x)
+    return hidden
+
+
+def draw_cells(values: Mapping[str, np.ndarray], hp: Hyperparameters) -> tf.data.Dataset:
+    """Endless training steps: every cell once an epoch, in a new order, some of it hidden.
+
+    Parameters
+    ----------
+    values
+        By modality, cells x features, NaN where not measured.
+    hp
+        Batch size, what is hidden, seed.
+
+    Returns
+    -------
+    tf.data.Dataset
+        ``(inputs, targets)``, both by modality; the targets hide nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.omics import Hyperparameters
+    >>> from imap_keras.omics.training import draw_cells
+    >>> cells = draw_cells({"rna": np.ones((9, 2), "float32")}, Hyperparameters(batch_size=4))
+    >>> inputs, targets = next(iter(cells))
+    >>> tuple(targets["rna"].shape)
+    (4, 2)
+    """
+    tables = {name: tf.constant(table, tf.float32) for name, table in values.items()}
+    n = len(next(iter(values.values())))
+    size = min(hp.batch_size, n)
+    steps = -(-n // size)
+
+    def draw(step):
+        # A shuffled epoch without a list; the last step is filled up with cells of the first.
+        place = (step % steps * size + tf.range(size, dtype=tf.int64)) % n
+        order = tf.stack([tf.constant(hp.seed, tf.int64), step // steps])
+        row = tf.random.experimental.index_shuffle(place, order, n - 1)
+        targets = {name: tf.gather(table, row) for name, table in tables.items()}
+        seeds = tf.stack([tf.constant(hp.seed, tf.int64), step])
+        return hide(targets, seeds, hp.hide_entries, hp.hide_modality), targets
+
+    return tf.data.Dataset.counter().map(draw).prefetch(2)
+
+
+def train(
+    values: Mapping[str, np.ndarray],
+    specs: Mapping[str, Modality],
+    hp: Hyperparameters,
+    verbose: int = 0,
+) -> tuple[keras.Model, pd.DataFrame, np.ndarray]:
+    """Build the network for the cells and train it.
+
+    Parameters
+    ----------
+    values, specs
+        By modality: cells x features (NaN where not measured), and how they are judged.
+    hp, verbose
+        Hyperparameters; 0 shows no progress bar.
+
+    Returns
+    -------
+    network, history, held_out
+        The trained network; losses by epoch, ``val_`` on cells held out; which cells those are.
+
+    Raises
+    ------
+    FloatingPointError
+        Training diverged.
+
+    Examples
+    --------
+    >>> network, history, held_out = train(values, specs, Hyperparameters())  # doctest: +SKIP
+    """
+    n = len(next(iter(values.values())))
+    mixed = np.random.default_rng((hp.seed, 1)).permutation(n)
+    n_held_out = min(max(round(hp.validation * n), 1), n - 1)
+    held_out, inside = np.sort(mixed[:n_held_out]), np.sort(mixed[n_held_out:])
+    training = {name: table[inside] for name, table in values.items()}
+    watched = {name: table[held_out] for name, table in values.items()}
+    network = build_joint_network(
+        {name: table.shape[1] for name, table in values.items()}, specs, hp.latent_dim, hp.seed
+    )
+    start_from(network, specs, training)
+    compile_network(network, specs, hp.learning_rate)
+    fitted = network.fit(
+        draw_cells(training, hp),
+        validation_data=tf.data.Dataset.from_tensors((watched, watched)),
+        shuffle=False,
+        steps_per_epoch=-(-len(inside) // min(hp.batch_size, len(inside))),
+        epochs=hp.epochs,
+        verbose=0,
+        callbacks=[ProgressBar("omics", verbose), BestWeights(hp.patience)],
+    )
+    history = history_table(fitted, "the autoencoder", "learning_rate")
+    # Keras 2 names a loss after its layer; any Keras calls that of a single output "loss", weighted.
+    history = history.rename(columns=lambda column: column.replace("_output_loss", "_loss"))
+    columns = ["epoch"]
+    for part in ("", "val_"):
+        if len(specs) == 1:
+            ((name, spec),) = specs.items()
+            history[f"{part}{name}_loss"] = history[f"{part}loss"] / spec.weight
+        columns += [f"{part}loss", *(f"{part}{name}_loss" for name in specs)]
+    return network, history[columns], held_out

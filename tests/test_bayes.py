@@ -1,0 +1,240 @@
+"""Variational layers and classifiers: divergence and draws by hand, what is certain, errors, files."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from imap_keras.bayes import (
+    AnnealDivergence,
+    BayesianClassifier,
+    VariationalDense,
+    accuracy_of_certain,
+    build_classifier,
+    calibration_error,
+    entropy,
+    kl_to_prior,
+    mutual_information,
+    posterior_draws,
+    rejection_curve,
+    reliability,
+)
+from imap_keras.bayes.layers import variational_layers
+
+
+@pytest.fixture(scope="module")
+def clouds():
+    """Two classes in the plane, overlapping a little."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["a", "b"], 60)
+    return rng.normal(0, 1, (120, 2)) + np.where(labels == "a", -1.5, 1.5)[:, None], labels
+
+
+@pytest.fixture(scope="module")
+def fitted(clouds):
+    return BayesianClassifier(epochs=60, kl_epochs=20, batch_size=40, learning_rate=0.03).fit(
+        *clouds, verbose=0
+    )
+
+
+# ------------------------------------------------------------------ layer
+
+
+def test_divergence_by_hand():
+    mean, scale = np.array([[0.3, -1.0]]), np.array([[0.5, 2.0]])
+    by_hand = sum(
+        np.log(1.5 / s) + (s**2 + m**2) / (2 * 1.5**2) - 0.5
+        for m, s in zip(mean.ravel(), scale.ravel())
+    )
+    assert float(kl_to_prior(mean, scale, 1.5)) == pytest.approx(by_hand)
+    assert float(kl_to_prior(np.zeros(3), np.full(3, 1.5), 1.5)) == pytest.approx(0)
+
+
+def test_draws_have_the_mean_and_the_scale_of_the_layer():
+    layer = VariationalDense(2, seed=4, start_scale=0.3)
+    layer.build((None, 3))
+    draws = np.stack([layer.sample() for _ in range(2000)])
+    np.testing.assert_allclose(draws.mean(0), layer.mean.numpy(), atol=0.04)
+    np.testing.assert_allclose(draws.std(0), 0.3, atol=0.03)
+    assert draws.shape == (2000, 4, 2)  # the last row are the biases
+
+
+def test_training_mode_draws_and_inference_mode_takes_the_means():
+    layer, x = VariationalDense(2, "elu", seed=1), np.ones((3, 4), "float32")
+    still = layer(x)
+    w = layer.mean.numpy()
+    np.testing.assert_allclose(still, keras.activations.elu(tf.constant(x @ w[:-1] + w[-1])), rtol=1e-5)
+    np.testing.assert_array_equal(still, layer(x))
+    assert not np.array_equal(layer(x, training=True), layer(x, training=True))
+
+
+def test_gradients_reach_mean_and_scale_through_the_noise():
+    layer, x = VariationalDense(1, seed=1), np.array([[2.0]], "float32")
+    layer.build((None, 1))
+    layer.draw.assign(5)
+    seeds = np.array([1, 5])
+    noise = tf.random.stateless_normal((2, 1), seeds).numpy()
+    with tf.GradientTape() as tape:
+        output = layer(x, training=True)
+    variables = [v for v in layer.trainable_variables]
+    by_name = {
+        v.name.split("/")[-1].split(":")[0]: g
+        for v, g in zip(variables, tape.gradient(output, variables))
+    }
+    np.testing.assert_allclose(by_name["mean"], [[2.0], [1.0]], rtol=1e-5)
+    slope = 1 / (1 + np.exp(-layer.rho.numpy()))  # of softplus
+    np.testing.assert_allclose(by_name["rho"], [[2.0], [1.0]] * noise * slope, rtol=1e-4)
+
+
+def test_the_divergence_is_in_the_loss_over_the_rows_and_annealed():
+    network = build_classifier(4, 3, hidden=(5,), n_rows=50)
+    layers = variational_layers(network)
+    total = sum(float(layer.divergence()) for layer in layers)
+    network(np.ones((2, 4), "float32"))
+    assert float(sum(network.losses)) == pytest.approx(total / 50, rel=1e-5)
+    for layer in layers:
+        layer.annealing.assign(0.25)
+    network(np.ones((2, 4), "float32"))
+    assert float(sum(network.losses)) == pytest.approx(0.25 * total / 50, rel=1e-5)
+
+
+def test_the_weight_of_the_divergence_grows_to_one(fitted):
+    weight = fitted.history["divergence_weight"]
+    np.testing.assert_allclose(weight[:20], np.arange(1, 21) / 20)
+    assert (weight[19:] == 1).all()
+    assert float(variational_layers(fitted.network)[0].annealing) == 1
+    assert AnnealDivergence(5).divergence == []
+
+
+# ------------------------------------------------------------------ draws and classifier
+
+
+def test_a_draw_is_one_set_of_weights_for_all_cells():
+    network, x = build_classifier(4, 3, n_rows=10, seed=2), np.random.default_rng(0).normal(size=(6, 4))
+    draws = posterior_draws(network, x, 3)
+    (layer,) = variational_layers(network)
+    assert int(layer.draw) == 0  # unchanged
+    layer.draw.assign(10**9 + 1)
+    w = layer.sample().numpy()
+    logits = x @ w[:-1] + w[-1]
+    by_hand = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(draws[1], by_hand, rtol=1e-4)
+    layer.draw.assign(0)
+    np.testing.assert_array_equal(posterior_draws(network, x, 3), draws)
+    np.testing.assert_allclose(posterior_draws(network, x[4:], 3), draws[:, 4:], rtol=1e-5)
+
+
+def test_it_classifies_and_is_sure_where_it_may_be(fitted, clouds):
+    values, labels = clouds
+    table = fitted.predict(values)
+    correct = table["label"].to_numpy() == labels
+    assert fitted.classes == ["a", "b"] and correct.mean() >= 0.95
+    middle, far = fitted.predict(np.array([[0.0, 0.0], [3.0, 3.0]]))["entropy"]
+    assert middle > 0.4 > 0.1 > far
+    assert table["entropy"][~correct].mean() > table["entropy"][correct].mean()
+
+
+def test_few_cells_leave_more_to_know_than_many(clouds):
+    values, labels = clouds
+    information = []
+    for n in (1, 30):
+        own = np.r_[0:n, 60 : 60 + n]
+        model = BayesianClassifier(epochs=40, kl_epochs=10, batch_size=60, learning_rate=0.05)
+        model.fit(values[own] / values.std(0) * 1.0, labels[own], verbose=0)
+        scales = tf.nn.softplus(variational_layers(model.network)[0].rho).numpy()
+        information.append(scales.mean())
+    assert information[0] > 1.2 * information[1]
+
+
+def test_the_seed_decides_the_fit(fitted, clouds):
+    again = BayesianClassifier(**fitted.hyperparameters.as_dict()).fit(*clouds, verbose=0)
+    np.testing.assert_array_equal(again.draws(clouds[0], 5), fitted.draws(clouds[0], 5))
+
+
+def test_saved_and_loaded(fitted, clouds, tmp_path):
+    fitted.save(tmp_path / "model")
+    loaded = BayesianClassifier.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.draws(clouds[0], 5), fitted.draws(clouds[0], 5))
+    pd.testing.assert_frame_equal(loaded.history, fitted.history)
+    assert loaded.classes == fitted.classes and loaded.hyperparameters == fitted.hyperparameters
+
+
+def test_hidden_layers_separate_what_a_line_cannot():
+    rng = np.random.default_rng(1)
+    values = rng.uniform(-1, 1, (300, 2))
+    labels = np.where(values.prod(1) > 0, "same", "other")
+    options = {"epochs": 60, "kl_epochs": 40, "batch_size": 100, "learning_rate": 0.03}
+    model = BayesianClassifier(hidden=(16,), **options).fit(values, labels, verbose=0)
+    assert (model.predict(values, 20)["label"] == labels).mean() > 0.85
+
+
+# ------------------------------------------------------------------ uncertainty
+
+
+def test_entropy_and_information_by_hand():
+    draws = np.array([[[0.9, 0.1], [0.5, 0.5]], [[0.1, 0.9], [0.5, 0.5]]])
+    own = -(0.9 * np.log(0.9) + 0.1 * np.log(0.1))
+    np.testing.assert_allclose(entropy(draws.mean(0)), [np.log(2)] * 2)
+    np.testing.assert_allclose(mutual_information(draws), [np.log(2) - own, 0], atol=1e-12)
+    assert entropy(np.array([[1.0, 0.0, 0.0]])).tolist() == [0.0]
+
+
+def test_rejection_by_hand():
+    curve = rejection_curve(np.array([0.3, 0.1, 0.9, 0.2]), np.array([True, True, False, False]))
+    assert curve["kept"].tolist() == [0.25, 0.5, 0.75, 1.0]
+    np.testing.assert_allclose(curve["accuracy"], [1, 1 / 2, 2 / 3, 1 / 2])
+    assert accuracy_of_certain(np.array([0.3, 0.1, 0.9, 0.2]), np.array([1, 1, 0, 0]), 0.75) == 2 / 3
+
+
+def test_reliability_by_hand():
+    table = reliability(np.array([1.0, 0.92, 0.31, 0.35]), np.array([True, False, True, False]))
+    assert table.index.tolist() == [3, 9] and table["cells"].tolist() == [2, 2]
+    np.testing.assert_allclose(table["claimed"], [0.33, 0.96])
+    np.testing.assert_allclose(table["true"], [0.5, 0.5])
+    assert calibration_error(table) == pytest.approx((0.17 + 0.46) / 2)
+
+
+# ------------------------------------------------------------------ errors
+
+
+def test_faults_are_named(clouds, fitted):
+    values, labels = clouds
+    model = BayesianClassifier()
+    with pytest.raises(RuntimeError, match="not fitted yet"):
+        model.draws(values)
+    with pytest.raises(ValueError, match="There are 120 cells and 119 labels"):
+        model.fit(values, labels[1:])
+    with pytest.raises(ValueError, match="1 cells have no label"):
+        model.fit(values, [None, *labels[1:]])
+    with pytest.raises(ValueError, match="All cells are of one class, 'a'"):
+        model.fit(values[:60], labels[:60])
+    with pytest.raises(ValueError, match="values hold 1 NaN or infinite numbers"):
+        model.fit(np.where(np.arange(240).reshape(120, 2) == 3, np.nan, values), labels)
+    with pytest.raises(ValueError, match=r"values have the shape \(120,\); expected cells x features"):
+        model.fit(values[:, 0], labels)
+    with pytest.raises(ValueError, match="Cells have 1 features; fit\\(\\) saw 2"):
+        fitted.predict(values[:, :1])
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"hidden": (0,)}, "hidden=\\(0,\\) must be one or more whole numbers"),
+        ({"prior_scale": 0}, "prior_scale=0 must be a number, above 0"),
+        ({"kl_epochs": 0}, "kl_epochs=0 must be a whole number"),
+        ({"seed": -1}, "seed=-1 must be a whole number"),
+    ],
+)
+def test_impossible_hyperparameters_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        BayesianClassifier(**options)
+
+
+def test_faults_of_what_is_measured_are_named():
+    with pytest.raises(ValueError, match="uncertainty is of 2 cells, correct of 1"):
+        rejection_curve(np.ones(2), np.ones(1))
+    with pytest.raises(ValueError, match="probability holds 1.2"):
+        reliability(np.array([1.2]), np.array([True]))
+    with pytest.raises(ValueError, match="2 probabilities and 1 cells"):
+        reliability(np.ones(2), np.ones(1))

@@ -1,0 +1,549 @@
+"""Autoencoders of one and of several modalities: losses by hand, missing values, errors, files."""
+
+import json
+
+import anndata
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from anndata import AnnData
+from mudata import MuData
+from scipy import sparse
+from sklearn.decomposition import PCA
+
+from imap_keras.datasets import simulate_file, simulate_manifold, simulate_modalities
+from imap_keras.omics import (
+    BackedCells,
+    Hyperparameters,
+    Modality,
+    MultiOmics,
+    build_deep_autoencoder,
+    build_image_classifier,
+    encoder_of,
+    fill_missing,
+    fit_autoencoder,
+    measure_memory,
+    memory,
+    minibatches,
+    pca_error,
+    reconstruction_error,
+    train_image_classifier,
+)
+from imap_keras.omics.losses import (
+    RANGES,
+    before_activation,
+    binary_cross_entropy,
+    poisson_deviance,
+    squared_error,
+)
+from imap_keras.omics.modalities import read_modalities
+from imap_keras.omics.network import build_joint_network, start_from
+from imap_keras.omics.training import draw_cells, hide
+
+SPECS = {
+    "rna": Modality("mse", 8),
+    "methylation": Modality("bce", 4, weight=2.0),
+    "counts": Modality("poisson", 6),
+}
+TINY = {"latent_dim": 3, "batch_size": 16, "epochs": 3, "seed": 1}
+
+
+@pytest.fixture(scope="module")
+def cells():
+    """60 cells: log values, 0 or 1, and counts."""
+    found = simulate_modalities(60, {"rna": 9, "methylation": 7, "counts": 5}, n_types=3, seed=2)
+    found["methylation"].X = (found["methylation"].X > 1).astype("float32")
+    found["counts"].X = (
+        np.random.default_rng(0).poisson(found["counts"].layers["truth"]).astype("float32")
+    )
+    return found
+
+
+@pytest.fixture(scope="module")
+def fitted(cells):
+    return MultiOmics(SPECS, **TINY).fit(cells, verbose=0)
+
+
+@pytest.fixture
+def changed(cells):
+    """A copy of the cells that may be changed."""
+    return {name: adata.copy() for name, adata in cells.items()}
+
+
+# ------------------------------------------------------------------ losses
+
+
+def test_losses_are_means_over_what_was_measured():
+    x = np.array([[0.25, np.nan], [1.0, 0.5]])
+    y = np.array([[0.5, 0.9], [0.75, 0.5]])
+    known, a, b = np.isfinite(x), x[np.isfinite(x)], y[np.isfinite(x)]
+    assert known.sum() == 3
+    assert float(squared_error(x, y)) == pytest.approx(np.mean((a - b) ** 2))
+    entropy = -a * np.log(b) - (1 - a) * np.log(1 - b)
+    assert float(binary_cross_entropy(x, y)) == pytest.approx(entropy.mean())
+    deviance = b - a + a * np.log(a / b)
+    assert float(poisson_deviance(x, y)) == pytest.approx(deviance.mean())
+
+
+@pytest.mark.parametrize("loss", [squared_error, binary_cross_entropy, poisson_deviance])
+def test_no_gradient_flows_from_what_was_not_measured(loss):
+    output = tf.constant([[0.3, 0.4], [0.5, 0.6]])
+    target = np.array([[0.0, np.nan], [np.nan, 1.0]], "float32")
+    with tf.GradientTape() as tape:
+        tape.watch(output)
+        value = loss(target, output)
+    gradient = tape.gradient(value, output).numpy()
+    assert np.isfinite(gradient).all()
+    assert gradient[0, 1] == gradient[1, 0] == 0 and gradient[0, 0] != 0 and gradient[1, 1] != 0
+
+
+@pytest.mark.parametrize("loss", [squared_error, binary_cross_entropy, poisson_deviance])
+def test_nothing_measured_is_no_loss(loss):
+    assert float(loss(np.full((2, 2), np.nan, "float32"), np.ones((2, 2), "float32"))) == 0
+
+
+def test_the_gradient_of_the_deviance_is_that_of_the_poisson_likelihood():
+    rate, x = tf.constant([[0.5, 4.0]]), np.array([[2.0, 3.0]], "float32")
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(rate)
+        deviance, likelihood = poisson_deviance(x, rate), tf.reduce_mean(rate - x * tf.math.log(rate))
+    np.testing.assert_allclose(
+        tape.gradient(deviance, rate), tape.gradient(likelihood, rate), rtol=1e-6
+    )
+
+
+def test_cross_entropy_is_negative_on_logs_and_not_on_shares():
+    near_one = np.full((1, 1), 0.999, "float32")
+    assert float(binary_cross_entropy(np.array([[3.2]], "float32"), near_one)) < -10
+    for x in np.linspace(0, 1, 11, dtype="float32"):
+        for p in (0.0, 0.001, 0.5, 1.0):
+            assert float(binary_cross_entropy(np.array([[x]]), np.array([[p]], "float32"))) >= 0
+
+
+@pytest.mark.parametrize("activation", list(RANGES))
+def test_decoders_start_at_the_mean(activation):
+    mean = np.array([0.2, 0.7])
+    start = before_activation(mean, activation)
+    np.testing.assert_allclose(keras.activations.get(activation)(tf.constant(start)), mean, rtol=1e-5)
+
+
+# ------------------------------------------------------------------ network and rows
+
+
+def test_the_network_has_a_part_for_each_modality(fitted):
+    n = fitted.network
+    units = {name: n.get_layer(f"{name}_encoder").units for name in SPECS}
+    assert units == {"rna": 8, "methylation": 4, "counts": 6}
+    assert n.get_layer("code").units == 3 and n.get_layer("back").units == 18
+    ends = {name: n.get_layer(f"{name}_output").activation.__name__ for name in SPECS}
+    assert ends == {"rna": "linear", "methylation": "sigmoid", "counts": "exponential"}
+
+
+def test_an_untrained_network_puts_out_the_means(cells):
+    values = read_modalities(cells, SPECS).values
+    network = build_joint_network({name: x.shape[1] for name, x in values.items()}, SPECS, 3)
+    start_from(network, SPECS, values)
+    nothing = {name: np.full_like(x[:1], np.nan) for name, x in values.items()}
+    for layer in ("back", "rna_output", "counts_output"):
+        kernel, bias = network.get_layer(layer).get_weights()
+        network.get_layer(layer).set_weights([0 * kernel, bias])
+    output = network(nothing)
+    np.testing.assert_allclose(output["rna"][0], values["rna"].mean(0), rtol=1e-4)
+    np.testing.assert_allclose(output["counts"][0], values["counts"].mean(0), rtol=1e-4)
+
+
+def test_what_was_not_measured_is_read_as_the_mean(fitted, cells):
+    values = {name: adata.X.copy() for name, adata in cells.items()}
+    mean = fitted.network.get_layer("rna_standardized").get_weights()[0]
+    hidden, filled = dict(values), dict(values)
+    hidden["rna"] = np.where(np.arange(9) == 4, np.nan, values["rna"]).astype("float32")
+    filled["rna"] = np.where(np.arange(9) == 4, mean, values["rna"]).astype("float32")
+    np.testing.assert_allclose(fitted.encoder(hidden), fitted.encoder(filled), atol=1e-5)
+
+
+def test_every_cell_comes_once_an_epoch_in_another_order():
+    table = np.arange(10, dtype="float32")[:, None]
+    rows = iter(draw_cells({"rna": table}, Hyperparameters(batch_size=5, hide_entries=0.0, seed=3)))
+    epochs = [[next(rows) for _ in range(2)] for _ in range(2)]
+    orders = [np.concatenate([t["rna"].numpy().ravel() for _, t in epoch]).tolist() for epoch in epochs]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(10)) and orders[0] != orders[1]
+    np.testing.assert_array_equal(epochs[0][0][0]["rna"], epochs[0][0][1]["rna"])  # nothing hidden
+
+
+def test_hiding_takes_its_shares_and_at_most_one_modality():
+    tables = {"a": np.ones((4000, 5), "float32"), "b": np.ones((4000, 3), "float32")}
+    whole = [np.isnan(x).all(1) for x in hide(tables, [0, 0], 0.0, 0.4).values()]
+    assert not np.any(whole[0] & whole[1])
+    assert [w.mean() for w in whole] == pytest.approx([0.2, 0.2], abs=0.03)
+    entries = [np.isnan(x).mean() for x in hide(tables, [0, 1], 0.3, 0.0).values()]
+    assert entries == pytest.approx([0.3, 0.3], abs=0.02)
+    alone = hide({"a": tables["a"]}, [0, 2], 0.0, 0.9)["a"]
+    assert not np.isnan(alone).any()  # a single modality is never hidden whole
+
+
+# ------------------------------------------------------------------ fitting
+
+
+def test_history_has_every_loss_and_no_cross_entropy_below_zero(fitted):
+    losses = [
+        f"{part}{name}" for part in ("", "val_") for name in ("loss", *(f"{n}_loss" for n in SPECS))
+    ]
+    assert list(fitted.history) == ["epoch", *losses]
+    h = fitted.history
+    weighted = h["rna_loss"] + 2 * h["methylation_loss"] + h["counts_loss"]
+    np.testing.assert_allclose(h["loss"], weighted, rtol=1e-4)
+    assert h[["methylation_loss", "val_methylation_loss"]].min().min() >= 0
+    assert h["loss"].iloc[-1] < h["loss"].iloc[0]
+
+
+def test_the_seed_decides_the_fit(fitted, cells):
+    again = MultiOmics(SPECS, **TINY).fit(cells, verbose=0)
+    np.testing.assert_array_equal(again.latent(cells), fitted.latent(cells))
+    pd.testing.assert_frame_equal(again.history, fitted.history)
+
+
+def test_mudata_and_another_order_of_cells_give_the_same(fitted, cells):
+    np.testing.assert_array_equal(fitted.latent(MuData(dict(cells))), fitted.latent(cells))
+    mixed = {**cells, "counts": cells["counts"][::-1].copy()}
+    np.testing.assert_array_equal(fitted.latent(mixed), fitted.latent(cells))
+    thin = {
+        **cells,
+        "rna": AnnData(sparse.csr_matrix(cells["rna"].X), obs=cells["rna"].obs, var=cells["rna"].var),
+    }
+    np.testing.assert_array_equal(fitted.latent(thin), fitted.latent(cells))
+
+
+def test_errors_are_the_losses_of_the_reconstruction(fitted, cells):
+    table, rebuilt = fitted.errors(cells), fitted.reconstruct(cells)
+    error = np.mean((rebuilt["rna"].to_numpy() - cells["rna"].X) ** 2)
+    assert table.loc["rna", "error"] == pytest.approx(error, rel=1e-5)
+    inside = ~cells["rna"].obs_names.isin(fitted.held_out)
+    mean = np.mean((cells["rna"].X[inside].mean(0) - cells["rna"].X) ** 2)
+    assert table.loc["rna", "mean_predictor"] == pytest.approx(mean, rel=1e-5)
+    assert inside.sum() == 48
+    assert rebuilt["methylation"].columns.tolist() == cells["methylation"].var_names.tolist()
+    assert rebuilt["methylation"].to_numpy().min() >= 0 and rebuilt["methylation"].to_numpy().max() <= 1
+
+
+def test_a_modality_that_is_not_handed_in_counts_as_not_measured(fitted, cells, changed):
+    for name in ("methylation", "counts"):
+        changed[name].X[:] = np.nan
+    code = fitted.latent({"rna": cells["rna"]})
+    np.testing.assert_array_equal(code, fitted.latent(changed))
+    assert not np.allclose(code, fitted.latent(cells))
+    table = fitted.errors(cells, from_modalities=["rna"])
+    assert list(table.index) == list(SPECS) and np.isfinite(table.to_numpy()).all()
+
+
+def test_cells_without_a_modality_are_trained_on(changed):
+    """20 cells have no RNA, 20 others no methylation; entries are missing here and there."""
+    changed["rna"] = changed["rna"][20:].copy()
+    changed["methylation"] = changed["methylation"][:40].copy()
+    changed["counts"].X[::7, 1] = np.nan
+    filled = fill_missing(changed)
+    # Cells of the first modality come first, then those that only others have.
+    assert filled["rna"].obs_names.tolist() == [f"cell_{i}" for i in [*range(20, 60), *range(20)]]
+    assert np.isnan(filled["rna"].X[40:]).all() and not np.isnan(filled["rna"].X[:40]).any()
+    assert filled["rna"].obs["cell_type"].notna().all()
+    model = MultiOmics(SPECS, **TINY).fit(filled, verbose=0)
+    assert np.isfinite(model.history.to_numpy()).all() and np.isfinite(model.latent(filled)).all()
+    assert model.reconstruct(filled)["rna"].notna().all(axis=None)
+
+
+def test_a_single_modality_and_its_weight(cells, eagerly):
+    model = MultiOmics({"rna": Modality(weight=3.0)}, **TINY).fit({"rna": cells["rna"]}, verbose=0)
+    np.testing.assert_allclose(model.history["loss"], 3 * model.history["rna_loss"])
+    assert model.latent({"rna": cells["rna"]}).shape == (60, 3)
+
+
+def test_saved_and_loaded(fitted, cells, tmp_path):
+    fitted.save(tmp_path / "model")
+    loaded = MultiOmics.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.latent(cells), fitted.latent(cells))
+    pd.testing.assert_frame_equal(loaded.errors(cells), fitted.errors(cells), rtol=1e-6)
+    pd.testing.assert_frame_equal(loaded.history, fitted.history)
+    assert loaded.specs == fitted.specs and loaded.hyperparameters == fitted.hyperparameters
+    assert loaded.held_out == fitted.held_out
+
+
+# ------------------------------------------------------------------ errors
+
+
+def test_values_outside_the_range_of_their_loss_are_named(changed):
+    changed["methylation"].X = np.log1p(100 * changed["methylation"].X)
+    with pytest.raises(ValueError) as error:
+        MultiOmics(SPECS, **TINY).fit(changed, verbose=0)
+    for part in ("'methylation'", "from 0 to 4.615", "'bce'", "values from 0 to 1", "divided by 100"):
+        assert part in str(error.value)
+
+
+def test_negative_counts_and_infinite_values_are_refused(changed):
+    changed["counts"].X -= 1
+    with pytest.raises(ValueError, match="'counts' holds values from -1 to .*'poisson'.*of 0 or more"):
+        MultiOmics(SPECS).fit(changed)
+    changed["counts"].X += 1
+    changed["rna"].X[0, 0] = np.inf
+    with pytest.raises(ValueError, match="'rna' holds values from .* to inf.*that are finite"):
+        MultiOmics(SPECS).fit(changed)
+
+
+def test_a_target_that_the_output_cannot_reach_is_refused(changed):
+    specs = {"rna": Modality("mse", activation="sigmoid")}
+    with pytest.raises(
+        ValueError, match="'rna' holds values from 0 to .*'sigmoid' needs values from 0 to 1"
+    ):
+        MultiOmics(specs).fit({"rna": changed["rna"]})
+
+
+def test_modalities_with_different_cells_are_refused(changed):
+    changed["counts"] = changed["counts"][5:].copy()
+    with pytest.raises(ValueError) as error:
+        MultiOmics(SPECS).fit(changed)
+    for part in ("'counts' holds other cells than 'rna' (55 and 60; 5 are", "'cell_0'", "fill_missing"):
+        assert part in str(error.value)
+    with pytest.raises(ValueError, match="holds other cells"):
+        MultiOmics(SPECS).fit(MuData(changed))
+
+
+def test_a_cell_measured_in_no_modality_is_refused(changed):
+    for adata in changed.values():
+        adata.X[7] = np.nan
+    with pytest.raises(
+        ValueError, match=r"Cell 'cell_7' was measured in none of the modalities .*1 such"
+    ):
+        MultiOmics(SPECS).fit(changed)
+
+
+def test_other_faults_of_the_data_are_named(changed, fitted):
+    with pytest.raises(TypeError, match="data is a AnnData; hand in a MuData, or a dictionary"):
+        MultiOmics(SPECS).fit(changed["rna"])
+    with pytest.raises(ValueError, match="data has no modality 'counts'"):
+        MultiOmics(SPECS).fit({name: changed[name] for name in ("rna", "methylation")})
+    with pytest.raises(ValueError, match="Modality 'protein' is unknown"):
+        MultiOmics(SPECS).fit({**changed, "protein": changed["rna"]})
+    with pytest.raises(ValueError, match="1 of the 9 fitted features of modality 'rna' are missing"):
+        fitted.latent({"rna": changed["rna"][:, 1:].copy()})
+    with pytest.raises(ValueError, match="'protein' is no modality"):
+        fitted.errors(changed, from_modalities=["protein"])
+    with pytest.raises(ValueError, match="holds 4 cells; at least 10"):
+        MultiOmics(SPECS).fit({name: adata[:4].copy() for name, adata in changed.items()})
+    changed["rna"].X[:, 2] = np.nan
+    with pytest.raises(ValueError, match="Feature 'rna_2' of modality 'rna' was measured in no cell"):
+        MultiOmics(SPECS).fit(changed)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"loss": "mae"}, "loss='mae' is unknown"),
+        ({"loss": "bce", "activation": "linear"}, "activation='linear' does not fit the loss 'bce'"),
+        ({"width": 0}, "width=0 must be a whole number of at least 1"),
+        ({"weight": 0}, "weight=0 must be a number, above 0"),
+    ],
+)
+def test_impossible_modalities_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Modality(**options)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"hide_entries": 1.0}, "hide_entries=1.0 must be a number, 0 to below 1"),
+        ({"validation": 0}, "validation=0 must be a number, between 0 and 1"),
+        ({"epochs": 0}, "epochs=0 must be a whole number"),
+        ({"learning_rate": -1}, "learning_rate=-1 must be a number, above 0"),
+        ({"seed": 2**31}, "must be below"),
+    ],
+)
+def test_impossible_hyperparameters_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        MultiOmics(SPECS, **options)
+
+
+def test_no_modality_and_no_fit_are_refused(cells):
+    with pytest.raises(ValueError, match="must name at least one modality"):
+        MultiOmics({})
+    for method in ("latent", "reconstruct", "errors"):
+        with pytest.raises(RuntimeError, match="not fitted yet"):
+            getattr(MultiOmics(SPECS), method)(cells)
+
+
+# ------------------------------------------------------------------ one modality, PCA
+
+
+def test_eight_and_ten_layers():
+    eight = build_deep_autoencoder(50)
+    ten = build_deep_autoencoder(50, (40, 30, 20, 10))
+    assert [len(network.layers) - 1 for network in (eight, ten)] == [8, 10]
+    assert eight.get_layer("code").activation.__name__ == "linear"
+    assert eight.layers[-1].activation.__name__ == "linear"
+    assert encoder_of(ten).output_shape == (None, 2)
+
+
+def test_pca_error_by_hand():
+    rng = np.random.default_rng(0)
+    x, new = rng.normal(size=(40, 6)), rng.normal(size=(5, 6))
+    v = np.linalg.svd(x - x.mean(0))[2][:2]
+    rebuilt = (new - x.mean(0)) @ v.T @ v + x.mean(0)
+    assert pca_error(x, new, 2) == pytest.approx(np.mean((rebuilt - new) ** 2))
+
+
+def test_a_linear_autoencoder_finds_what_pca_finds():
+    """Without hidden layers the best autoencoder spans the principal components."""
+    x = simulate_manifold(200, 8, 2, curvature=0, noise=0.2, seed=1).X
+    network, history = fit_autoencoder(
+        x, (), 2, epochs=150, batch_size=40, learning_rate=0.01, patience=150
+    )
+    best = np.mean((PCA(2).fit(x).inverse_transform(PCA(2).fit_transform(x)) - x) ** 2)
+    assert best <= reconstruction_error(network, x) < 1.1 * best
+    assert history["val_loss"].iloc[-1] < 0.2 * history["val_loss"].iloc[0]
+
+
+def test_minibatches_are_target_and_input():
+    rows = iter(minibatches(np.arange(6.0)[:, None], 3, seed=1))
+    seen = [next(rows) for _ in range(2)]
+    assert sorted(np.concatenate([x.numpy().ravel() for x, _ in seen]).tolist()) == list(range(6))
+    np.testing.assert_array_equal(seen[0][0], seen[0][1])
+
+
+def test_faults_of_the_cells_of_an_autoencoder_are_named():
+    with pytest.raises(ValueError, match="There are 9 cells; at least 10"):
+        fit_autoencoder(np.ones((9, 3)))
+    with pytest.raises(ValueError, match="cells hold 1 NaN or infinite values"):
+        fit_autoencoder(np.where(np.arange(36).reshape(12, 3) == 5, np.nan, 1.0))
+
+
+# ------------------------------------------------------------------ from a file
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    return simulate_file(tmp_path_factory.mktemp("file") / "cells.h5ad", 700, 30, seed=1)
+
+
+def test_a_file_comes_in_minibatches_every_training_cell_once_an_epoch(file):
+    whole = np.log1p(anndata.read_h5ad(file).X.toarray())
+    cells = BackedCells(file, memory=64 * 4 * 30 * 4, seed=2)
+    assert cells.block == 8 and len(cells.inside) + len(cells.held_out) == 88
+    inside = np.concatenate([whole[start : start + 8] for start in cells.inside])
+    rows = iter(cells.minibatches(16))
+    seen = np.zeros((0, 30))
+    while len(seen) < len(inside):
+        x, target = next(rows)
+        np.testing.assert_array_equal(x, target)
+        seen = np.vstack([seen, x])
+    np.testing.assert_allclose(np.sort(seen, axis=0), np.sort(inside, axis=0))
+    assert not np.allclose(seen[:50], inside[:50])
+    held_out = np.vstack([x for x, _ in cells.validation(16)])
+    np.testing.assert_allclose(held_out, np.concatenate([whole[s : s + 8] for s in cells.held_out]))
+
+
+def test_standardised_by_the_training_cells(file):
+    whole = np.log1p(anndata.read_h5ad(file).X.toarray())
+    cells = BackedCells(file, memory=1e6).standardize()
+    inside = np.concatenate([whole[s : s + cells.block] for s in cells.inside])
+    np.testing.assert_allclose(cells.mean, inside.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(cells.scale, np.where(inside.std(0) > 1e-3, inside.std(0), 1), rtol=1e-4)
+    first = next(iter(cells.validation(16)))[0]
+    np.testing.assert_allclose(
+        first, (whole[cells.held_out[0] :][:16] - inside.mean(0)) / inside.std(0), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_dense_files_and_seeds(file, tmp_path):
+    adata = anndata.read_h5ad(file)
+    AnnData(adata.X.toarray()).write_h5ad(tmp_path / "dense.h5ad")
+    first = [
+        next(iter(BackedCells(path, 1e6, seed=seed).minibatches(8)))[0].numpy()
+        for path, seed in ((file, 1), (tmp_path / "dense.h5ad", 1), (file, 2))
+    ]
+    np.testing.assert_array_equal(first[0], first[1])
+    assert not np.array_equal(first[0], first[2])
+
+
+def test_what_is_held_at_once_follows_from_the_memory_given(file):
+    few, many = BackedCells(file, 64 * 480), BackedCells(file, 640 * 480)
+    assert few.block * BackedCells.BLOCKS_TOGETHER == 64
+    assert many.block * BackedCells.BLOCKS_TOGETHER == 640
+
+
+def test_faults_of_files_are_named(file, tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        BackedCells(tmp_path / "none.h5ad")
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        measure_memory(tmp_path / "none.h5ad")
+    with pytest.raises(TypeError, match="'hiden' is no setting"):
+        measure_memory(file, hiden=(5,))
+    with pytest.raises(
+        ValueError, match="memory=5000 bytes hold 10 cells of 30 features; give at least 30720"
+    ):
+        BackedCells(file, memory=5000)
+    with pytest.raises(ValueError, match="held_out=0 must be between 0 and 1"):
+        BackedCells(file, held_out=0)
+    adata = anndata.read_h5ad(file)
+    adata.X.data[:] = -1
+    adata.write_h5ad(tmp_path / "negative.h5ad")
+    with pytest.raises(ValueError, match="X of negative.h5ad, cells from .* negative values"):
+        BackedCells(tmp_path / "negative.h5ad").standardize()
+
+
+def test_memory_is_measured_with_and_without_the_matrix(file, capsys, eagerly):
+    """Here in the tests' own process; the notebook measures in one of its own."""
+    memory.main(json.dumps([str(file), memory.SETTINGS | {"hidden": [4], "latent_dim": 2}]))
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["dense_bytes"] == 4 * 700 * 30 and len(found["val_loss"]) == 1
+    assert found["dense_peak"] >= found["backed_peak"] >= 0
+
+
+def test_resident_memory_rises_with_what_is_held():
+    before = memory.resident()
+    held = np.ones(30_000_000)
+    assert 0.9 * held.nbytes < memory.resident() - before < 1.2 * held.nbytes
+    assert memory.highest_resident() >= memory.resident()
+
+
+# ------------------------------------------------------------------ images
+
+
+def test_the_classifier_of_the_lecture_has_its_parameters():
+    network = build_image_classifier((28, 28, 1))
+    assert network.count_params() == 3_226_474
+    kinds = [type(layer).__name__ for layer in network.layers[1:]]
+    assert kinds == [
+        "Conv2D",
+        "Dropout",
+        "Conv2D",
+        "MaxPooling2D",
+        "Flatten",
+        "Dense",
+        "Dropout",
+        "Dense",
+    ]
+    rates = [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
+    assert rates == [0.2, 0.5]
+
+
+def test_no_unit_is_led_to_by_weights_longer_than_three():
+    rng = np.random.default_rng(0)
+    network = build_image_classifier((4, 4, 1), 2, filters=3, units=5)
+    for layer in (network.layers[1], network.layers[3], network.layers[6]):
+        layer.kernel.assign(50 * np.ones(layer.kernel.shape))
+    images, labels = rng.random((20, 4, 4, 1)), rng.integers(2, size=20)
+    history = train_image_classifier(network, images, labels, epochs=1, held_out=(images, labels))
+    assert set(history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    for layer in (network.layers[1], network.layers[3], network.layers[6]):
+        kernel = layer.kernel.numpy().reshape(-1, layer.kernel.shape[-1])
+        assert np.linalg.norm(kernel, axis=0).max() <= 3.0001
+
+
+def test_faults_of_images_are_named():
+    network = build_image_classifier((4, 4, 1), 2, 3, 5)
+    with pytest.raises(ValueError, match=r"images are \(5, 4, 1\); the network reads \(4, 4, 1\)"):
+        train_image_classifier(network, np.ones((3, 5, 4, 1)), np.zeros(3))
+    with pytest.raises(ValueError, match="Pixels reach from 16 to 16; scale them to"):
+        train_image_classifier(network, 16 * np.ones((3, 4, 4, 1)), np.zeros(3))
+    with pytest.raises(ValueError, match="at least 2 high"):
+        build_image_classifier((1, 8, 1))
