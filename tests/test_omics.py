@@ -351,8 +351,8 @@ def test_impossible_modalities_are_refused(options, message):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"hide_entries": 1.0}, "hide_entries=1.0 must be a number, 0 to below 1"),
-        ({"validation": 0}, "validation=0 must be a number, between 0 and 1"),
+        ({"hide_entries": 1.0}, "hide_entries=1.0 must be a number, 0 or more and below 1"),
+        ({"validation": 0}, "validation=0 must be a number, above 0 and below 1"),
         ({"epochs": 0}, "epochs=0 must be a whole number"),
         ({"learning_rate": -1}, "learning_rate=-1 must be a number, above 0"),
         ({"seed": 2**31}, "must be below"),

@@ -1,7 +1,7 @@
 """A Bayesian classifier behind one class: fit, then draws and predict."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..blocks import adam
-from ..hyperparameters import _count, _number, _widths
 from ..omics.autoencoder import minibatches
+from ..parameters import Parameters, check_count, check_number, check_seed, check_widths
 from ..persistence import load_models, save_models
 from ..progress import ProgressBar
 from ..training import history_table
@@ -20,7 +20,7 @@ from .uncertainty import entropy, mutual_information
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class Hyperparameters(Parameters):
     """Hyperparameters of :class:`imap_keras.bayes.BayesianClassifier`.
 
     Parameters
@@ -55,18 +55,12 @@ class Hyperparameters:
     seed: int = 0
 
     def __post_init__(self):
-        hidden = _widths("hidden", self.hidden) if self.hidden else ()
-        object.__setattr__(self, "hidden", hidden)
-        for name in ("prior_scale", "learning_rate"):
-            number = _number(name, getattr(self, name), "above 0", lambda value: value > 0)
-            object.__setattr__(self, name, number)
-        counts = {"epochs": 1, "kl_epochs": 1, "batch_size": 1, "seed": 0}
-        for name, least in counts.items():
-            object.__setattr__(self, name, _count(name, getattr(self, name), least, False))
-
-    def as_dict(self) -> dict:
-        """All names and values, ready for JSON."""
-        return asdict(self) | {"hidden": list(self.hidden)}
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        if self.hidden:
+            self.check(check_widths, "hidden")
+        self.check(check_number, "prior_scale", "learning_rate", within="above 0")
+        self.check(check_count, "epochs", "kl_epochs", "batch_size")
+        self.check(check_seed, "seed", bits=31)
 
 
 class BayesianClassifier:

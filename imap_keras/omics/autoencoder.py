@@ -9,8 +9,8 @@ import tensorflow as tf
 from sklearn.decomposition import PCA
 
 from ..blocks import adam, apply, run
+from ..callbacks import BestEpoch
 from ..progress import ProgressBar
-from ..scarches.training import BestWeights
 from ..training import history_table
 from .network import dense
 
@@ -138,7 +138,7 @@ def train_autoencoder(
     if isinstance(held_out, np.ndarray):
         held_out = tf.data.Dataset.from_tensors((held_out, held_out))
     if held_out is not None:
-        callbacks.append(BestWeights(patience))
+        callbacks.append(BestEpoch(patience))
     fitted = autoencoder.fit(
         rows,
         validation_data=held_out,

@@ -1,13 +1,13 @@
 """What an autoencoder of several modalities can be tuned by."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from ..hyperparameters import _count, _number
+from ..parameters import Parameters, check_choice, check_count, check_number, check_seed
 from .losses import LOSSES
 
 
 @dataclass(frozen=True)
-class Modality:
+class Modality(Parameters):
     """How one modality is read and judged.
 
     Parameters
@@ -41,8 +41,7 @@ class Modality:
     activation: str | None = None
 
     def __post_init__(self):
-        if self.loss not in LOSSES:
-            raise ValueError(f"loss={self.loss!r} is unknown; choose one of {tuple(LOSSES)}.")
+        self.check(check_choice, "loss", allowed=LOSSES)
         fitting = LOSSES[self.loss].activations
         if self.activation is None:
             object.__setattr__(self, "activation", fitting[0])
@@ -51,13 +50,12 @@ class Modality:
                 f"activation={self.activation!r} does not fit the loss {self.loss!r}; "
                 f"choose one of {fitting}."
             )
-        object.__setattr__(self, "width", _count("width", self.width, 1, False))
-        positive = _number("weight", self.weight, "above 0", lambda value: value > 0)
-        object.__setattr__(self, "weight", positive)
+        self.check(check_count, "width")
+        self.check(check_number, "weight", within="above 0")
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class Hyperparameters(Parameters):
     """Hyperparameters of :class:`imap_keras.omics.MultiOmics`.
 
     Parameters
@@ -99,21 +97,8 @@ class Hyperparameters:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("hide_entries", "hide_modality"):
-            self._set(name, _number(name, getattr(self, name), "0 to below 1", lambda v: 0 <= v < 1))
-        share = _number("validation", self.validation, "between 0 and 1", lambda v: 0 < v < 1)
-        self._set("validation", share)
-        rate = _number("learning_rate", self.learning_rate, "above 0", lambda value: value > 0)
-        self._set("learning_rate", rate)
-        counts = {"latent_dim": 1, "batch_size": 1, "epochs": 1, "patience": 1, "seed": 0}
-        for name, least in counts.items():
-            self._set(name, _count(name, getattr(self, name), least, False))
-        if self.seed >= 2**31:
-            raise ValueError(f"seed={self.seed} must be below 2**31.")
-
-    def _set(self, name: str, value) -> None:
-        object.__setattr__(self, name, value)  # the dataclass is frozen
-
-    def as_dict(self) -> dict:
-        """All names and values, ready for JSON."""
-        return asdict(self)
+        self.check(check_number, "hide_entries", "hide_modality", within="0 or more and below 1")
+        self.check(check_number, "validation", within="above 0 and below 1")
+        self.check(check_number, "learning_rate", within="above 0")
+        self.check(check_count, "latent_dim", "batch_size", "epochs", "patience")
+        self.check(check_seed, "seed", bits=31)

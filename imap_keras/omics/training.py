@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from ..callbacks import BestEpoch
 from ..progress import ProgressBar
-from ..scarches.training import BestWeights
 from ..training import history_table
 from .hyperparameters import Hyperparameters, Modality
 from .network import build_joint_network, compile_network, start_from
@@ -137,7 +137,7 @@ def train(
         steps_per_epoch=-(-len(inside) // min(hp.batch_size, len(inside))),
         epochs=hp.epochs,
         verbose=0,
-        callbacks=[ProgressBar("omics", verbose), BestWeights(hp.patience)],
+        callbacks=[ProgressBar("omics", verbose), BestEpoch(hp.patience)],
     )
     history = history_table(fitted, "the autoencoder", "learning_rate")
     # Keras 2 names a loss after its layer; any Keras calls that of a single output "loss", weighted.

@@ -133,7 +133,7 @@ def train(
     Returns
     -------
     pandas.DataFrame
-        Losses by epoch, of training and (``val_``) of held-out cells; processor seconds since the start.
+        Losses by epoch, of training and (``val_``) of held-out cells; processor seconds.
 
     Raises
     ------
