@@ -77,9 +77,9 @@ settings.save_figure(figure, "07_before_after")
 settings.save_figure(plots.critic_curves(model.history["stage2"]), "07_critic")
 
 # %% [markdown]
-# **What to see above:** one line for each batch that was carried. The first swings are critic and generator
-# taking turns; then the estimates rise slowly, as the critic learns finer differences. Drop-seq, the other
-# technology, keeps the greatest distance.
+# **What to see above:** one line for each batch that was carried. The estimates start near 0, because the
+# generator starts with the mean move of its pairs, and rise as the critic learns finer differences. Drop-seq,
+# the other technology, keeps the greatest distance. The pair loss falls little: it is mostly the cells' own noise.
 #
 # ## Scores
 #
