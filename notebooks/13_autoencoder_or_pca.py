@@ -125,7 +125,7 @@ curve = pd.DataFrame(curve).set_index("cells")[["PCA", "autoencoder"]]
 curve.round(3)
 
 # %% [markdown]
-# **What to see:** PCA's error stays where it is. The autoencoder's falls with the number of cells, from twenty times the noise down
+# **What to see:** PCA's error stays where it is. The autoencoder's falls with the number of cells, from some fifteen times the noise down
 # towards it: this is what more cells buy, and only a model that can bend can buy it.
 
 # %%
