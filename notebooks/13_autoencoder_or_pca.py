@@ -125,7 +125,7 @@ curve = pd.DataFrame(curve).set_index("cells")[["PCA", "autoencoder"]]
 curve.round(3)
 
 # %% [markdown]
-# **What to see:** PCA's error stays where it is. The autoencoder's falls with the number of cells, from twenty times the noise down
+# **What to see:** PCA's error stays where it is. The autoencoder's falls with the number of cells, from some fifteen times the noise down
 # towards it: this is what more cells buy, and only a model that can bend can buy it.
 
 # %%
@@ -173,9 +173,9 @@ real = pd.DataFrame(real).T.rename_axis("dimension")
 real.round(4)
 
 # %% [markdown]
-# **What to see:** two numbers a cell. The bottleneck tears the five cell lines apart where the first two components, which see
-# mostly the largest batch differences, overlap. It is a good code, not a good picture: distances and shapes in it
-# mean little, and another seed gives another one.
+# **What to see:** two numbers a cell. The first two components lay H1975 and HCC827 over one another; either bottleneck has room
+# for all five lines, some in several pieces, one a batch. It is a good code, not a good picture: distances and shapes in it
+# mean little, and eight layers arrange the lines otherwise than ten.
 
 # %%
 kind = adata.obs["cell_type"].astype(str)
@@ -246,7 +246,7 @@ print("error of held-out cells (predicting the mean gives 1):", round(found["val
 
 # %% [markdown]
 # **What to see:** from the file the training takes a small part of what the matrix would, whatever the number of cells; with
-# the matrix in memory at least the whole of it.
+# the matrix in memory several times the whole of it, for TensorFlow makes copies.
 
 # %%
 figure, axis = plt.subplots(figsize=(6, 1.8), layout="constrained")

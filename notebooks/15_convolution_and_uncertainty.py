@@ -201,7 +201,7 @@ settings.save_figure(figure, "15_doubtful_digits")
 # %% [markdown]
 # ## Cell types from few counts
 #
-# `sc_mixology` (notebook 07): five cell lines, known from their genotype. Each cell is thinned to 500 counts, or the task would be
+# `sc_mixology` (notebook 07): five cell lines, known from their genotype. Each cell is thinned to 300 counts, or the task would be
 # too easy to be wrong at. Half of the cells train, half are new. Beside the Bayesian network, a plain softmax regression.
 #
 # Without network and cache the notebook stops here, with the reason.
@@ -230,7 +230,7 @@ def log_normalised(cells, training, n_genes=500):
 
 # %%
 train, test = np.split(mixed, [len(mixed) // 2])
-thin = sc.pp.downsample_counts(adata, counts_per_cell=500, random_state=seed, copy=True)
+thin = sc.pp.downsample_counts(adata, counts_per_cell=300, random_state=seed, copy=True)
 x = log_normalised(thin, train)
 x = PCA(30, random_state=seed).fit(x[train]).transform(x)
 options = {"epochs": 40, "kl_epochs": 20, "learning_rate": 0.02, "seed": seed}
@@ -265,15 +265,17 @@ for (name, claim), color in zip(claims.items(), plots.COLORS):
     claim = claim[claim["cells"] >= 5]
     axes[0].plot(claim["claimed"], claim["true"], "o-", color=color, label=name)
 axes[0].axline((0, 0), slope=1, color="0.6", lw=1)
-for title, own, right in (("cells", thin_table, thin_correct), ("digits", table, correct)):
+sets = (("cells", thin_table, thin_correct), ("digits", table, correct))
+for (title, own, right), color in zip(sets, plots.COLORS[2:]):
     curve = bayes.rejection_curve(own["entropy"], right).iloc[20:]
-    axes[1].plot(curve["kept"], curve["accuracy"], label=title)
+    axes[1].plot(curve["kept"], curve["accuracy"], color=color, label=title)
 axes[0].set(xlabel="probability claimed", ylabel="share that is right", xlim=(0.2, 1), ylim=(0, 1.02))
 axes[1].set(xlabel="share kept, most certain first", ylabel="accuracy")
-_ = [axis.legend(frameon=False) for axis in axes]
-plt.close(figure)
 
 # %%
+for axis in axes:
+    axis.legend(frameon=False)
+plt.close(figure)
 settings.save_figure(figure, "15_calibration")
 
 # %% [markdown]
@@ -344,7 +346,7 @@ results.add("digits_certain_half_above_all", gain, "> 0")
 # %%
 half = bayes.accuracy_of_certain(thin_table["entropy"], thin_correct)
 results.add("cells_certain_half_above_all", half - thin_correct.mean(), "> 0")
-results.add("cells_accuracy", thin_correct.mean(), ">= 0.8")
+results.add("cells_accuracy", thin_correct.mean(), ">= 0.75")
 results.add("calibration_error_bayesian", calibration["Bayesian"], "<= 0.1")
 results.add(
     "calibration_error_plain_minus_bayesian", calibration["plain"] - calibration["Bayesian"], "> 0"

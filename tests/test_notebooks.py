@@ -154,7 +154,7 @@ def bare(code: str) -> str:
 def library_code(name: str) -> str:
     modules = (stage1, stage2, pairs, agreement, scarches, scarches.network, inclust_network, regions)
     modules += (omics, omics.network, omics.losses, bayes)
-    for place in (*modules, stage2.WGANGP, bayes.VariationalDense):
+    for place in (*modules, bayes.VariationalDense, stage2.WGANGP):
         if name in vars(place):
             return inspect.getsource(vars(place)[name])
     raise AssertionError(f"the library has no {name}")
