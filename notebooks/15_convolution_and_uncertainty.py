@@ -217,8 +217,6 @@ mixed = np.random.default_rng(seed).permutation(adata.n_obs)
 
 
 # %%
-
-
 def log_normalised(cells, training, n_genes=500):
     """Cells x genes that vary most in the training cells, log-normalised."""
     sc.pp.normalize_total(cells, target_sum=1e4)
@@ -269,10 +267,10 @@ sets = (("cells", thin_table, thin_correct), ("digits", table, correct))
 for (title, own, right), color in zip(sets, plots.COLORS[2:]):
     curve = bayes.rejection_curve(own["entropy"], right).iloc[20:]
     axes[1].plot(curve["kept"], curve["accuracy"], color=color, label=title)
-axes[0].set(xlabel="probability claimed", ylabel="share that is right", xlim=(0.2, 1), ylim=(0, 1.02))
-axes[1].set(xlabel="share kept, most certain first", ylabel="accuracy")
 
 # %%
+axes[0].set(xlabel="probability claimed", ylabel="share that is right", xlim=(0.2, 1), ylim=(0, 1.02))
+axes[1].set(xlabel="share kept, most certain first", ylabel="accuracy")
 for axis in axes:
     axis.legend(frameon=False)
 plt.close(figure)
