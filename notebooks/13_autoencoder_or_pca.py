@@ -206,12 +206,13 @@ settings.save_figure(figure, "13_bottlenecks")
 # %%
 some = mixed[: 300 if fast else 600]
 shown, colors = adata[some].copy(), colors[some]
+umap = plots.pca_of if fast else plots.umap_of  # UMAP compiles for ten seconds
 figure, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
 for column, name in zip(axes.T, ("PCA", *layers)):
     shown.obsm[name] = codes[name, 10][some]
     sc.tl.tsne(shown, use_rep=name, random_state=seed)
     draw(column[0], shown.obsm["X_tsne"], f"{name}, tSNE")
-    draw(column[1], plots.umap_of(shown, name, seed), f"{name}, UMAP")
+    draw(column[1], umap(shown, name, seed), f"{name}, UMAP")
 plt.close(figure)
 settings.save_figure(figure, "13_tsne_umap")
 
