@@ -136,7 +136,8 @@ settings.save_figure(figure, "09_disjoint")
 # %% [markdown]
 # **What to see:** nothing should move, and with iMAP nothing does: its pairs do not agree (notebook 04), so it
 # warns and leaves the batch as it is. Harmony moves nothing either. In the table above Scanorama and BBKNN put a
-# good part of the cells beside foreign types: nearest neighbours across batches always exist.
+# good part of the cells beside foreign types (in the middle, type_0 of one batch lies between two types of the other):
+# nearest neighbours across batches always exist.
 #
 # ## Exercise
 #
