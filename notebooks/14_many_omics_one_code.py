@@ -224,8 +224,8 @@ settings.save_figure(figure, "14_losses")
 # %% [markdown]
 # ## Is the joint code worth it?
 #
-# Fifteen neighbours vote on the type of each cell: in the joint code, and in the best that a single modality offers, its values,
-# its ten first components, or the code that the network makes of it alone.
+# Fifteen neighbours vote on the type of each cell: in the joint code, and in the best that a single modality offers: its values
+# or their ten first components, as they are or standardised, or the code that the network makes of it alone.
 
 
 # %%
@@ -240,9 +240,10 @@ def told_by_each(model, cells):
     scores = {}
     for name, adata in cells.items():
         adata = adata[np.isfinite(adata.X).any(axis=1)].copy()
-        kind, x = adata.obs["cell_type"].astype(str).to_numpy(), standardized(adata)
-        spaces = [x, PCA(min(10, x.shape[1])).fit_transform(x), model.latent({name: adata})]
-        scores[name] = max(predictability(space, kind) for space in spaces)
+        kind, spaces = adata.obs["cell_type"].astype(str), [model.latent({name: adata})]
+        for x in (np.nan_to_num(adata.X), standardized(adata)):
+            spaces += [x, PCA(min(10, x.shape[1])).fit_transform(x)]
+        scores[name] = max(predictability(space, kind.to_numpy()) for space in spaces)
     kind = next(iter(cells.values())).obs["cell_type"].astype(str)
     return scores | {"joint code": predictability(model.latent(cells), kind.to_numpy())}
 
