@@ -15,7 +15,7 @@
 #
 # **You will learn** what iMAP does to a real benchmark with known truth: `sc_mixology` (Tian et al., Nature
 # Methods 2019), five batches of five human cell lines, CEL-seq2 and Drop-seq, each cell's line read from its
-# genotype. **Time** on two cores: about 6 minutes; the first time it fetches 8 MB.
+# genotype. **Time** on two cores: about 5 minutes; the first time it fetches 8 MB.
 
 # %% tags=["parameters"]
 seed = 0
