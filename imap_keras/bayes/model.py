@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..blocks import adam
+from ..epochs import steps_of
 from ..omics.autoencoder import minibatches
 from ..parameters import Parameters, check_count, check_number, check_seed, check_widths
 from ..persistence import load_models, save_models
@@ -147,7 +148,7 @@ class BayesianClassifier:
         fitted = network.fit(
             rows,
             shuffle=False,
-            steps_per_epoch=-(-len(values) // hp.batch_size),
+            steps_per_epoch=steps_of(len(values), hp.batch_size),
             epochs=hp.epochs,
             verbose=0,
             callbacks=[ProgressBar("Bayesian classifier", verbose), annealing],

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
+from ..epochs import shuffled_rows
+
 UNLABELLED = -1
 
 
@@ -186,15 +188,10 @@ def draw_rows(
     }
     cell, block = tf.constant(rows.cell, tf.int32), tf.constant(rows.block, tf.int32)
     covariate, label = tf.constant(rows.covariate, tf.int32), tf.constant(rows.label, tf.int32)
-    n, steps = len(rows), -(-len(rows) // rows_per_step)
     none = tf.zeros((rows_per_step, 1))
 
     def draw(step):
-        # A shuffled epoch without a list: index_shuffle says which row stands at a place. The last step
-        # is filled up with the rows of the first.
-        place = (step % steps * rows_per_step + tf.range(rows_per_step, dtype=tf.int64)) % n
-        order = tf.stack([tf.constant(seed, tf.int64), step // steps])
-        row = tf.random.experimental.index_shuffle(place, order, n - 1)
+        row = shuffled_rows(step, len(rows), rows_per_step, seed)
         of_cell, of_block = tf.gather(cell, row), tf.gather(block, row)
         inputs = {
             "cells": tf.gather(tables["cells"], of_cell),

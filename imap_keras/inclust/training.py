@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 
 from ..blocks import make_variables, run
+from ..epochs import steps_of
 from ..progress import ProgressBar
 from ..training import history_table
 from .hyperparameters import Hyperparameters
@@ -66,7 +67,7 @@ def train(rows: Rows, hp: Hyperparameters, verbose: int = 0) -> tuple[keras.Mode
     fitted = network.fit(
         drawn,
         shuffle=False,
-        steps_per_epoch=-(-len(rows) // hp.rows_per_step),
+        steps_per_epoch=steps_of(len(rows), hp.rows_per_step),
         epochs=hp.epochs,
         verbose=0,
         callbacks=[ProgressBar("inClust+", verbose)],

@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA
 
 from ..blocks import adam, apply, run
 from ..callbacks import BestEpoch
+from ..epochs import shuffled_rows, steps_of
 from ..progress import ProgressBar
 from ..training import history_table
 from .network import dense
@@ -76,14 +77,10 @@ def minibatches(cells: np.ndarray, batch_size: int = 128, seed: int = 0) -> tf.d
     >>> tuple(rows.shape)
     (4, 2)
     """
-    table, n = tf.constant(cells, tf.float32), len(cells)
-    size = min(batch_size, n)
-    steps = -(-n // size)
+    table, size = tf.constant(cells, tf.float32), min(batch_size, len(cells))
 
     def draw(step):
-        place = (step % steps * size + tf.range(size, dtype=tf.int64)) % n
-        order = tf.stack([tf.constant(seed, tf.int64), step // steps])
-        rows = tf.gather(table, tf.random.experimental.index_shuffle(place, order, n - 1))
+        rows = tf.gather(table, shuffled_rows(step, len(cells), size, seed))
         return rows, rows
 
     return tf.data.Dataset.counter().map(draw).prefetch(2)
@@ -204,7 +201,7 @@ def fit_autoencoder(
     history = train_autoencoder(
         autoencoder,
         minibatches(cells[inside], batch_size, seed),
-        -(-len(inside) // batch_size),
+        steps_of(len(inside), batch_size),
         epochs,
         cells[held_out],
         patience,

@@ -8,6 +8,7 @@ import pandas as pd
 import tensorflow as tf
 
 from ..callbacks import BestEpoch
+from ..epochs import shuffled_rows, steps_of
 from ..progress import ProgressBar
 from ..training import history_table
 from .hyperparameters import Hyperparameters, Modality
@@ -75,14 +76,9 @@ def draw_cells(values: Mapping[str, np.ndarray], hp: Hyperparameters) -> tf.data
     """
     tables = {name: tf.constant(table, tf.float32) for name, table in values.items()}
     n = len(next(iter(values.values())))
-    size = min(hp.batch_size, n)
-    steps = -(-n // size)
 
     def draw(step):
-        # A shuffled epoch without a list; the last step is filled up with cells of the first.
-        place = (step % steps * size + tf.range(size, dtype=tf.int64)) % n
-        order = tf.stack([tf.constant(hp.seed, tf.int64), step // steps])
-        row = tf.random.experimental.index_shuffle(place, order, n - 1)
+        row = shuffled_rows(step, n, min(hp.batch_size, n), hp.seed)
         targets = {name: tf.gather(table, row) for name, table in tables.items()}
         seeds = tf.stack([tf.constant(hp.seed, tf.int64), step])
         return hide(targets, seeds, hp.hide_entries, hp.hide_modality), targets
@@ -134,7 +130,7 @@ def train(
         draw_cells(training, hp),
         validation_data=tf.data.Dataset.from_tensors((watched, watched)),
         shuffle=False,
-        steps_per_epoch=-(-len(inside) // min(hp.batch_size, len(inside))),
+        steps_per_epoch=steps_of(len(inside), hp.batch_size),
         epochs=hp.epochs,
         verbose=0,
         callbacks=[ProgressBar("omics", verbose), BestEpoch(hp.patience)],
