@@ -223,9 +223,7 @@ def make_variables(model: keras.Model, inputs, targets) -> None:
     model.reset_metrics()
 
 
-def run(
-    network: keras.Model, inputs: np.ndarray | Sequence[np.ndarray], batch_size: int = 1024
-) -> np.ndarray | list[np.ndarray]:
+def run(network: keras.Model, inputs, batch_size: int = 1024):
     """Outputs of a network in inference mode, a slice of rows at a time.
 
     As `predict`, without building a graph for every small network.
@@ -235,14 +233,14 @@ def run(
     network
         Any Keras model.
     inputs
-        Rows of its input, or a list with the rows of each of its inputs.
+        Rows of its input; a list or a dictionary where it has several.
     batch_size
         Rows at a time.
 
     Returns
     -------
-    numpy.ndarray or list of numpy.ndarray
-        Rows of its output, or of each of its outputs.
+    numpy.ndarray
+        Rows of its output; a list or a dictionary where it has several.
 
     Examples
     --------
@@ -252,14 +250,12 @@ def run(
     >>> run(build_encoder(5, 2), np.zeros((3, 5), "float32")).shape
     (3, 2)
     """
-    several = isinstance(inputs, list | tuple)
     parts = []
-    for i in range(0, max(len(inputs[0] if several else inputs), 1), batch_size):
+    for i in range(0, max(len(tf.nest.flatten(inputs)[0]), 1), batch_size):
         rows = slice(i, i + batch_size)
-        parts.append(network([x[rows] for x in inputs] if several else inputs[rows], training=False))
-    if isinstance(parts[0], list | tuple):
-        return [np.concatenate(output) for output in zip(*parts, strict=True)]
-    return np.concatenate(parts)
+        some = tf.nest.map_structure(lambda x, rows=rows: x[rows], inputs)
+        parts.append(network(some, training=False))
+    return tf.nest.map_structure(lambda *outputs: np.concatenate(outputs), *parts)
 
 
 def rescaled(network: keras.Model, before: float = 1.0, after: float = 1.0) -> keras.Model:

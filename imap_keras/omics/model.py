@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from ..blocks import run
 from ..persistence import load_models, save_models
 from .hyperparameters import Hyperparameters, Modality
 from .losses import LOSSES
@@ -138,7 +139,7 @@ class MultiOmics:
         TypeError, ValueError
             As for :meth:`fit`.
         """
-        return np.concatenate([out.numpy() for out in self._slices(self.encoder, self._read(data))])
+        return run(self.encoder, self._read(data).values)
 
     def reconstruct(self, data) -> dict[str, pd.DataFrame]:
         """Every modality of cells, decoded from their code: also those that were not measured.
@@ -160,12 +161,9 @@ class MultiOmics:
         """
         self._check_fitted()
         cells = self._read(data)
-        parts = self._slices(self.network, cells)
+        rebuilt = run(self.network, cells.values)
         return {
-            name: pd.DataFrame(
-                np.concatenate([part[name].numpy() for part in parts]), cells.names, self.features[name]
-            )
-            for name in self.specs
+            name: pd.DataFrame(rebuilt[name], cells.names, self.features[name]) for name in self.specs
         }
 
     def errors(self, data, from_modalities=None) -> pd.DataFrame:
@@ -211,13 +209,6 @@ class MultiOmics:
     def _read(self, data) -> Measured:
         self._check_fitted()
         return read_modalities(data, self.specs, self.features)
-
-    @staticmethod
-    def _slices(network: keras.Model, cells: Measured, size: int = 1024) -> list:
-        return [
-            network({name: table[i : i + size] for name, table in cells.values.items()}, training=False)
-            for i in range(0, max(len(cells.names), 1), size)
-        ]
 
     # ---------------------------------------------------------- save, load
 
