@@ -159,8 +159,7 @@ class Hyperparameters(Parameters):
         self.check(check_widths, "hidden", "critic_hidden")
         self.check(check_number, *NOT_NEGATIVE)
         self.check(check_number, "stage1_learning_rate", "stage2_learning_rate", within="above 0")
-        if self.spread is not None:
-            self.check(check_number, "spread", within="above 0")
+        self.check(check_number, "spread", within="above 0", optional=True)
         self.check(check_count, *COUNTS)
         self.check(check_count, "k1", "k2", "stage1_patience", optional=True)
         self.check(check_choice, "initialization", allowed=INITIALIZATIONS)

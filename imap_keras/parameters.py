@@ -69,8 +69,8 @@ def check_count(name: str, value, least: int = 1, optional: bool = False) -> int
     return int(value)
 
 
-def check_number(name: str, value, within: str = "0 or more") -> float:
-    """Return a number if it is finite and lies `within` one of `RANGES`.
+def check_number(name: str, value, within: str = "0 or more", optional: bool = False) -> float | None:
+    """Return a finite number `within` one of `RANGES`, or None where that is `optional`.
 
     Raises
     ------
@@ -83,22 +83,25 @@ def check_number(name: str, value, within: str = "0 or more") -> float:
     >>> check_number("learning_rate", 1, "above 0")
     1.0
     """
+    if value is None and optional:
+        return None
     if (
         isinstance(value, bool)
         or not isinstance(value, Real)
         or not (isfinite(value) and RANGES[within](value))
     ):
-        raise ValueError(f"{name}={value!r} must be a number, {within}.")
+        or_none = ", or None" if optional else ""
+        raise ValueError(f"{name}={value!r} must be a number, {within}{or_none}.")
     return float(value)  # numpy's numbers do not go into JSON
 
 
-def check_widths(name: str, value) -> tuple[int, ...]:
-    """Return widths of layers as a tuple (a list comes from JSON).
+def check_widths(name: str, value, least: int = 1) -> tuple[int, ...]:
+    """Return widths of at least so many layers as a tuple (a list comes from JSON).
 
     Raises
     ------
     ValueError
-        There is none, or one is not a whole number of at least 1.
+        There are fewer, or one is not a whole number of at least 1.
 
     Examples
     --------
@@ -107,8 +110,9 @@ def check_widths(name: str, value) -> tuple[int, ...]:
     (256, 128)
     """
     widths = tuple(value) if isinstance(value, Iterable) else (value,)
-    if not widths or not all(isinstance(w, Integral) and w >= 1 for w in widths):
-        raise ValueError(f"{name}={value!r} must be one or more whole numbers of at least 1.")
+    if len(widths) < least or not all(isinstance(w, Integral) and w >= 1 for w in widths):
+        number = "one" if least else "zero"
+        raise ValueError(f"{name}={value!r} must be {number} or more whole numbers of at least 1.")
     return tuple(int(w) for w in widths)
 
 

@@ -293,8 +293,10 @@ def train_stage2(
 
 def scale_factor(cells: np.ndarray, hp: Hyperparameters) -> float:
     """Number the cells are multiplied by before training, see `hp.spread`."""
+    if hp.spread is None:
+        return 1.0
     mean_deviation = float(cells.std(axis=0).mean())
-    return hp.spread / mean_deviation if hp.spread and mean_deviation > 0 else 1.0
+    return hp.spread / mean_deviation if mean_deviation > 0 else 1.0
 
 
 def principal_components(corrected: np.ndarray, hp: Hyperparameters) -> keras.Model:

@@ -1,6 +1,7 @@
 """Checks of what the user hands in: one clear error before any long work."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from anndata import AnnData
@@ -148,6 +149,40 @@ def check_logged(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") ->
         )
 
 
+def check_file(path: str | Path) -> None:
+    """Raise if there is no such file of cells.
+
+    Raises
+    ------
+    FileNotFoundError
+        Names the path.
+
+    Examples
+    --------
+    >>> from imap_keras.validation import check_file
+    >>> check_file("cells.h5ad")
+    Traceback (most recent call last):
+    FileNotFoundError: There is no file cells.h5ad; give an .h5ad file with counts in X.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file {path}; give an .h5ad file with counts in X.")
+
+
+def dense(matrix: np.ndarray | sparse.spmatrix) -> np.ndarray:
+    """Return a matrix as dense float32, copied only where it is something else.
+
+    Examples
+    --------
+    >>> from imap_keras.validation import dense
+    >>> from scipy import sparse
+    >>> dense(sparse.csr_matrix([[0, 2]])).tolist()
+    [[0.0, 2.0]]
+    """
+    if sparse.issparse(matrix):
+        return matrix.astype("float32", copy=False).toarray()
+    return np.asarray(matrix, dtype="float32")
+
+
 def dense_expression(adata: AnnData) -> np.ndarray:
     """Return ``adata.X``, checked, as dense float32 cells x genes.
 
@@ -166,9 +201,7 @@ def dense_expression(adata: AnnData) -> np.ndarray:
     """
     check_values(adata.X)
     check_logged(adata.X)
-    if sparse.issparse(adata.X):
-        return adata.X.astype("float32", copy=False).toarray()
-    return np.asarray(adata.X, dtype="float32")
+    return dense(adata.X)
 
 
 def check_batches(labels: np.ndarray, min_cells: int = MIN_CELLS) -> list[str]:

@@ -220,7 +220,7 @@ def test_faults_are_named(clouds, fitted):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"hidden": (0,)}, "hidden=\\(0,\\) must be one or more whole numbers"),
+        ({"hidden": (0,)}, "hidden=\\(0,\\) must be zero or more whole numbers"),
         ({"prior_scale": 0}, "prior_scale=0 must be a number, above 0"),
         ({"kl_epochs": 0}, "kl_epochs=0 must be a whole number"),
         ({"seed": -1}, "seed=-1 must be a whole number"),

@@ -56,9 +56,7 @@ class Hyperparameters(Parameters):
     seed: int = 0
 
     def __post_init__(self):
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        if self.hidden:
-            self.check(check_widths, "hidden")
+        self.check(check_widths, "hidden", least=0)
         self.check(check_number, "prior_scale", "learning_rate", within="above 0")
         self.check(check_count, "epochs", "kl_epochs", "batch_size")
         self.check(check_seed, "seed", bits=31)

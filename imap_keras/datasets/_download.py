@@ -85,3 +85,18 @@ def fetch(file: str) -> Path:
             f"{file} from {row['url']} arrived damaged three times (sha256 differs from the "
             "registry's). Nothing was kept; try again later or over another network."
         ) from error
+
+
+def fetch_all(folder: str, *files: str) -> list[Path]:
+    """Paths of several files of one folder: without network the error comes before any is read.
+
+    Raises
+    ------
+    KeyError, ConnectionError, OSError
+        As :func:`fetch`.
+
+    Examples
+    --------
+    >>> fetch_all("scgem", "scGEM_expression.csv", "scGEM_methylation.csv")  # doctest: +SKIP
+    """
+    return [fetch(f"{folder}/{file}") for file in files]

@@ -7,7 +7,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from ._download import fetch
+from ._download import fetch_all
 
 
 def surface_protein() -> AnnData:
@@ -37,7 +37,8 @@ def surface_protein() -> AnnData:
     --------
     >>> adata = surface_protein()  # doctest: +SKIP
     """
-    first, second, batch, cell_type = _fetched(
+    first, second, batch, cell_type = fetch_all(
+        "inclust_plus",
         "integration_input2.npz",
         "integration_input3.npz",
         "integration_batch.npy",
@@ -74,7 +75,8 @@ def merfish_scrna() -> AnnData:
     --------
     >>> adata = merfish_scrna()  # doctest: +SKIP
     """
-    matrix, cell_type, hidden = _fetched(
+    matrix, cell_type, hidden = fetch_all(
+        "inclust_plus",
         "merfish_scRNA_inputdata1.npz",
         "merfish_input_cell_types.npy",
         "merfish_imputation_index.npy",
@@ -84,11 +86,6 @@ def merfish_scrna() -> AnnData:
     adata = _annotated(values, obs, "gene")
     adata.var["to_impute"] = np.isin(np.arange(adata.n_vars), np.load(hidden, allow_pickle=False))
     return adata
-
-
-def _fetched(*files: str) -> list[Path]:
-    """All files first: without network the error comes before any reading."""
-    return [fetch(f"inclust_plus/{file}") for file in files]
 
 
 def _numbered(prefix: str, file: Path, n: int | None = None) -> pd.Categorical:

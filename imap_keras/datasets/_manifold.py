@@ -9,6 +9,8 @@ from anndata import AnnData
 from anndata.io import sparse_dataset, write_elem
 from scipy import sparse
 
+from ..persistence import write_whole
+
 CELLS_A_PIECE = 2000
 PROGRAMMES = 2
 
@@ -111,23 +113,23 @@ def simulate_file(
     profiles = level * rng.lognormal(0, 1.2, (n_types + PROGRAMMES, n_genes))
     profiles /= profiles.sum(axis=1, keepdims=True)
     kind = rng.integers(n_types, size=n_cells)
-    temporary = path.with_name(f"writing-{path.name}")
-    with h5py.File(temporary, "w") as file:
-        for start in range(0, n_cells, CELLS_A_PIECE):
-            counts = _draw_counts(kind[start : start + CELLS_A_PIECE], profiles, rng)
-            if start == 0:
-                write_elem(file, "X", counts)
-            else:
-                sparse_dataset(file["X"]).append(counts)
-        names = pd.Categorical.from_codes(kind, [f"type_{i}" for i in range(n_types)])
-        write_elem(
-            file,
-            "obs",
-            pd.DataFrame({"cell_type": names}, index=[f"cell_{i}" for i in range(n_cells)]),
-        )
-        write_elem(file, "var", pd.DataFrame(index=[f"gene_{i}" for i in range(n_genes)]))
-        file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-    return temporary.replace(path)
+    names = pd.Categorical.from_codes(kind, [f"type_{i}" for i in range(n_types)])
+    obs = pd.DataFrame({"cell_type": names}, index=[f"cell_{i}" for i in range(n_cells)])
+
+    def write(temporary: Path) -> None:
+        with h5py.File(temporary, "w") as file:
+            for start in range(0, n_cells, CELLS_A_PIECE):
+                counts = _draw_counts(kind[start : start + CELLS_A_PIECE], profiles, rng)
+                if start == 0:
+                    write_elem(file, "X", counts)
+                else:
+                    sparse_dataset(file["X"]).append(counts)
+            write_elem(file, "obs", obs)
+            write_elem(file, "var", pd.DataFrame(index=[f"gene_{i}" for i in range(n_genes)]))
+            file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+
+    write_whole(path, write)
+    return path
 
 
 def _draw_counts(kind: np.ndarray, profiles: np.ndarray, rng: np.random.Generator) -> sparse.csr_matrix:

@@ -1,12 +1,10 @@
 """Two measurements of each cell: scGEM (expression, methylation) and SNARE-seq (RNA, chromatin)."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ._download import fetch
+from ._download import fetch_all
 
 STAGES = ["BJ", "d8", "d16T+", "d24T+", "iPS"]
 
@@ -35,7 +33,7 @@ def scgem() -> dict[str, AnnData]:
     --------
     >>> cells = scgem()  # doctest: +SKIP
     """
-    expression, methylation, types = _fetched(
+    expression, methylation, types = fetch_all(
         "scgem", "scGEM_expression.csv", "scGEM_methylation.csv", "scGEM_typeExpression.txt"
     )
     codes = np.loadtxt(types).astype(int) - 1
@@ -72,7 +70,7 @@ def snareseq() -> dict[str, AnnData]:
     --------
     >>> cells = snareseq()  # doctest: +SKIP
     """
-    rna, accessibility, types = _fetched(
+    rna, accessibility, types = fetch_all(
         "snareseq", "SNAREseq_rna_feat.npy", "SNAREseq_atac_feat.npy", "SNAREseq_rna_types.txt"
     )
     codes = np.loadtxt(types).astype(int) - 1
@@ -81,11 +79,6 @@ def snareseq() -> dict[str, AnnData]:
         "accessibility": (np.load(accessibility, allow_pickle=False), "topic"),
     }
     return _paired(values, pd.Categorical.from_codes(codes, [f"line_{i}" for i in range(1, 5)]))
-
-
-def _fetched(folder: str, *files: str) -> list[Path]:
-    """All files first: without network the error comes before any reading."""
-    return [fetch(f"{folder}/{file}") for file in files]
 
 
 def _paired(values: dict, cell_type: pd.Categorical) -> dict[str, AnnData]:

@@ -6,9 +6,8 @@ from pathlib import Path
 import anndata
 import numpy as np
 import tensorflow as tf
-from scipy import sparse
 
-from ..validation import check_values
+from ..validation import check_file, check_values, dense
 
 
 class BackedCells:
@@ -53,8 +52,7 @@ class BackedCells:
     BLOCKS_TOGETHER = 8
 
     def __init__(self, path: str | Path, memory: float = 50e6, held_out: float = 0.1, seed: int = 0):
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"There is no file {path}; give an .h5ad file with counts in X.")
+        check_file(path)
         if not 0 < held_out < 1:
             raise ValueError(f"held_out={held_out} must be between 0 and 1.")
         self.path, self.seed = Path(path), seed
@@ -78,8 +76,7 @@ class BackedCells:
         """One block: log1p of its counts, cells x features, float32."""
         rows = self.data.X[start : min(start + self.block, self.n_cells)]
         check_values(rows, f"X of {self.path.name}, cells from {start} on,")
-        rows = rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
-        return np.log1p(rows.astype("float32", copy=False))
+        return np.log1p(dense(rows))
 
     def standardize(self) -> "BackedCells":
         """Find mean and standard deviation of each feature in one pass over the training blocks.

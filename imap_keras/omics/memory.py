@@ -15,6 +15,7 @@ from pathlib import Path
 import anndata
 import numpy as np
 
+from ..validation import check_file, dense
 from .autoencoder import build_deep_autoencoder, minibatches, train_autoencoder
 from .backed import BackedCells
 
@@ -56,8 +57,7 @@ def measure_memory(path: str | Path, **settings) -> dict:
     for name in settings:
         if name not in SETTINGS:
             raise TypeError(f"{name!r} is no setting; there are {list(SETTINGS)}.")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no file {path}; give an .h5ad file with counts in X.")
+    check_file(path)
     order = json.dumps([str(path), {**SETTINGS, **settings}])
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
     done = subprocess.run(
@@ -126,8 +126,7 @@ def main(order: str) -> None:
     if settings["dense"]:
         matrix = np.empty(data.shape, "float32")
         for i in range(0, len(matrix), 1000):
-            rows = data.X[i : i + 1000]
-            matrix[i : i + 1000] = np.log1p(rows.toarray() if hasattr(rows, "toarray") else rows)
+            matrix[i : i + 1000] = np.log1p(dense(data.X[i : i + 1000]))
         network = build_deep_autoencoder(matrix.shape[1], settings["hidden"], settings["latent_dim"])
         train_autoencoder(network, minibatches(matrix), steps=20, epochs=1)
         found["dense_peak"] = highest_resident() - before

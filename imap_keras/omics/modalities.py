@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy import sparse
 
-from ..validation import check_unique_names, in_memory
+from ..validation import check_unique_names, dense, in_memory
 from .hyperparameters import Modality
 from .losses import LOSSES, RANGES
 
@@ -82,7 +81,7 @@ def fill_missing(data) -> dict[str, AnnData]:
     obs, filled = obs.reindex(order), {}
     for name, adata in parts.items():
         values = np.full((len(order), adata.n_vars), np.nan, "float32")
-        values[pd.Index(order).get_indexer(adata.obs_names)] = _dense(adata)
+        values[pd.Index(order).get_indexer(adata.obs_names)] = dense(adata.X)
         filled[name] = AnnData(values, obs=obs.copy(), var=adata.var.copy())
     return filled
 
@@ -142,7 +141,7 @@ def read_modalities(
         adata = parts[name][cells]
         if features is not None:
             adata = adata[:, _known(name, adata, features[name])]
-        values[name] = _dense(adata)
+        values[name] = dense(adata.X)
         names[name] = adata.var_names.astype(str).tolist()
         check_range(name, values[name], spec)
         never = ~np.isfinite(values[name]).any(axis=0)
@@ -231,9 +230,3 @@ def check_measured(values: Mapping[str, np.ndarray], names: Sequence[str]) -> No
             f"Cell {names[empty.argmax()]!r} was measured in none of the modalities {list(values)}: "
             f"all its values are NaN ({int(empty.sum())} such cells). Leave those cells out."
         )
-
-
-def _dense(adata: AnnData) -> np.ndarray:
-    if sparse.issparse(adata.X):
-        return adata.X.astype("float32").toarray()
-    return np.array(adata.X, dtype="float32")

@@ -6,10 +6,9 @@ from difflib import get_close_matches
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy import sparse
 from scipy.stats import rankdata
 
-from ..validation import labels_of
+from ..validation import dense, labels_of
 
 
 def standardize(expression: np.ndarray) -> np.ndarray:
@@ -77,8 +76,7 @@ def finite_expression(adata: AnnData, what: str = "adata.X") -> np.ndarray:
     >>> finite_expression(human).dtype
     dtype('float32')
     """
-    values = adata.X.toarray() if sparse.issparse(adata.X) else np.asarray(adata.X)
-    values = values.astype("float32", copy=False)
+    values = dense(adata.X)
     bad = int(np.count_nonzero(~np.isfinite(values)))
     if bad:
         raise ValueError(

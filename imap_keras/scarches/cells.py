@@ -4,10 +4,9 @@ import warnings
 
 import numpy as np
 from anndata import AnnData
-from scipy import sparse
 
 from ..preprocessing import check_counts
-from ..validation import check_unique_names, dense_expression
+from ..validation import check_unique_names, dense, dense_expression
 
 
 def expression(adata: AnnData, likelihood: str) -> np.ndarray:
@@ -33,8 +32,7 @@ def expression(adata: AnnData, likelihood: str) -> np.ndarray:
     where = "layers['counts']" if "counts" in adata.layers else "X"
     counts = adata.layers.get("counts", adata.X)
     check_counts(counts, f"adata.{where}")
-    counts = counts.toarray() if sparse.issparse(counts) else np.asarray(counts)
-    counts = counts.astype("float32")
+    counts = dense(counts)
     empty = int(np.sum(counts.sum(axis=1) == 0))
     if empty:
         raise ValueError(
