@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ..blocks import adam
+from ..blocks import adam, make_variables
 from ..epochs import steps_of
 from ..omics.autoencoder import minibatches
 from ..parameters import Parameters, check_count, check_number, check_seed, check_widths
@@ -142,6 +142,7 @@ class BayesianClassifier:
         )
         table = np.column_stack([(values - mean) / scale, codes]).astype("float32")
         rows = minibatches(table, hp.batch_size, hp.seed).map(lambda x, _: (x[:, :-1], x[:, -1]))
+        make_variables(network, table[:2, :-1], table[:2, -1])
         annealing = AnnealDivergence(hp.kl_epochs)
         fitted = network.fit(
             rows,

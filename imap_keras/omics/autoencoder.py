@@ -8,7 +8,7 @@ import pandas as pd
 import tensorflow as tf
 from sklearn.decomposition import PCA
 
-from ..blocks import adam, apply, run
+from ..blocks import adam, apply, make_variables, run
 from ..callbacks import BestEpoch
 from ..epochs import shuffled_rows, steps_of
 from ..progress import ProgressBar
@@ -136,6 +136,8 @@ def train_autoencoder(
         held_out = tf.data.Dataset.from_tensors((held_out, held_out))
     if held_out is not None:
         callbacks.append(BestEpoch(patience))
+    some = np.zeros((2, *autoencoder.input_shape[1:]), "float32")
+    make_variables(autoencoder, some, some)
     fitted = autoencoder.fit(
         rows,
         validation_data=held_out,

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from ..blocks import make_variables
 from ..callbacks import BestEpoch
 from ..epochs import shuffled_rows, steps_of
 from ..progress import ProgressBar
@@ -126,6 +127,7 @@ def train(
     )
     start_from(network, specs, training)
     compile_network(network, specs, hp.learning_rate)
+    make_variables(network, watched, watched)
     fitted = network.fit(
         draw_cells(training, hp),
         validation_data=tf.data.Dataset.from_tensors((watched, watched)),
