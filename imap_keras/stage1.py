@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from .blocks import PACKAGE, BatchNorm, Initializers, adam, apply, dense_stack
+from .epochs import drawn_rows
 
 # The reference reads real cells three times a step and decoded cells once, between the second and
 # the third. Reading each once with these momenta moves the running statistics just as far:
@@ -287,7 +288,7 @@ def mixed_cells(
         inputs = {"cells": x, "batch": own, "random_batch": tf.one_hot(random_batch, n_batches)}
         return inputs, {"reconstruction": x, "content": no_change}
 
-    return tf.data.Dataset.counter().map(draw).prefetch(2)
+    return drawn_rows(draw)
 
 
 def recalibrate_batch_norm(network: keras.Model, cells: np.ndarray) -> None:

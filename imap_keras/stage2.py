@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from .blocks import Initializers, adam, apply, dense_stack
+from .epochs import drawn_rows
 
 
 def build_generator(
@@ -297,4 +298,4 @@ def paired_cells(
         other = start + (place + pick(2, 1, walk_length)) % walk_length
         return query(left), anchor(right), query(left) + anchor(other) - query(other)
 
-    return tf.data.Dataset.counter().map(draw).prefetch(2)
+    return drawn_rows(draw)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from ..epochs import shuffled_rows
+from ..epochs import drawn_rows, shuffled_rows
 
 UNLABELLED = -1
 
@@ -211,4 +211,4 @@ def draw_rows(
         }
         return inputs, targets
 
-    return tf.data.Dataset.counter().map(draw).prefetch(2)
+    return drawn_rows(draw)

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 
 from ..blocks import adam, apply, make_variables, run
 from ..callbacks import BestEpoch
-from ..epochs import shuffled_rows, steps_of
+from ..epochs import drawn_rows, shuffled_rows, steps_of, untuned
 from ..progress import ProgressBar
 from ..training import history_table
 from .network import dense
@@ -83,7 +83,7 @@ def minibatches(cells: np.ndarray, batch_size: int = 128, seed: int = 0) -> tf.d
         rows = tf.gather(table, shuffled_rows(step, len(cells), size, seed))
         return rows, rows
 
-    return tf.data.Dataset.counter().map(draw).prefetch(2)
+    return drawn_rows(draw)
 
 
 def train_autoencoder(
@@ -133,7 +133,7 @@ def train_autoencoder(
     autoencoder.compile(optimizer=adam(learning_rate, "autoencoder_adam"), loss="mse")
     callbacks = [ProgressBar("autoencoder", verbose)]
     if isinstance(held_out, np.ndarray):
-        held_out = tf.data.Dataset.from_tensors((held_out, held_out))
+        held_out = untuned(tf.data.Dataset.from_tensors((held_out, held_out)))
     if held_out is not None:
         callbacks.append(BestEpoch(patience))
     some = np.zeros((2, *autoencoder.input_shape[1:]), "float32")

@@ -7,6 +7,7 @@ import anndata
 import numpy as np
 import tensorflow as tf
 
+from ..epochs import untuned
 from ..validation import check_file, check_values, dense
 
 
@@ -112,7 +113,8 @@ class BackedCells:
 
     def _dataset(self, rows) -> tf.data.Dataset:
         shape = tf.TensorSpec((None, self.n_features), tf.float32)
-        return tf.data.Dataset.from_generator(rows, output_signature=shape).map(lambda x: (x, x))
+        cells = tf.data.Dataset.from_generator(rows, output_signature=shape)
+        return untuned(cells.map(lambda x: (x, x)))
 
     def _training(self, batch_size: int) -> Iterator[np.ndarray]:
         rng = np.random.default_rng((self.seed, 1))

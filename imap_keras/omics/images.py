@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..blocks import apply
+from ..epochs import untuned
 
 MOST_NORM = 3.0
 
@@ -138,5 +139,6 @@ def train_image_classifier(
     )
     rows = tf.data.Dataset.from_tensor_slices((images, np.asarray(labels)))
     rows = rows.shuffle(len(images), seed=seed, reshuffle_each_iteration=True).batch(batch_size)
+    rows = untuned(rows)
     fitted = network.fit(rows, validation_data=held_out, epochs=epochs, verbose=0, shuffle=False)
     return {name: [float(v) for v in values] for name, values in fitted.history.items()}

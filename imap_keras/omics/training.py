@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ..blocks import make_variables
 from ..callbacks import BestEpoch
-from ..epochs import shuffled_rows, steps_of
+from ..epochs import drawn_rows, shuffled_rows, steps_of, untuned
 from ..progress import ProgressBar
 from ..training import history_table
 from .hyperparameters import Hyperparameters, Modality
@@ -84,7 +84,7 @@ def draw_cells(values: Mapping[str, np.ndarray], hp: Hyperparameters) -> tf.data
         seeds = tf.stack([tf.constant(hp.seed, tf.int64), step])
         return hide(targets, seeds, hp.hide_entries, hp.hide_modality), targets
 
-    return tf.data.Dataset.counter().map(draw).prefetch(2)
+    return drawn_rows(draw)
 
 
 def train(
@@ -130,7 +130,7 @@ def train(
     make_variables(network, watched, watched)
     fitted = network.fit(
         draw_cells(training, hp),
-        validation_data=tf.data.Dataset.from_tensors((watched, watched)),
+        validation_data=untuned(tf.data.Dataset.from_tensors((watched, watched))),
         shuffle=False,
         steps_per_epoch=steps_of(len(inside), hp.batch_size),
         epochs=hp.epochs,

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..epochs import untuned
+
 
 def build_region_classifier(
     n_genes: int,
@@ -155,4 +157,5 @@ def shuffled_rows(
     """
     table, targets = tf.constant(expression, tf.float32), tf.constant(labels, tf.int32)
     order = tf.data.Dataset.range(len(labels)).shuffle(len(labels), seed=seed).batch(batch_size)
-    return order.map(lambda i: (tf.gather(table, i), tf.gather(targets, i))).prefetch(2)
+    rows = order.map(lambda i: (tf.gather(table, i), tf.gather(targets, i)))
+    return untuned(rows.prefetch(2))

@@ -9,6 +9,7 @@ import pandas as pd
 import tensorflow as tf
 
 from ..callbacks import BestEpoch
+from ..epochs import drawn_rows, untuned
 from ..progress import ProgressBar
 from ..training import history_table
 from .cvae import CVAE
@@ -76,7 +77,7 @@ def training_rows(
         index = first + tf.minimum(within, tf.cast(size, tf.int32) - 1)  # rounding may reach the end
         return tf.gather(table, tf.gather(members, tf.reshape(index, [-1]))), one_hot
 
-    return tf.data.Dataset.counter().map(draw).prefetch(2)
+    return drawn_rows(draw)
 
 
 def validation_rows(
@@ -89,7 +90,7 @@ def validation_rows(
     index = np.concatenate(np.split(index, width // rows_per_batch, axis=1)).ravel()
     one_hot = np.eye(n_batches, dtype="float32")[codes[index]]
     rows = tf.data.Dataset.from_tensor_slices((cells[index], one_hot))
-    return rows.batch(rows_per_batch * len(groups)).cache()
+    return untuned(rows.batch(rows_per_batch * len(groups)).cache())
 
 
 class Clock(keras.callbacks.Callback):
