@@ -81,6 +81,9 @@ class Hyperparameters(Parameters):
         Weight of the WGAN-GP penalty.
     keep_pairs
         Row i of query and anchor are one pair; False draws the two sides independently.
+    balance_pairs
+        Pairs are drawn such that every paired cell counts about as much as any other, see
+        :func:`imap_keras.balance.balanced_weights`; False: all pairs alike.
     lambda_pair
         Weight of the squared difference between a carried cell and its target; 0 leaves it out.
     neighbor_target
@@ -88,6 +91,9 @@ class Hyperparameters(Parameters):
         learn the cell's own noise; False: the target is the paired anchor cell itself.
     identity_start
         The generator starts as G(x) = x.
+    relu_output
+        The generator ends in a ReLU, as the paper's. False: a carried value may fall below 0, where a
+        ReLU would push the mean of a type up again and take variance from the carried cells alone.
     shift_start
         The generator starts by adding the mean difference of its pairs to every cell.
     average_epochs
@@ -139,18 +145,20 @@ class Hyperparameters(Parameters):
     search: str = "annoy"
     n_trees: int = 10
     incremental: bool = True
-    stage2_epochs: int = 20
+    stage2_epochs: int = 10
     stage2_steps: int = 10
     stage2_rows: int = 64
     critic_steps: int = 5
     stage2_learning_rate: float = 2e-4
     gradient_penalty: float = 10.0
     keep_pairs: bool = True
+    balance_pairs: bool = True
     lambda_pair: float = 100.0
     neighbor_target: bool = True
     identity_start: bool = True
+    relu_output: bool = False
     shift_start: bool = True
-    average_epochs: int = 10
+    average_epochs: int = 5
     unit_length: bool = True
     n_components: int = 30
     seed: int = 0
@@ -202,8 +210,10 @@ FLAGS = (
     "recalibrate",
     "incremental",
     "keep_pairs",
+    "balance_pairs",
     "neighbor_target",
     "identity_start",
+    "relu_output",
     "shift_start",
     "unit_length",
 )
@@ -241,9 +251,11 @@ REFERENCE = Hyperparameters(
     stage2_learning_rate=2e-4,
     gradient_penalty=10.0,
     keep_pairs=False,
+    balance_pairs=False,
     lambda_pair=0.0,
     neighbor_target=False,
     identity_start=False,
+    relu_output=True,
     shift_start=False,
     average_epochs=1,
     unit_length=False,

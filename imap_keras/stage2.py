@@ -22,6 +22,7 @@ def build_generator(
     hidden: Sequence[int] = (1024, 512),
     init: Initializers | None = None,
     identity_start: bool = False,
+    relu_output: bool = True,
 ) -> keras.Model:
     """Build the generator ``G(x) = ReLU(F(x) + x)``, F an autoencoder d-1024-512-l-512-1024-d.
 
@@ -37,6 +38,8 @@ def build_generator(
         Starting weights.
     identity_start
         Start with a zero last layer, so that G(x) = x before training: the shortcut alone.
+    relu_output
+        The ReLU of the paper, which keeps expression at 0 or more; False: ``G(x) = F(x) + x``.
 
     Examples
     --------
@@ -52,7 +55,9 @@ def build_generator(
         stack[-1].kernel_initializer = stack[-1].bias_initializer = keras.initializers.Zeros()
     cells = keras.Input((n_genes,), name="query_cells")
     carried = keras.layers.Add(name="shortcut")([apply(stack, cells), cells])
-    return keras.Model(cells, keras.layers.ReLU(name="carried")(carried), name="generator")
+    if relu_output:
+        carried = keras.layers.ReLU(name="carried")(carried)
+    return keras.Model(cells, carried, name="generator")
 
 
 def add_shift(generator: keras.Model, shift: np.ndarray) -> None:
@@ -241,6 +246,7 @@ def paired_cells(
     keep_pairs: bool = True,
     seed: int = 0,
     walk_length: int = 1,
+    weights: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Endless batches of (query rows, anchor rows, target rows) drawn from the pair list.
 
@@ -264,6 +270,8 @@ def paired_cells(
         The same seed gives the same batches.
     walk_length
         Pairs of one walk, that follow each other in `pairs`; with 1 the target is the anchor row.
+    weights
+        How often each pair is drawn, see :func:`imap_keras.balance.balanced_weights`; None: all alike.
 
     Examples
     --------
@@ -277,12 +285,18 @@ def paired_cells(
     """
     query_table, anchor_table = (tf.constant(t, tf.float32) for t in (query_cells, anchor_cells))
     query_index, anchor_index = (tf.constant(pairs[:, side], tf.int32) for side in (0, 1))
-    n_pairs = len(pairs)
+    # Pair i lies on a line from ends[i] - weights[i] to ends[i]: a point drawn on it draws a pair.
+    weights = np.ones(len(pairs)) if weights is None else weights / weights.mean()
+    ends = tf.constant(np.cumsum(weights))
+    weights = tf.constant(weights)
+
+    def pair_at(point):
+        return tf.minimum(tf.searchsorted(ends, point, "right"), len(pairs) - 1)
 
     def draw(step):
-        def pick(stream, low, high):
+        def point(stream, low, high):
             seeds = tf.stack([tf.constant(3 * seed + stream, tf.int64), step])
-            return tf.random.stateless_uniform((rows,), seeds, low, high, tf.int32)
+            return low + (high - low) * tf.random.stateless_uniform((rows,), seeds, dtype=tf.float64)
 
         def query(drawn):
             return tf.gather(query_table, tf.gather(query_index, drawn))
@@ -290,12 +304,16 @@ def paired_cells(
         def anchor(drawn):
             return tf.gather(anchor_table, tf.gather(anchor_index, drawn))
 
-        left = pick(0, 0, n_pairs)
-        right = left if keep_pairs else pick(1, 0, n_pairs)
+        left = pair_at(point(0, 0.0, ends[-1]))
+        right = left if keep_pairs else pair_at(point(1, 0.0, ends[-1]))
         if walk_length == 1:
             return query(left), anchor(right), anchor(right)
-        start, place = left // walk_length * walk_length, left % walk_length
-        other = start + (place + pick(2, 1, walk_length)) % walk_length
+        # Another pair of the walk: a point on the walk's part of the line, the pair's own left out.
+        first = left // walk_length * walk_length
+        own, start = tf.gather(weights, left), tf.gather(ends - weights, first)
+        place = point(2, start, tf.gather(ends, first + walk_length - 1) - own)
+        after = place >= tf.gather(ends, left) - own
+        other = pair_at(tf.where(after, place + own, place))
         return query(left), anchor(right), query(left) + anchor(other) - query(other)
 
     return drawn_rows(draw)

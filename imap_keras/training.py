@@ -6,6 +6,7 @@ import pandas as pd
 from sklearn.decomposition import PCA
 
 from .agreement import pair_agreement, unit_length
+from .balance import balanced_weights
 from .blocks import Initializers, make_variables
 from .callbacks import AverageWeights, StopWhenSettled
 from .hyperparameters import Hyperparameters
@@ -252,10 +253,13 @@ def train_stage2(
     """
     n_genes = cells.shape[1]
     init = Initializers(hp.initialization, seed_of("stage2_weights", hp, number))
-    generator = build_generator(n_genes, hp.latent_dim, hp.hidden, init, hp.identity_start)
+    generator = build_generator(
+        n_genes, hp.latent_dim, hp.hidden, init, hp.identity_start, hp.relu_output
+    )
+    weights = balanced_weights(pairs) if hp.balance_pairs else np.full(len(pairs), 1 / len(pairs))
     if hp.shift_start:
-        # How often each cell is listed, so that no row of pairs x genes is ever made.
-        query_share, anchor_share = (np.bincount(p, minlength=len(cells)) / len(p) for p in pairs.T)
+        # How much each cell counts, so that no row of pairs x genes is ever made.
+        query_share, anchor_share = (np.bincount(p, weights, len(cells)) for p in pairs.T)
         add_shift(generator, anchor_share @ corrected - query_share @ cells)
     gan = WGANGP(
         generator,
@@ -277,6 +281,7 @@ def train_stage2(
             hp.keep_pairs,
             seed,
             hp.walk_length if hp.neighbor_target else 1,
+            weights,
         ),
         shuffle=False,
         steps_per_epoch=hp.stage2_steps,

@@ -73,11 +73,14 @@ settings.save_figure(figure, "05_wasserstein")
 # ## The generator: a shortcut plus a change
 #
 # $G(x) = \mathrm{ReLU}(F(x) + x)$: the cell itself plus what must change. The kit starts F at zero, so
-# training begins at "leave the cell as it is" (`identity_start`).
+# training begins at "leave the cell as it is" (`identity_start`). And it leaves the ReLU out (`relu_output=False`): where a
+# gene lies lower in the anchor batch, a carried zero belongs below 0; cut off there, the mean of the carried cells stays too high.
 
 
 # %% tags=["lesson"]
-def build_generator(n_genes, latent_dim=256, hidden=(1024, 512), init=None, identity_start=False):
+def build_generator(
+    n_genes, latent_dim=256, hidden=(1024, 512), init=None, identity_start=False, relu_output=True
+):
     widths, init = (*hidden, latent_dim, *reversed(hidden), n_genes), init or Initializers()
     norm = [True] * (2 * len(hidden) + 1) + [False]  # BatchNorm after all but the last
     active = [True] * len(hidden) + [False] + [True] * len(hidden) + [False]  # not the middle
@@ -86,7 +89,9 @@ def build_generator(n_genes, latent_dim=256, hidden=(1024, 512), init=None, iden
         stack[-1].kernel_initializer = stack[-1].bias_initializer = keras.initializers.Zeros()
     cells = keras.Input((n_genes,), name="query_cells")
     carried = keras.layers.Add(name="shortcut")([apply(stack, cells), cells])
-    return keras.Model(cells, keras.layers.ReLU(name="carried")(carried), name="generator")
+    if relu_output:
+        carried = keras.layers.ReLU(name="carried")(carried)
+    return keras.Model(cells, carried, name="generator")
 
 
 # %% [markdown]
@@ -228,7 +233,8 @@ labels = adata.obs["batch"].astype(str).to_numpy()
 anchor_name, query_name = merge_order(cells, labels)[:2]
 hp = settings.hyperparameters()
 init = Initializers(hp.initialization, seed)
-generator = build_generator(adata.n_vars, hp.latent_dim, hp.hidden, init, hp.identity_start)
+widths = adata.n_vars, hp.latent_dim, hp.hidden
+generator = build_generator(*widths, init, hp.identity_start, hp.relu_output)
 critic = build_critic(adata.n_vars, hp.critic_hidden, init)
 gan = Lesson(generator, critic, hp.gradient_penalty, hp.critic_steps, hp.lambda_pair, seed)
 gan.compile(learning_rate=hp.stage2_learning_rate)

@@ -258,22 +258,22 @@ print("expected calibration error:", {name: round(value, 3) for name, value in c
 # out, the more of the rest are right. (Bins of fewer than five cells are not drawn.)
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
 for (name, claim), color in zip(claims.items(), plots.COLORS):
     claim = claim[claim["cells"] >= 5]
-    axes[0].plot(claim["claimed"], claim["true"], "o-", color=color, label=name)
-axes[0].axline((0, 0), slope=1, color="0.6", lw=1)
-sets = (("cells", thin_table, thin_correct), ("digits", table, correct))
-for (title, own, right), color in zip(sets, plots.COLORS[2:]):
-    curve = bayes.rejection_curve(own["entropy"], right).iloc[20:]
-    axes[1].plot(curve["kept"], curve["accuracy"], color=color, label=title)
+    left.plot(claim["claimed"], claim["true"], "o-", color=color, label=name)
+left.axline((0, 0), slope=1, color="0.6", lw=1)
+left.set(xlabel="probability claimed", ylabel="share that is right", xlim=(0.2, 1), ylim=(0, 1.02))
+left.legend(frameon=False)
+plt.close(figure)  # shown below, when the other half is drawn
 
 # %%
-axes[0].set(xlabel="probability claimed", ylabel="share that is right", xlim=(0.2, 1), ylim=(0, 1.02))
-axes[1].set(xlabel="share kept, most certain first", ylabel="accuracy")
-for axis in axes:
-    axis.legend(frameon=False)
-plt.close(figure)
+sets = (("cells", thin_table, thin_correct), ("digits", table, correct))
+for (title, own, hit), color in zip(sets, plots.COLORS[2:]):
+    curve = bayes.rejection_curve(own["entropy"], hit).iloc[20:]
+    right.plot(curve["kept"], curve["accuracy"], color=color, label=title)
+right.set(xlabel="share kept, most certain first", ylabel="accuracy")
+right.legend(frameon=False)
 settings.save_figure(figure, "15_calibration")
 
 # %% [markdown]

@@ -434,6 +434,8 @@ def test_reference_preset_is_the_paper():
         "keep_pairs": False,
         "lambda_pair": 0.0,
         "identity_start": False,
+        "relu_output": True,
+        "balance_pairs": False,
     }
     preset = IMAP(preset="reference").hyperparameters
     assert {name: getattr(preset, name) for name in expected} == expected

@@ -58,6 +58,16 @@ def test_generator_adds_the_shortcut(randomize):
     np.testing.assert_allclose(generator(x, training=False), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_without_the_relu_a_carried_value_may_fall_below_zero(randomize):
+    x = cells(0, rows=200)
+    cut = randomize(build_generator(N_GENES, 4, (16, 8)))
+    free = build_generator(N_GENES, 4, (16, 8), relu_output=False)
+    free.set_weights(cut.get_weights())
+    carried = np.asarray(free(x, training=False))
+    assert carried.min() < 0
+    np.testing.assert_allclose(np.maximum(carried, 0), cut(x, training=False), rtol=1e-6)
+
+
 def test_networks_have_the_widths_of_the_paper():
     def widths(network):
         return [layer.units for layer in network.layers if isinstance(layer, keras.layers.Dense)]
@@ -200,6 +210,26 @@ def test_the_target_moves_a_cell_as_another_pair_of_its_walk():
             assert [cell, partner - 100] in walks.tolist()
             found[cell].add(int(to - cell))
     assert found == moves  # each of the other two pairs is drawn, its own never
+
+
+def test_pairs_are_drawn_as_often_as_their_weights_say():
+    pairs = np.array([[0, 3], [1, 4], [2, 5], [3, 6], [4, 7], [5, 8]])  # two walks of three
+    weights = np.array([0.1, 0.2, 0.1, 0.4, 0.15, 0.05])
+    table = np.arange(10, dtype="float32")[:, None]
+    anchor_table = 100 * np.arange(10, dtype="float32")[:, None] ** 2
+    rows = paired_cells(table, anchor_table, pairs, 4000, walk_length=3, weights=weights)
+    query, anchor, target = (np.asarray(part)[:, 0] for part in next(iter(rows)))
+    own = query.astype(int)
+    np.testing.assert_array_equal(anchor, 100.0 * (own + 3) ** 2)
+    np.testing.assert_allclose(np.bincount(own) / 4000, weights, atol=0.03)
+    # The other pair of the walk: never the own one, the rest by their weights.
+    moves = 100.0 * (np.arange(6) + 3) ** 2 - np.arange(6)
+    other = np.abs((target - query)[:, None] - moves).argmin(axis=1)
+    assert (other // 3 == own // 3).all() and (other != own).all()
+    of_first = np.bincount(other[own == 0], minlength=6) / np.sum(own == 0)
+    np.testing.assert_allclose(of_first, [0, 2 / 3, 1 / 3, 0, 0, 0], atol=0.08)
+    of_fifth = np.bincount(other[own == 4], minlength=6) / np.sum(own == 4)
+    np.testing.assert_allclose(of_fifth, [0, 0, 0, 8 / 9, 0, 1 / 9], atol=0.08)
 
 
 def test_kept_pairs_come_row_by_row_as_often_as_they_are_listed():

@@ -176,6 +176,8 @@ def test_unknown_hyperparameter_like_no_other_is_answered_with_all():
         ("spread", 0.0),
         ("neighbor_target", 1),
         ("unit_length", "yes"),
+        ("relu_output", "no"),
+        ("balance_pairs", 2),
         ("stage1_learning_rate", 0.0),
         ("stage2_learning_rate", -1e-4),
         ("metric", "cosine"),
