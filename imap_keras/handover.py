@@ -32,7 +32,7 @@ SMALL = {
     "stage2_epochs": 30,
 }
 # For the regression tests: small networks for any data, and short training.
-FAST = {**SMALL, "stage1_epochs": 30}
+FAST = {**SMALL, "stage1_epochs": 30, "stage2_epochs": 10}
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ import pandas as pd
 import tensorflow as tf
 
 from imap_keras import handover, metrics, plots
+from imap_keras.balance import ROUNDS
 from imap_keras.blocks import Initializers, apply, dense_stack, run
 from imap_keras.exercise import check
 from imap_keras.results import Results, versions_table
@@ -224,13 +225,63 @@ value = float(by_hand.penalty(points, points + 1, tf.constant([[0.5]])))
 print(f"penalty {value:.3f}, by hand (5 - 1)^2 = 16")
 
 # %% [markdown]
-# ## Train on the first query batch
+# ## How much each pair counts
+#
+# Mutual neighbours are a selection: cells that happen to look like the other batch, and cells in the middle of their
+# cloud, where walks lead. Their mean difference is too small, and a generator taught by it stops short. So each
+# pair gets a weight such that every cell counts about as much as any other: divide by what its anchor cell has in all, then by
+# what its query cell has, and again.
+
+
+# %% tags=["lesson"]
+def balanced_weights(pairs):
+    query, anchor = (np.unique(side, return_inverse=True)[1].ravel() for side in np.asarray(pairs).T)
+    weights = np.ones(len(query))
+    for _ in range(ROUNDS):
+        for side in (anchor, query):
+            weights /= np.bincount(side, weights)[side]
+    return weights / weights.sum()
+
 
 # %%
 adata = handover.prepared(settings)
 cells, pairs = adata.X.toarray(), handover.first_pairs(settings)
-labels = adata.obs["batch"].astype(str).to_numpy()
+labels, kinds = (adata.obs[key].astype(str).to_numpy() for key in ("batch", "cell_type"))
 anchor_name, query_name = merge_order(cells, labels)[:2]
+weights = balanced_weights(pairs)
+listed = np.bincount(pairs[:, 0])[np.unique(pairs[:, 0])]
+print(
+    f"{len(listed)} query cells in {len(pairs)} pairs, listed {listed.min()} to {listed.max()} times each"
+)
+
+# %% [markdown]
+# How far is the mean move of the pairs from the true one, the difference of the means of a cell type? Both as the length of a
+# move over all genes, type by type:
+
+
+# %%
+def moves(kind, weight):
+    """The true move of a type, and that of its pairs."""
+    a, q = (cells[(labels == name) & (kinds == kind)].mean(0) for name in (anchor_name, query_name))
+    same = (kinds[pairs] == kind).all(axis=1)
+    share = weight[same] / weight[same].sum()
+    return a - q, share @ (cells[pairs[same, 1]] - cells[pairs[same, 0]])
+
+
+# %%
+paired_kinds = pd.Series(kinds[pairs[:, 0]]).value_counts().index[:4]
+distance = {
+    title: [np.linalg.norm(np.subtract(*moves(kind, w))) for kind in paired_kinds]
+    for title, w in {"all pairs alike": np.ones(len(pairs)), "balanced": weights}.items()
+}
+pd.DataFrame(distance, index=paired_kinds).round(2)
+
+# %% [markdown]
+# **What to see:** balanced pairs come nearer to the true move.
+#
+# ## Train on the first query batch
+
+# %%
 hp = settings.hyperparameters()
 init = Initializers(hp.initialization, seed)
 widths = adata.n_vars, hp.latent_dim, hp.hidden
@@ -238,7 +289,8 @@ generator = build_generator(*widths, init, hp.identity_start, hp.relu_output)
 critic = build_critic(adata.n_vars, hp.critic_hidden, init)
 gan = Lesson(generator, critic, hp.gradient_penalty, hp.critic_steps, hp.lambda_pair, seed)
 gan.compile(learning_rate=hp.stage2_learning_rate)
-rows = paired_cells(cells, cells, pairs, hp.stage2_rows, hp.keep_pairs, seed, hp.walk_length)
+options = hp.stage2_rows, hp.keep_pairs, seed, hp.walk_length
+rows = paired_cells(cells, cells, pairs, *options, weights)
 
 # %%
 fitted = gan.fit(

@@ -283,8 +283,9 @@ generated.round(3)
 # ## Real cells: expression and methylation
 #
 # scGEM: 177 cells on their way from fibroblast to stem cell, 34 genes and 27 methylated loci each. SNARE-seq: 1,047 cells of four
-# lines, components of the RNA and topics of the accessible regions. Each is divided by one number, so that losses are of one
-# order; the RNA of SNARE-seq weighs ten times as much.
+# lines, components of the RNA and topics of the accessible regions (their logarithms: they reach hundred thousands). Each is
+# divided by one number, so that losses are of one order; the RNA of SNARE-seq weighs a hundred times as much, and
+# nothing is hidden there: all cells have both.
 #
 # Without network and cache the notebook stops here, with the reason.
 
@@ -294,17 +295,19 @@ try:
 except ConnectionError as error:
     raise SkipNotebook(str(error)) from None
 real["scGEM"]["expression"].X /= real["scGEM"]["expression"].X.std()
-for adata in real["SNARE-seq"].values():  # topics reach hundred thousands
+real["SNARE-seq"]["accessibility"].X = np.log1p(real["SNARE-seq"]["accessibility"].X)
+for adata in real["SNARE-seq"].values():
     adata.X = (adata.X - adata.X.mean(axis=0)) / adata.X.std()
 
 # %%
 real_losses = {
     "scGEM": {"expression": Modality("mse", 30), "methylation": Modality("bce", 10)},
-    "SNARE-seq": {"rna": Modality("mse", 30, weight=10), "accessibility": Modality("mse", 10)},
+    "SNARE-seq": {"rna": Modality("mse", 30, weight=100), "accessibility": Modality("mse", 10)},
 }
 fits = {}
 for title, cells in real.items():
     own = options | {"epochs": 200 if title == "scGEM" else 40, "batch_size": 32, "patience": 30}
+    own |= {} if title == "scGEM" else {"hide_entries": 0.0, "hide_modality": 0.0}
     fit = fits[title] = MultiOmics(real_losses[title], **own).fit(cells, verbose=0)
     errors[title] = fit.errors({name: adata[fit.held_out].copy() for name, adata in cells.items()})
     accuracy[title] = told_by_each(fit, cells)
@@ -369,7 +372,7 @@ results.add("generated_accessibility_over_mean_predictor", generated["ratio"], "
 # %%
 for title, scores in accuracy.items():
     best = max(score for name, score in scores.items() if name != "joint code")
-    bound = ">= -0.03" if title == "SNARE-seq" else ">= 0"
+    bound = ">= -0.02" if title == "SNARE-seq" else ">= 0"
     results.add(f"{title}_joint_minus_best_single_accuracy", scores["joint code"] - best, bound)
 results.save()
 

@@ -186,6 +186,7 @@ def test_every_central_piece_is_a_lesson():
         "random_walk_pairs",
         "pair_agreement",
         "build_generator",
+        "balanced_weights",
         "build_critic",
         "penalty",
         "critic_step",
