@@ -164,7 +164,7 @@ class IMAP:
         -------
         anndata.AnnData
             A copy, same cells in the same order, with ``obsm["X_imap_content"]`` (stage I),
-            ``layers["imap"]`` (corrected expression; values a little below 0 unless `relu_output`),
+            ``layers["imap"]`` (corrected expression; may be below 0 unless `relu_output`),
             ``obsm["X_imap"]`` (its principal components) and ``uns["imap"]`` (hyperparameters, order,
             pair counts, losses). If `adata` has more genes than were fitted, the copy has the fitted
             ones.

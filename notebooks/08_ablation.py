@@ -74,17 +74,15 @@ small |= {"stage1_epochs": 10, "stage2_epochs": n_epochs}
 path = {
     "the reference": {},
     "64 rows a step": {"stage1_rows": 64, "stage1_learning_rate": 1e-3, "stage2_rows": 64},
-    "biases start at 0": {"initialization": "zero_bias"},
-    "BatchNorm re-estimated": {"recalibrate": True},
-    "pairs in both spaces": {"pair_space": "both", "k1": 20, "k2": 20, "incremental": True},
+    "sound BatchNorm, zero biases": {"initialization": "zero_bias", "recalibrate": True},
+    "pairs in both spaces, agreeing": {"pair_space": "both", "k1": 20, "k2": 20, "pair_agreement": 0.5},
 }
+path["pairs in both spaces, agreeing"] |= {"walk_length": 10, "incremental": True}
 
 # %%
 path |= {
-    "pairs agree, walks of 10": {"pair_agreement": 0.5, "walk_length": 10},
     "5 critic steps": {"critic_steps": 5},
-    "a paired term": {"keep_pairs": True, "lambda_pair": 100.0},
-    "a neighbour's move": {"neighbor_target": True},
+    "a paired term": {"keep_pairs": True, "lambda_pair": 100.0, "neighbor_target": True},
     "balanced pairs": {"balance_pairs": True},
     "start with the mean move": {"identity_start": True, "shift_start": True},
     "no ReLU at the end": {"relu_output": False},
@@ -129,7 +127,7 @@ seeds = [seed] if fast else [seed, seed + 1]
 rows, changes = [], {}
 for number, (title, change) in enumerate(path.items()):
     changes = changes | change
-    if fast and number not in (0, 5, 8, 13):  # every change is made, but few are measured
+    if fast and number not in (0, 3, 7, 10):  # every change is made, but few are measured
         continue
     for run_seed in seeds:
         rows.append({"step": title, "seed": run_seed} | measure(changes, run_seed))
@@ -147,7 +145,8 @@ table.round(3)
 # time, but with the reference's BatchNorm statistics they lose the types, until these are re-estimated on real
 # cells. Twice as many generator steps (5 critic steps for one) mix; a paired term takes that back, as long as the
 # generator starts far from its targets, and with a start at the mean move mixing returns, more evenly from seed to
-# seed, and types gain. The order matters: a step is judged with all before it and none after.
+# seed, and types gain. Without the ReLU carried means are no longer held too high, and mixing rises again. The order
+# matters: a step is judged with all before it and none after.
 
 # %%
 before = scores(uncorrected(adata))

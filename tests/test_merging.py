@@ -7,6 +7,7 @@ import pytest
 
 import imap_keras
 from imap_keras import datasets
+from imap_keras.balance import balanced_weights
 from imap_keras.callbacks import AverageWeights
 from imap_keras.hyperparameters import resolve
 from imap_keras.training import train_stage2
@@ -53,14 +54,20 @@ def test_without_agreement_every_pair_counts_as_in_the_paper(tiny, strangers):
     assert len(model.generators) == 1
 
 
-def test_the_generator_starts_with_the_mean_difference_of_its_pairs(tiny):
+@pytest.mark.parametrize(
+    "balance_pairs, weights",
+    [(False, [1 / 3, 1 / 3, 1 / 3]), (True, None)],  # None: by balanced_weights
+)
+def test_the_generator_starts_with_the_mean_difference_of_its_pairs(tiny, balance_pairs, weights):
     rng = np.random.default_rng(0)
     cells = rng.uniform(1, 2, (12, 5)).astype("float32")
     corrected = cells + 3
     pairs = np.array([[0, 6], [0, 7], [1, 6]])  # a cell listed twice counts twice
-    hp = resolve(**{**tiny, "stage2_epochs": 1, "stage2_learning_rate": 1e-9})
+    weights = balanced_weights(pairs) if weights is None else np.array(weights)
+    changes = {"stage2_epochs": 1, "stage2_learning_rate": 1e-9, "balance_pairs": balance_pairs}
+    hp = resolve(**{**tiny, **changes})
     generator, _ = train_stage2(cells, corrected, pairs, np.arange(6), hp)
-    shift = (corrected[[6, 7, 6]] - cells[[0, 0, 1]]).mean(axis=0)
+    shift = weights @ (corrected[[6, 7, 6]] - cells[[0, 0, 1]])
     np.testing.assert_allclose(generator(cells), cells + shift, atol=1e-4)
     other, _ = train_stage2(cells, corrected, pairs, np.arange(6), replace(hp, shift_start=False))
     np.testing.assert_allclose(other(cells), cells, atol=1e-4)

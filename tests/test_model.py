@@ -41,7 +41,15 @@ def test_results_have_their_keys_and_shapes(integrated):
     assert set(integrated.uns["imap"]) == {"hyperparameters", "order", "pair_counts", "losses"}
     for part, key in OUTPUTS:
         assert np.isfinite(output(integrated, part, key)).all()
-    assert integrated.layers["imap"].min() >= 0
+
+
+def test_with_the_relu_of_the_paper_corrected_expression_is_never_negative(tiny, logged, eagerly):
+    tiny.update(stage1_epochs=1, stage1_steps=1, stage2_epochs=1, stage2_steps=1, critic_steps=1)
+    lowest = {
+        relu: integrate(logged, verbose=0, **tiny, relu_output=relu).layers["imap"].min()
+        for relu in (True, False)
+    }
+    assert lowest[True] >= 0 > lowest[False]
 
 
 def test_cells_come_back_in_their_order_with_all_they_had(integrated, logged):
@@ -172,7 +180,7 @@ def test_batches_may_be_numbers(logged, handed_to_training):
 
 
 def test_order_may_be_given_and_pairs_go_to_the_first_batch_alone(tiny, logged, fitted, eagerly):
-    """incremental=False; with True, later batches pair with merged ones too."""
+    """incremental=False."""
     order = fitted.order[::-1]
     tiny.update(stage1_epochs=1, stage1_steps=1, stage2_epochs=1, stage2_steps=1, critic_steps=1)
     model = IMAP(**{**tiny, "incremental": False}).fit(logged, order=order, verbose=0)
@@ -185,8 +193,18 @@ def test_order_may_be_given_and_pairs_go_to_the_first_batch_alone(tiny, logged, 
     anchor = batch == order[0]
     np.testing.assert_array_equal(result.layers["imap"][anchor], logged.X.toarray()[anchor])
 
-    last = fitted.order[-1]  # of the incremental fit
-    assert set(batch[fitted.pairs[last][:, 1]]) == set(fitted.order[:2])
+
+def test_later_batches_look_for_pairs_among_merged_ones_too(tiny, logged, monkeypatch, eagerly):
+    tiny.update(stage1_epochs=1, stage1_steps=1, stage2_epochs=1, stage2_steps=1, critic_steps=1)
+    batch, searched = logged.obs["batch"].to_numpy(), []
+
+    def recorded(content, corrected, query, anchor, hp, number):
+        searched.append((set(batch[query]), set(batch[anchor])))
+        return find_pairs(content, corrected, query, anchor, hp, number)
+
+    monkeypatch.setattr("imap_keras.merging.find_pairs", recorded)
+    first, second, third = IMAP(**{**tiny, "incremental": True}).fit(logged, verbose=0).order
+    assert searched == [({second}, {first}), ({third}, {first, second})]
 
 
 # ------------------------------------------------------------------ seeds and input
