@@ -107,11 +107,11 @@ plt.close(figure)
 settings.save_figure(figure, "09_scores")
 
 # %% [markdown]
-# **What to see:** on these simulated batches Scanorama is ahead in the total and iMAP second, at many times the
-# seconds (of a machine that was busy with other work). BBKNN mixes best, and its graph blurs the types. Harmony
-# reads principal components alone, and at this strength hardly finds what to bring together. On the real cell
-# lines of notebook 07 the order is another one: iMAP, Harmony, Scanorama (README). What none of the peers here
-# gives is a corrected value for every gene.
+# **What to see:** on these simulated batches iMAP is ahead in the total and Scanorama second, which keeps the types a little
+# better and takes a hundredth of the seconds (of a machine that was busy with other work). BBKNN joins neighbourhoods most, and
+# its graph blurs the types. Harmony reads principal components alone, and at this strength hardly finds what to bring
+# together. On the real cell lines of notebook 07 the order is iMAP, Harmony, Scanorama (README). What none of the
+# peers here gives is a corrected value for every gene.
 #
 # ## Nothing in common
 #
