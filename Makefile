@@ -7,7 +7,7 @@ PYTHON ?= python3
 PYTHON_TFA ?= python3.11
 # Two tests at a time, each on one core.
 ONE_CORE := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1
-PYTEST := -m pytest -n 2 --dist worksteal
+PYTEST := -m pytest -n 2 --dist worksteal --durations=20
 VENV := .venv
 VENV_TFA := .venv-tfa
 
