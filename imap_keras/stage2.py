@@ -48,16 +48,14 @@ def build_generator(
     (None, 20)
     """
     widths, init = (*hidden, latent_dim, *reversed(hidden), n_genes), init or Initializers()
-    norm = [True] * (2 * len(hidden) + 1) + [False]
-    active = [True] * len(hidden) + [False] + [True] * len(hidden) + [False]
+    norm, active = [True] * (2 * len(hidden) + 1) + [False], ([True] * len(hidden) + [False]) * 2
     stack = dense_stack(n_genes, widths, init, norm, active, "generator")
     if identity_start:
         stack[-1].kernel_initializer = stack[-1].bias_initializer = keras.initializers.Zeros()
     cells = keras.Input((n_genes,), name="query_cells")
     carried = keras.layers.Add(name="shortcut")([apply(stack, cells), cells])
-    if relu_output:
-        carried = keras.layers.ReLU(name="carried")(carried)
-    return keras.Model(cells, carried, name="generator")
+    outputs = keras.layers.ReLU(name="carried")(carried) if relu_output else carried
+    return keras.Model(cells, outputs, name="generator")
 
 
 def add_shift(generator: keras.Model, shift: np.ndarray) -> None:

@@ -31,6 +31,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+# %%
 from imap_keras import handover, metrics, plots
 from imap_keras.balance import ROUNDS
 from imap_keras.blocks import Initializers, apply, dense_stack, run
@@ -83,16 +84,14 @@ def build_generator(
     n_genes, latent_dim=256, hidden=(1024, 512), init=None, identity_start=False, relu_output=True
 ):
     widths, init = (*hidden, latent_dim, *reversed(hidden), n_genes), init or Initializers()
-    norm = [True] * (2 * len(hidden) + 1) + [False]  # BatchNorm after all but the last
-    active = [True] * len(hidden) + [False] + [True] * len(hidden) + [False]  # not the middle
+    norm, active = [True] * (2 * len(hidden) + 1) + [False], ([True] * len(hidden) + [False]) * 2
     stack = dense_stack(n_genes, widths, init, norm, active, "generator")
     if identity_start:
         stack[-1].kernel_initializer = stack[-1].bias_initializer = keras.initializers.Zeros()
     cells = keras.Input((n_genes,), name="query_cells")
     carried = keras.layers.Add(name="shortcut")([apply(stack, cells), cells])
-    if relu_output:
-        carried = keras.layers.ReLU(name="carried")(carried)
-    return keras.Model(cells, carried, name="generator")
+    outputs = keras.layers.ReLU(name="carried")(carried) if relu_output else carried
+    return keras.Model(cells, outputs, name="generator")
 
 
 # %% [markdown]

@@ -10,7 +10,7 @@ import jupytext
 import nbformat
 import pytest
 
-from imap_keras import agreement, bayes, omics, pairs, regions, scarches, stage1, stage2
+from imap_keras import agreement, balance, bayes, omics, pairs, regions, scarches, stage1, stage2
 from imap_keras.course import NOTEBOOKS, declared_parameters, run_notebook
 from imap_keras.inclust import network as inclust_network
 from imap_keras.results import holds
@@ -152,7 +152,17 @@ def bare(code: str) -> str:
 
 
 def library_code(name: str) -> str:
-    modules = (stage1, stage2, pairs, agreement, scarches, scarches.network, inclust_network, regions)
+    modules = (
+        stage1,
+        stage2,
+        pairs,
+        agreement,
+        balance,
+        scarches,
+        scarches.network,
+        inclust_network,
+        regions,
+    )
     modules += (omics, omics.network, omics.losses, bayes)
     for place in (*modules, bayes.VariationalDense, stage2.WGANGP):
         if name in vars(place):
