@@ -283,10 +283,10 @@ def paired_cells(
     """
     query_table, anchor_table = (tf.constant(t, tf.float32) for t in (query_cells, anchor_cells))
     query_index, anchor_index = (tf.constant(pairs[:, side], tf.int32) for side in (0, 1))
-    # Pair i lies on a line from ends[i] - weights[i] to ends[i]: a point drawn on it draws a pair.
+    # Pair i lies on a line from starts[i] to ends[i]: a point drawn on the line draws a pair.
     weights = np.ones(len(pairs)) if weights is None else weights / weights.mean()
-    ends = tf.constant(np.cumsum(weights))
-    weights = tf.constant(weights)
+    ends = np.cumsum(weights)
+    starts, ends, weights = tf.constant(ends - weights), tf.constant(ends), tf.constant(weights)
 
     def pair_at(point):
         return tf.minimum(tf.searchsorted(ends, point, "right"), len(pairs) - 1)
@@ -308,9 +308,9 @@ def paired_cells(
             return query(left), anchor(right), anchor(right)
         # Another pair of the walk: a point on the walk's part of the line, the pair's own left out.
         first = left // walk_length * walk_length
-        own, start = tf.gather(weights, left), tf.gather(ends - weights, first)
-        place = point(2, start, tf.gather(ends, first + walk_length - 1) - own)
-        after = place >= tf.gather(ends, left) - own
+        own = tf.gather(weights, left)
+        place = point(2, tf.gather(starts, first), tf.gather(ends, first + walk_length - 1) - own)
+        after = place >= tf.gather(starts, left)
         other = pair_at(tf.where(after, place + own, place))
         return query(left), anchor(right), query(left) + anchor(other) - query(other)
 
