@@ -178,18 +178,6 @@ def apply(layers: Sequence[Callable], inputs, momentum: float | None = None):
     return outputs
 
 
-def adam(learning_rate: float, name: str) -> keras.optimizers.Adam:
-    """Adam with the betas of the paper's code, 0.5 and 0.999.
-
-    Examples
-    --------
-    >>> from imap_keras.blocks import adam
-    >>> float(adam(5e-4, "stage1_adam").beta_1)
-    0.5
-    """
-    return keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8, name=name)
-
-
 def make_variables(model: keras.Model, inputs, targets) -> None:
     """Make the variables of a compiled model's optimiser, losses and metrics before `fit` does.
 
@@ -207,7 +195,8 @@ def make_variables(model: keras.Model, inputs, targets) -> None:
     Examples
     --------
     >>> import numpy as np
-    >>> from imap_keras.blocks import adam, make_variables
+    >>> from imap_keras.blocks import make_variables
+    >>> from imap_keras.optimizer import adam
     >>> from imap_keras.stage1 import build_encoder
     >>> model = build_encoder(5, 2)
     >>> model.compile(adam(1e-3, "adam"), "mse")

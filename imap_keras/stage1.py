@@ -15,8 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .blocks import PACKAGE, BatchNorm, Initializers, adam, apply, dense_stack
+from .blocks import PACKAGE, BatchNorm, Initializers, apply, dense_stack
 from .epochs import drawn_rows
+from .optimizer import adam
 
 # The reference reads real cells three times a step and decoded cells once, between the second and
 # the third. Reading each once with these momenta moves the running statistics just as far:

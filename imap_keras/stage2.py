@@ -12,8 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .blocks import Initializers, adam, apply, dense_stack
+from .blocks import Initializers, apply, dense_stack
 from .epochs import drawn_rows
+from .optimizer import adam
 
 
 def build_generator(

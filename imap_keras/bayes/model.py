@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ..blocks import adam, make_variables
+from ..blocks import make_variables
 from ..epochs import steps_of
 from ..omics.autoencoder import minibatches
+from ..optimizer import adam
 from ..parameters import Parameters, check_count, check_number, check_seed, check_widths
 from ..persistence import load_models, save_models
 from ..progress import ProgressBar

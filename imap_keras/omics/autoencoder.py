@@ -8,9 +8,10 @@ import pandas as pd
 import tensorflow as tf
 from sklearn.decomposition import PCA
 
-from ..blocks import adam, apply, make_variables, run
+from ..blocks import apply, make_variables, run
 from ..callbacks import BestEpoch
 from ..epochs import drawn_rows, shuffled_rows, steps_of, untuned
+from ..optimizer import adam
 from ..progress import ProgressBar
 from ..training import history_table
 from .network import dense
