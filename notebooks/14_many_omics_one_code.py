@@ -129,8 +129,9 @@ def poisson_deviance(target, output):
 # %% [markdown]
 # ## The network
 #
-# Any number of inputs, each standardised (NaN becomes 0, the mean) and read by a layer of its own width; side by side they make
-# the joint code; an ELU layer leads back to as many outputs.
+# Any number of inputs, each standardised (every feature centred, all divided by one number, so that large components stay
+# large; NaN becomes 0, the mean) and read by a layer of its own width; side by side they make the joint code; an ELU
+# layer leads back to as many outputs.
 
 
 # %% tags=["lesson"]
@@ -225,7 +226,8 @@ settings.save_figure(figure, "14_losses")
 # ## Is the joint code worth it?
 #
 # Fifteen neighbours vote on the type of each cell: in the joint code, and in the best that a single modality offers: its values
-# or their ten first components, as they are or standardised, or the code that the network makes of it alone.
+# or their ten first components, as they are or standardised. (The joint network reading one modality is no fair rival: it learnt
+# to read that one from the others too.)
 
 
 # %%
@@ -236,11 +238,11 @@ def standardized(adata):
 
 # %%
 def told_by_each(model, cells):
-    """How well neighbours tell the type, by each modality at its best and by the joint code."""
+    """How well neighbours tell the type, by each modality's values at their best and by the joint code."""
     scores = {}
     for name, adata in cells.items():
         adata = adata[np.isfinite(adata.X).any(axis=1)].copy()
-        kind, spaces = adata.obs["cell_type"].astype(str), [model.latent({name: adata})]
+        kind, spaces = adata.obs["cell_type"].astype(str), []
         for x in (np.nan_to_num(adata.X), standardized(adata)):
             spaces += [x, PCA(min(10, x.shape[1])).fit_transform(x)]
         scores[name] = max(predictability(space, kind.to_numpy()) for space in spaces)
@@ -284,7 +286,7 @@ generated.round(3)
 #
 # scGEM: 177 cells on their way from fibroblast to stem cell, 34 genes and 27 methylated loci each. SNARE-seq: 1,047 cells of four
 # lines, components of the RNA and topics of the accessible regions (their logarithms: they reach hundred thousands). Each is
-# divided by one number, so that losses are of one order; the RNA of SNARE-seq weighs a hundred times as much, and
+# divided by one number, so that losses are of one order; the RNA of SNARE-seq weighs three hundred times as much, and
 # nothing is hidden there: all cells have both.
 #
 # Without network and cache the notebook stops here, with the reason.
@@ -302,11 +304,11 @@ for adata in real["SNARE-seq"].values():
 # %%
 real_losses = {
     "scGEM": {"expression": Modality("mse", 30), "methylation": Modality("bce", 10)},
-    "SNARE-seq": {"rna": Modality("mse", 30, weight=100), "accessibility": Modality("mse", 10)},
+    "SNARE-seq": {"rna": Modality("mse", 60, weight=300), "accessibility": Modality("mse", 20)},
 }
 fits = {}
 for title, cells in real.items():
-    own = options | {"epochs": 200 if title == "scGEM" else 40, "batch_size": 32, "patience": 30}
+    own = options | {"epochs": 200, "batch_size": 32, "patience": 30}
     own |= {} if title == "scGEM" else {"hide_entries": 0.0, "hide_modality": 0.0}
     fit = fits[title] = MultiOmics(real_losses[title], **own).fit(cells, verbose=0)
     errors[title] = fit.errors({name: adata[fit.held_out].copy() for name, adata in cells.items()})
@@ -320,9 +322,9 @@ pd.concat(errors).round(3)
 
 # %% [markdown]
 # **What to see:** the label of a cell, told by its neighbours; grey a modality alone at its best, blue the joint code. It is ahead where
-# the modalities complement each other: by far in the simulation, a little in scGEM. In SNARE-seq it is not: the cell lines are
-# told by the RNA nearly without fault, the accessibility tells them less well, and the joint code lies between. Joining is
-# no gain where one modality already knows the answer.
+# the modalities complement each other: by far in the simulation, a little in scGEM. In SNARE-seq it is level: the cell lines are
+# told by the RNA nearly without fault, the accessibility tells them less well. Joining is no gain where one modality
+# already knows the answer; that it costs nothing takes the weight of three hundred and the long training.
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(11, 2.6), layout="constrained")
@@ -372,8 +374,7 @@ results.add("generated_accessibility_over_mean_predictor", generated["ratio"], "
 # %%
 for title, scores in accuracy.items():
     best = max(score for name, score in scores.items() if name != "joint code")
-    bound = ">= -0.02" if title == "SNARE-seq" else ">= 0"
-    results.add(f"{title}_joint_minus_best_single_accuracy", scores["joint code"] - best, bound)
+    results.add(f"{title}_joint_minus_best_single_accuracy", scores["joint code"] - best, ">= 0")
 results.save()
 
 # %%

@@ -154,6 +154,28 @@ def test_an_untrained_network_puts_out_the_means(cells):
     np.testing.assert_allclose(output["counts"][0], values["counts"].mean(0), rtol=1e-4)
 
 
+def test_a_modality_is_centred_by_feature_and_divided_by_one_number():
+    """Components keep their share of the variance; counts are standardised after the logarithm."""
+    rng = np.random.default_rng(0)
+    values = {"rna": rng.normal(3, [1.0, 7.0], (50, 2)), "counts": rng.poisson(4.0, (50, 2))}
+    values["rna"][:10, 0], values["counts"] = np.nan, values["counts"].astype(float)
+    specs = {name: SPECS[name] for name in values}
+    network = build_joint_network({"rna": 2, "counts": 2}, specs, 3)
+    start_from(network, specs, values)
+    for name, table in (("rna", values["rna"]), ("counts", np.log1p(values["counts"]))):
+        mean, scale = network.get_layer(f"{name}_standardized").get_weights()
+        np.testing.assert_allclose(mean, np.nanmean(table, 0), rtol=1e-5)
+        np.testing.assert_allclose(scale, np.sqrt(np.nanvar(table, 0).mean()), rtol=1e-5)
+
+
+def test_a_modality_that_never_varies_is_not_divided():
+    specs, values = {"rna": SPECS["rna"]}, {"rna": np.full((5, 2), 3.0)}
+    network = build_joint_network({"rna": 2}, specs, 3)
+    start_from(network, specs, values)
+    mean, scale = network.get_layer("rna_standardized").get_weights()
+    assert mean.tolist() == [3, 3] and scale.tolist() == [1, 1]
+
+
 def test_what_was_not_measured_is_read_as_the_mean(fitted, cells):
     values = {name: adata.X.copy() for name, adata in cells.items()}
     mean = fitted.network.get_layer("rna_standardized").get_weights()[0]

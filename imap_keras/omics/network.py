@@ -124,6 +124,10 @@ def build_joint_network(
 def start_from(network: keras.Model, specs: Mapping[str, Modality], values: Mapping) -> None:
     """Set what is standardised by, and let every output start at the mean of its feature.
 
+    Each feature is centred; a modality's features are all divided by one number, the root of their mean
+    variance. Divided each by its own, the last principal component would weigh as much as the first,
+    and what tells cell types apart would drown in noise.
+
     Parameters
     ----------
     network
@@ -137,9 +141,9 @@ def start_from(network: keras.Model, specs: Mapping[str, Modality], values: Mapp
     """
     for name, spec in specs.items():
         table = np.log1p(values[name]) if spec.loss == "poisson" else values[name]
-        scale = np.nanstd(table, axis=0)
-        scale = np.where(scale > 1e-6, scale, 1.0)
-        network.get_layer(f"{name}_standardized").set_weights([np.nanmean(table, axis=0), scale])
+        mean, scale = np.nanmean(table, axis=0), np.sqrt(np.mean(np.nanvar(table, axis=0)))
+        scale = np.full(len(mean), scale if scale > 1e-6 else 1.0)
+        network.get_layer(f"{name}_standardized").set_weights([mean, scale])
         output = network.get_layer(f"{name}_output")
         mean = np.nanmean(values[name], axis=0)
         output.set_weights([output.get_weights()[0], before_activation(mean, spec.activation)])
