@@ -9,7 +9,6 @@ benchmarks/results/peers.csv; a row measured again replaces the old one.
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import pandas as pd
 from sets import SETS, benchmark_set
 
 from imap_keras import integrate, metrics
+from imap_keras.omics.memory import highest_resident
 from imap_keras.peers import PEERS
 from imap_keras.persistence import write_whole
 
@@ -44,8 +44,7 @@ def measure(method: str, path: str, seed: int) -> None:
     space = METHODS[method](adata, seed=seed)
     seconds = time.perf_counter() - start
     np.save(Path(path).with_suffix(".npy"), np.asarray(space, dtype="float32"))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-    print("\n" + json.dumps({"seconds": seconds, "peak_gb": peak}))
+    print("\n" + json.dumps({"seconds": seconds, "peak_gb": highest_resident() / 2**30}))
 
 
 def measure_reference(python: str, path: str, seed: int, epochs: tuple[int, int]) -> dict:
@@ -101,6 +100,8 @@ def main() -> None:
     if arguments.measure:
         measure(arguments.measure[0], arguments.measure[1], int(arguments.measure[2]))
         return
+    if "reference" in arguments.methods and not arguments.reference_python:
+        parser.error("--methods reference needs --reference-python, see benchmarks/README.md")
     for seed in arguments.seeds:
         for name in arguments.sets:
             adata, rows = benchmark_set(name, seed=seed), {}

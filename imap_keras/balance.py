@@ -6,7 +6,7 @@ ROUNDS = 5
 
 
 def balanced_weights(pairs: np.ndarray) -> np.ndarray:
-    """Weights of pairs with which every cell counts about as much as any other on its side.
+    """Weights of pairs with which query cells count alike, and anchor cells as nearly as pairs allow.
 
     The cells of mutual pairs are a selection: those that look like the other batch, and those in the
     middle of the cloud, where walks lead. The mean difference of such pairs is smaller than that of

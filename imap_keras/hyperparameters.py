@@ -82,8 +82,8 @@ class Hyperparameters(Parameters):
     keep_pairs
         Row i of query and anchor are one pair; False draws the two sides independently.
     balance_pairs
-        Pairs are drawn such that every paired cell counts about as much as any other, see
-        :func:`imap_keras.balance.balanced_weights`; False: all pairs alike.
+        Pairs are drawn such that paired query cells count alike, and anchor cells as nearly as their
+        pairs allow, see :func:`imap_keras.balance.balanced_weights`; False: all pairs alike.
     lambda_pair
         Weight of the squared difference between a carried cell and its target; 0 leaves it out.
     neighbor_target
@@ -259,6 +259,7 @@ REFERENCE = Hyperparameters(
     shift_start=False,
     average_epochs=1,
     unit_length=False,
+    n_components=30,
 )
 PRESETS = {"default": Hyperparameters(), "reference": REFERENCE}
 

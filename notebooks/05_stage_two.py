@@ -228,8 +228,8 @@ print(f"penalty {value:.3f}, by hand (5 - 1)^2 = 16")
 #
 # Mutual neighbours are a selection: cells that happen to look like the other batch, and cells in the middle of their
 # cloud, where walks lead. Their mean difference is too small, and a generator taught by it stops short. So each
-# pair gets a weight such that every cell counts about as much as any other: divide by what its anchor cell has in all, then by
-# what its query cell has, and again.
+# pair gets a weight such that query cells count alike, and anchor cells as nearly as their pairs allow: divide by what its
+# anchor cell has in all, then by what its query cell has, and again.
 
 
 # %% tags=["lesson"]

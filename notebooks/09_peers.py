@@ -14,8 +14,8 @@
 # # 09 · Beside its peers
 #
 # **You will learn** how iMAP compares with Harmony, Scanorama, BBKNN and no correction at all on the same
-# cells: the scores of scIB, the paper's index, seconds and memory; and the opposite question, whether a
-# method merges what has nothing in common. **Time** on two cores: about 4 minutes.
+# cells: the scores of scIB, the paper's index and seconds (memory by method: `benchmarks/`); and the opposite
+# question, whether a method merges what has nothing in common. **Time** on two cores: about 4 minutes.
 
 # %% tags=["parameters"]
 seed = 0
@@ -24,7 +24,6 @@ fast = False
 output_dir = "../build/course"
 
 # %%
-import resource
 import time
 
 import matplotlib.pyplot as plt
@@ -33,6 +32,7 @@ import pandas as pd
 
 from imap_keras import datasets, handover, integrate, metrics, plots, preprocess
 from imap_keras.exercise import check
+from imap_keras.omics.memory import highest_resident
 from imap_keras.peers import PEERS
 from imap_keras.results import Results, versions_table
 
@@ -62,7 +62,8 @@ disjoint = prepared(n_batches=2, n_types=6, missing={"batch_0": none, "batch_1":
 # %% [markdown]
 # ## The methods
 #
-# `imap_keras.peers` wraps each package with its own defaults: log-normalised cells in, a space out.
+# `imap_keras.peers` wraps each package with its own defaults, but 30 dimensions for all: log-normalised cells in, a
+# space out.
 
 
 # %%
@@ -110,8 +111,9 @@ settings.save_figure(figure, "09_scores")
 # **What to see:** on these simulated batches iMAP is ahead in the total and Scanorama second, which keeps the types a little
 # better and takes a hundredth of the seconds (of a machine that was busy with other work). BBKNN joins neighbourhoods most, and
 # its graph blurs the types. Harmony reads principal components alone, and at this strength hardly finds what to bring
-# together. On the real cell lines of notebook 07 the order is iMAP, Harmony, Scanorama (README). What none of the
-# peers here gives is a corrected value for every gene.
+# together. On the real cell lines of notebook 07 the order is iMAP, Harmony, Scanorama (README). By the paper's own index
+# (true positive) iMAP loses to BBKNN. A corrected value for every gene comes from iMAP; Harmony and
+# BBKNN give none, Scanorama can (`scanorama.correct`; here its space is used).
 #
 # ## Nothing in common
 #
@@ -135,8 +137,8 @@ settings.save_figure(figure, "09_disjoint")
 
 # %% [markdown]
 # **What to see:** nothing should move, and with iMAP nothing does: its pairs do not agree (notebook 04), so it
-# warns and leaves the batch as it is. Harmony moves nothing either. In the table above Scanorama and BBKNN put a
-# good part of the cells beside foreign types (in the middle, type_0 of one batch lies between two types of the other):
+# warns and leaves the batch as it is. Harmony moves nothing either. In the table above Scanorama and BBKNN put 8 or 9
+# of 100 cells beside foreign types (in the middle, type_0 of one batch lies between two types of the other):
 # nearest neighbours across batches always exist.
 #
 # ## Exercise
@@ -162,13 +164,12 @@ check(answer, solution)
 gain = table["true positive"]["iMAP"] - table["true positive"]["uncorrected"]
 results.add("true_positive_gain", gain, ">= 0.3")
 results.add("moved_to_a_foreign_type", moved["iMAP"], "<= 0.02")
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-results.add("peak_memory_gb", peak, "<= 6")
+results.add("peak_memory_gb", highest_resident() / 2**30, "<= 6")
 if not fast:
     total = table["Total"]
     best = total[["Harmony", "Scanorama", "BBKNN"]].max()
     results.add("total_above_uncorrected", total["iMAP"] - total["uncorrected"], ">= 0.1")
-    results.add("total_to_best_peer", total["iMAP"] / best, ">= 0.9")
+    results.add("total_to_best_peer", total["iMAP"] / best, ">= 1")
 results.save()
 
 # %%

@@ -338,6 +338,15 @@ def test_a_cell_measured_in_no_modality_is_refused(changed):
         MultiOmics(SPECS).fit(changed)
 
 
+def test_a_feature_measured_only_in_cells_held_out_is_refused(changed):
+    held_out = np.random.default_rng((1, 1)).permutation(60)[0]  # the first cell held out at seed 1
+    changed["rna"].X[np.arange(60) != held_out, 3] = np.nan
+    with pytest.raises(
+        ValueError, match=r"number 3 \(from 0\) of modality 'rna' .* held out only \(1 "
+    ):
+        MultiOmics(SPECS, **TINY).fit(changed, verbose=0)
+
+
 def test_other_faults_of_the_data_are_named(changed, fitted):
     with pytest.raises(TypeError, match="data is a AnnData; hand in a MuData, or a dictionary"):
         MultiOmics(SPECS).fit(changed["rna"])
@@ -347,6 +356,14 @@ def test_other_faults_of_the_data_are_named(changed, fitted):
         MultiOmics(SPECS).fit({**changed, "protein": changed["rna"]})
     with pytest.raises(ValueError, match="1 of the 9 fitted features of modality 'rna' are missing"):
         fitted.latent({"rna": changed["rna"][:, 1:].copy()})
+    with pytest.raises(ValueError, match="must name at least one modality of data"):
+        fitted.errors(changed, from_modalities=[])
+    with pytest.raises(ValueError, match=r"from_modalities=\['counts'\] must .* which has \['rna'\]"):
+        fitted.errors({"rna": changed["rna"]}, from_modalities=["counts"])
+    with pytest.raises(
+        TypeError, match=r"modalities\['rna'\]=.* must be the name of a loss or a Modality"
+    ):
+        MultiOmics({"rna": {"loss": "mse"}})
     with pytest.raises(ValueError, match="'protein' is no modality"):
         fitted.errors(changed, from_modalities=["protein"])
     with pytest.raises(ValueError, match="holds 4 cells; at least 10"):
@@ -505,6 +522,8 @@ def test_faults_of_files_are_named(file, tmp_path):
         BackedCells(file, memory=5000)
     with pytest.raises(ValueError, match="held_out=0 must be between 0 and 1"):
         BackedCells(file, held_out=0)
+    with pytest.raises(ValueError, match="held_out=0.99 of .* blocks .* leaves none to train on"):
+        BackedCells(file, held_out=0.99)
     adata = anndata.read_h5ad(file)
     adata.X.data[:] = -1
     adata.write_h5ad(tmp_path / "negative.h5ad")
@@ -566,6 +585,11 @@ def test_faults_of_images_are_named():
     network = build_image_classifier((4, 4, 1), 2, 3, 5)
     with pytest.raises(ValueError, match=r"images are \(5, 4, 1\); the network reads \(4, 4, 1\)"):
         train_image_classifier(network, np.ones((3, 5, 4, 1)), np.zeros(3))
+    for labels in (np.zeros(2), np.full(3, 2), np.full(3, 0.5)):
+        with pytest.raises(
+            ValueError, match="labels from .* for 3 images; expected one an image, 0 ... 1"
+        ):
+            train_image_classifier(network, np.ones((3, 4, 4, 1)), labels)
     with pytest.raises(ValueError, match="Pixels reach from 16 to 16; scale them to"):
         train_image_classifier(network, 16 * np.ones((3, 4, 4, 1)), np.zeros(3))
     with pytest.raises(ValueError, match="at least 2 high"):

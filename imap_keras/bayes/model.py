@@ -187,7 +187,10 @@ class BayesianClassifier:
         self._check_fitted()
         values = _checked(values)
         if values.shape[1] != len(self.mean):
-            raise ValueError(f"Cells have {values.shape[1]} features; fit() saw {len(self.mean)}.")
+            raise ValueError(
+                f"Cells have {values.shape[1]} features; fit() saw {len(self.mean)}. "
+                "Hand in the same features in the same order."
+            )
         return posterior_draws(self.network, (values - self.mean) / self.scale, n_draws)
 
     def predict(self, values: np.ndarray, n_draws: int = 100) -> pd.DataFrame:
@@ -201,7 +204,8 @@ class BayesianClassifier:
         Returns
         -------
         pandas.DataFrame
-            Cells x (``label``, ``probability``, ``entropy``, ``mutual_information``).
+            Cells x (``label``, ``probability``, ``entropy``, ``mutual_information``). Labels are text,
+            also where :meth:`fit` was given numbers.
 
         Raises
         ------

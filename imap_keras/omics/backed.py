@@ -16,7 +16,8 @@ class BackedCells:
 
     A block is a run of neighbouring cells, for reading scattered ones is slow. Several blocks from all
     over the file are read, shuffled together and handed out in minibatches, so a file sorted by batch
-    or type does no harm. What is held at any time stays below the memory that is given.
+    or type does no harm. The cells held at any time stay below the memory that is given; libraries,
+    reading buffers and the network itself come on top.
 
     Parameters
     ----------
@@ -41,7 +42,8 @@ class BackedCells:
     FileNotFoundError
         There is no such file.
     ValueError
-        The memory holds fewer than 64 cells, or `held_out` is out of range.
+        The memory holds fewer than 64 cells, or `held_out` is out of range or leaves nothing to train
+        on; later, where a block is read, counts that are negative or NaN.
 
     Examples
     --------
@@ -70,6 +72,11 @@ class BackedCells:
         self.block = max(min(together // self.BLOCKS_TOGETHER, self.n_cells // 8), 1)
         starts = np.random.default_rng((seed, 0)).permutation(np.arange(0, self.n_cells, self.block))
         n_held_out = max(round(held_out * len(starts)), 1)
+        if n_held_out >= len(starts):
+            raise ValueError(
+                f"held_out={held_out} of {len(starts)} blocks ({self.n_cells} cells) leaves none to "
+                "train on; lower it, or give a file with more cells."
+            )
         self.held_out, self.inside = np.sort(starts[:n_held_out]), np.sort(starts[n_held_out:])
         self.mean, self.scale = np.zeros(self.n_features), np.ones(self.n_features)
 

@@ -118,7 +118,8 @@ def train_image_classifier(
     Raises
     ------
     ValueError
-        Another shape than the network's, or pixels outside [0, 1].
+        Another shape than the network's, pixels outside [0, 1], or labels that are not one class an
+        image.
 
     Examples
     --------
@@ -126,7 +127,16 @@ def train_image_classifier(
     """
     images = np.asarray(images, "float32")
     if images.shape[1:] != network.input_shape[1:]:
-        raise ValueError(f"images are {images.shape[1:]}; the network reads {network.input_shape[1:]}.")
+        raise ValueError(
+            f"images are {images.shape[1:]}; the network reads {network.input_shape[1:]}: height, "
+            "width and channels. Reshape them, or build the network for their shape."
+        )
+    labels, n_classes = np.asarray(labels), network.output_shape[-1]
+    if len(labels) != len(images) or not np.isin(labels, np.arange(n_classes)).all():
+        raise ValueError(
+            f"{len(labels)} labels from {labels.min()} to {labels.max()} for {len(images)} images; "
+            f"expected one an image, 0 ... {n_classes - 1}."
+        )
     if images.min() < 0 or images.max() > 1:
         raise ValueError(
             f"Pixels reach from {images.min():.4g} to {images.max():.4g}; scale them to [0, 1]."
@@ -137,7 +147,7 @@ def train_image_classifier(
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    rows = tf.data.Dataset.from_tensor_slices((images, np.asarray(labels)))
+    rows = tf.data.Dataset.from_tensor_slices((images, labels))
     rows = rows.shuffle(len(images), seed=seed, reshuffle_each_iteration=True).batch(batch_size)
     rows = untuned(rows)
     fitted = network.fit(rows, validation_data=held_out, epochs=epochs, verbose=0, shuffle=False)

@@ -67,7 +67,8 @@ def measure_memory(path: str | Path, **settings) -> dict:
         env=environment,
     )
     if done.returncode:
-        raise RuntimeError(f"Training from {path} failed: {done.stderr.strip().splitlines()[-1]}")
+        said = done.stderr.strip().splitlines() or ["it said nothing; too little memory?"]
+        raise RuntimeError(f"Training from {path} failed (exit {done.returncode}): {said[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

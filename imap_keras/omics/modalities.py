@@ -59,7 +59,15 @@ def fill_missing(data) -> dict[str, AnnData]:
     Returns
     -------
     dict of anndata.AnnData
-        Each with all cells, in the same order; columns of ``obs`` filled in from one another.
+        Each with all cells, in the same order; columns of ``obs`` filled in from one another, as plain
+        objects.
+
+    Raises
+    ------
+    TypeError
+        Neither MuData nor a dictionary.
+    ValueError
+        Names of cells or features used twice.
 
     Examples
     --------
@@ -128,7 +136,8 @@ def read_modalities(
     forgotten = [name for name in specs if name not in parts]
     if forgotten and features is None:
         raise ValueError(
-            f"data has no modality {forgotten[0]!r}; the model has {list(specs)}, data {list(parts)}."
+            f"data has no modality {forgotten[0]!r}; the model has {list(specs)}, data {list(parts)}. "
+            "Hand it in, NaN where it was not measured, or leave it out of `modalities`."
         )
     parts = {name: in_memory(adata) for name, adata in parts.items()}
     cells = _same_cells(parts)

@@ -20,6 +20,9 @@ from .training import train
 class MultiOmics:
     """Join any number of modalities of the same cells in one code.
 
+    Each feature is centred and each modality divided by one number, so that large components stay
+    large; features in different units have to be scaled before.
+
     Parameters
     ----------
     modalities
@@ -60,6 +63,12 @@ class MultiOmics:
                 f"modalities={modalities!r} must name at least one modality and its loss, such as "
                 '{"rna": "mse", "methylation": "bce"}.'
             )
+        for name, spec in modalities.items():
+            if not isinstance(spec, str | Modality):
+                raise TypeError(
+                    f"modalities[{name!r}]={spec!r} must be the name of a loss or a Modality, such as "
+                    'Modality("mse", width=30).'
+                )
         self.specs = {
             str(name): Modality(spec) if isinstance(spec, str) else spec
             for name, spec in modalities.items()
@@ -194,6 +203,12 @@ class MultiOmics:
             if unknown:
                 raise ValueError(f"{unknown[0]!r} is no modality; there are {list(self.specs)}.")
             parts = getattr(data, "mod", data)
+            absent = [name for name in from_modalities if name not in parts]
+            if absent or not len(from_modalities):
+                raise ValueError(
+                    f"from_modalities={list(from_modalities)} must name at least one modality of data, "
+                    f"which has {list(parts)}."
+                )
             seen = {name: parts[name] for name in from_modalities}
         rebuilt, table = self.reconstruct(seen), {}
         for name, spec in self.specs.items():

@@ -87,6 +87,30 @@ def draw_cells(values: Mapping[str, np.ndarray], hp: Hyperparameters) -> tf.data
     return drawn_rows(draw)
 
 
+def check_trained_on(training: Mapping[str, np.ndarray]) -> None:
+    """Raise if a feature is measured in none of the cells trained on: nothing could be learnt of it.
+
+    Raises
+    ------
+    ValueError
+        Names the modality and the position of the feature.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.omics.training import check_trained_on
+    >>> check_trained_on({"rna": np.ones((3, 2))})
+    """
+    for name, table in training.items():
+        never = ~np.isfinite(table).any(axis=0)
+        if never.any():
+            raise ValueError(
+                f"Feature number {never.argmax()} (from 0) of modality {name!r} was measured in cells "
+                f"held out only ({int(never.sum())} such features). Leave out features measured in so "
+                "few cells, or lower `validation`."
+            )
+
+
 def train(
     values: Mapping[str, np.ndarray],
     specs: Mapping[str, Modality],
@@ -111,6 +135,8 @@ def train(
     ------
     FloatingPointError
         Training diverged.
+    ValueError
+        A feature is measured only in cells held out.
 
     Examples
     --------
@@ -122,6 +148,7 @@ def train(
     held_out, inside = np.sort(mixed[:n_held_out]), np.sort(mixed[n_held_out:])
     training = {name: table[inside] for name, table in values.items()}
     watched = {name: table[held_out] for name, table in values.items()}
+    check_trained_on(training)
     network = build_joint_network(
         {name: table.shape[1] for name, table in values.items()}, specs, hp.latent_dim, hp.seed
     )
