@@ -16,7 +16,8 @@ from sklearn.decomposition import PCA  # noqa: E402
 
 path, seed, stage1_epochs, stage2_epochs = sys.argv[1], *map(int, sys.argv[2:5])
 adata = anndata.read_h5ad(path)
-adata.X = adata.X.toarray()
+if not isinstance(adata.X, np.ndarray):
+    adata.X = adata.X.toarray()
 start = time.perf_counter()
 _, content = iMAP_fast(adata, key="batch", n_epochs=stage1_epochs, seed=seed)
 # k1 = 1, k2 = 5: what its authors take for small sets

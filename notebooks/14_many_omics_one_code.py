@@ -217,10 +217,7 @@ figure, axes = plt.subplots(1, 3, figsize=(10, 2.8), layout="constrained")
 for axis, name in zip(axes, losses):
     for part, color in (("", plots.COLORS[0]), ("val_", plots.COLORS[1])):
         axis.plot(model.history["epoch"], model.history[f"{part}{name}_loss"], color=color)
-    axis.set(
-        title=f"{name}, {losses[name].loss}",
-        xlabel="epoch",
-    )
+    axis.set(title=f"{name}, {losses[name].loss}", xlabel="epoch")
     axis.axhline(0, color="0.6", lw=1)
 plt.close(figure)
 settings.save_figure(figure, "14_losses")
