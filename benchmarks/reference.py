@@ -25,8 +25,8 @@ result = integrate_data(
     adata, content, key="batch", n_epochs=stage2_epochs, inc=True, k1=1, k2=5, seed=seed
 )
 seconds = time.perf_counter() - start
-result = result[adata.obs_names]  # it gives the cells back in another order
-space = PCA(30, svd_solver="arpack", random_state=0).fit_transform(np.asarray(result.X))
+# cells x genes, in the order of the cells
+space = PCA(30, svd_solver="arpack", random_state=0).fit_transform(np.asarray(result))
 np.save(Path(path).with_suffix(".npy"), space.astype("float32"))
 # Not what getrusage says: that is inherited from the process that started this one.
 status = Path("/proc/self/status").read_text()

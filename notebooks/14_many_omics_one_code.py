@@ -245,7 +245,7 @@ def told_by_each(model, cells):
         adata = adata[np.isfinite(adata.X).any(axis=1)].copy()
         kind, spaces = adata.obs["cell_type"].astype(str), []
         for x in (np.nan_to_num(adata.X), standardized(adata)):
-            spaces += [x, PCA(min(10, x.shape[1])).fit_transform(x)]
+            spaces += [x, PCA(min(10, x.shape[1]), random_state=seed).fit_transform(x)]
         scores[name] = max(predictability(space, kind.to_numpy()) for space in spaces)
     kind = next(iter(cells.values())).obs["cell_type"].astype(str)
     return scores | {"joint code": predictability(model.latent(cells), kind.to_numpy())}
@@ -261,8 +261,8 @@ pd.DataFrame(accuracy).round(3)
 
 # %%
 shown = three["rna"].copy()
-shown.obsm["RNA"] = PCA(10).fit_transform(standardized(three["rna"]))
-shown.obsm["methylation"] = PCA(10).fit_transform(standardized(three["methylation"]))
+shown.obsm["RNA"] = PCA(10, random_state=seed).fit_transform(standardized(three["rna"]))
+shown.obsm["methylation"] = PCA(10, random_state=seed).fit_transform(standardized(three["methylation"]))
 shown.obsm["joint code"] = model.latent(three)
 spaces = {name: name for name in ("RNA", "methylation", "joint code")}
 figure = plots.before_after(shown, spaces, ("cell_type",), seed)
