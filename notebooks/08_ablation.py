@@ -143,10 +143,11 @@ table.round(3)
 # %% [markdown]
 # **What to see:** a dot is one run, the line joins the means, the dashed line is the uncorrected data, and the
 # right panel shows the seconds. In so few epochs the reference hardly mixes. Fewer rows a step save
-# time (the seconds are those of a machine busy with other work), but with the reference's BatchNorm statistics they lose the types, until these are re-estimated on real
-# cells. Twice as many generator steps (5 critic steps for one) mix; a paired term takes that back, as long as the
+# time (the seconds are those of a machine busy with other work), but with the reference's BatchNorm statistics they
+# lose the types, until these are re-estimated on real cells. Twice as many generator steps (5 critic steps for one) mix; a paired term takes that back, as long as the
 # generator starts far from its targets, and with a start at the mean move mixing returns and
-# types gain. Without the ReLU carried means are no longer held too high, and mixing rises again. The order
+# types gain. Without the ReLU carried means are no longer held too high, and mixing rises again. Balanced pairs and the
+# mean of the last weights change next to nothing on these few cells; they were chosen on other sets. The order
 # matters: a step is judged with all before it and none after.
 
 # %%

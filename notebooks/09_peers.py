@@ -109,7 +109,7 @@ settings.save_figure(figure, "09_scores")
 
 # %% [markdown]
 # **What to see:** on these simulated batches iMAP is ahead in the total and Scanorama second, which keeps the types a little
-# better and takes a hundredth of the seconds (of a machine that was busy with other work). BBKNN joins neighbourhoods most, and
+# better and takes a hundredth of the seconds. BBKNN joins neighbourhoods most, and
 # its graph blurs the types. Harmony reads principal components alone, and at this strength hardly finds what to bring
 # together. On the real cell lines of notebook 07 the order is iMAP, Harmony, Scanorama (README). By the paper's own index
 # (true positive) iMAP loses to BBKNN. A corrected value for every gene comes from iMAP; Harmony and
