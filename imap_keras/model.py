@@ -129,7 +129,7 @@ class IMAP:
             check_annoy()
         codes = np.searchsorted(batches, labels)
         order = order or merge_order(cells, labels)
-        models, stage1_history = train_stage1(cells, codes, hp, verbose)
+        models, stage1_history = self._train_stage1(cells, codes, verbose)
         content = run(models["encoder"], cells)
         corrected = cells.copy()
         merged = merge_batches(cells, corrected, labels, content, order, hp, verbose=verbose)
@@ -146,6 +146,9 @@ class IMAP:
         self.history = {"stage1": stage1_history, "stage2": merged.history}
         self.pca, self.scale = pca, scale
         return self
+
+    def _train_stage1(self, cells: np.ndarray, codes: np.ndarray, verbose: int):
+        return train_stage1(cells, codes, self.hyperparameters, verbose)
 
     # ------------------------------------------------------------ transform
 

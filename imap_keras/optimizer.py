@@ -2,7 +2,8 @@
 
 Keras writes Adam's update as a dozen elementwise operations, each of which reads and writes a whole
 weight matrix. The networks of stage I have 10 million weights, and on a CPU such a step waits for
-memory. TensorFlow's fused operation does the same arithmetic in one pass.
+memory. TensorFlow's fused operation does the same arithmetic in one pass: a step with 64 rows a batch
+takes a tenth less processor time, one with 512 rows, nearly all matrix products, 1 or 2 % less.
 """
 
 import keras
@@ -62,16 +63,13 @@ class FusedAdam(keras.optimizers.Adam):
         )
 
 
-def adam(learning_rate: float, name: str, fused: bool = True) -> keras.optimizers.Adam:
+def adam(learning_rate: float, name: str) -> FusedAdam:
     """Adam with the betas of the paper's code, 0.5 and 0.999.
 
     Parameters
     ----------
     learning_rate, name
         As in `keras.optimizers.Adam`.
-    fused
-        One operation a weight matrix, which saves stage I a tenth of its time; False: Keras' own way,
-        faster where two optimisers take turns (stage II).
 
     Examples
     --------
@@ -79,5 +77,4 @@ def adam(learning_rate: float, name: str, fused: bool = True) -> keras.optimizer
     >>> float(adam(5e-4, "stage1_adam").beta_1)
     0.5
     """
-    kind = FusedAdam if fused else keras.optimizers.Adam
-    return kind(learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8, name=name)
+    return FusedAdam(learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8, name=name)

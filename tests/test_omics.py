@@ -585,7 +585,8 @@ def test_faults_of_images_are_named():
     network = build_image_classifier((4, 4, 1), 2, 3, 5)
     with pytest.raises(ValueError, match=r"images are \(5, 4, 1\); the network reads \(4, 4, 1\)"):
         train_image_classifier(network, np.ones((3, 5, 4, 1)), np.zeros(3))
-    for labels in (np.zeros(2), np.full(3, 2), np.full(3, 0.5)):
+    wrong = np.zeros(2), np.full(3, 2), np.full(3, 0.5), [], ["a", "b", "c"], np.eye(3)[:, :2]
+    for labels in wrong:
         with pytest.raises(
             ValueError, match="labels from .* for 3 images; expected one an image, 0 ... 1"
         ):

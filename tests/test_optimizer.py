@@ -74,11 +74,6 @@ def test_fused_adam_is_rebuilt_from_its_settings():
         assert optimizer.name == "some_adam"
 
 
-def test_adam_is_fused_unless_told_otherwise():
-    assert type(adam(0.1, "some_adam")) is FusedAdam
-    assert type(adam(0.1, "some_adam", fused=False)) is keras.optimizers.Adam
-
-
 def test_a_compiled_model_is_saved_with_its_moments(tmp_path):
     cells = keras.Input((3,), name="cells")
     model = keras.Model(cells, keras.layers.Dense(2, name="dense")(cells), name="toy")

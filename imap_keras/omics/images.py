@@ -132,10 +132,12 @@ def train_image_classifier(
             "width and channels. Reshape them, or build the network for their shape."
         )
     labels, n_classes = np.asarray(labels), network.output_shape[-1]
-    if len(labels) != len(images) or not np.isin(labels, np.arange(n_classes)).all():
+    if labels.size != len(images) or not np.isin(labels, np.arange(n_classes)).all():
+        found = np.unique(labels) if labels.size else ["none"]
         raise ValueError(
-            f"{len(labels)} labels from {labels.min()} to {labels.max()} for {len(images)} images; "
-            f"expected one an image, 0 ... {n_classes - 1}."
+            f"{labels.size} labels from {found[0]} to {found[-1]} for {len(images)} images; expected "
+            f"one an image, 0 ... {n_classes - 1}; "
+            "np.unique(names, return_inverse=True)[1] makes numbers of names."
         )
     if images.min() < 0 or images.max() > 1:
         raise ValueError(

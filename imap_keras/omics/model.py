@@ -207,7 +207,7 @@ class MultiOmics:
             if absent or not len(from_modalities):
                 raise ValueError(
                     f"from_modalities={list(from_modalities)} must name at least one modality of data, "
-                    f"which has {list(parts)}."
+                    f"and no others: they are read from data, which has {list(parts)}."
                 )
             seen = {name: parts[name] for name in from_modalities}
         rebuilt, table = self.reconstruct(seen), {}
