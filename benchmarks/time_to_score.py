@@ -47,7 +47,7 @@ def main() -> None:
             average_epochs=min(DEFAULT.average_epochs, stage2_epochs),
         ).obsm["X_imap"]
         seconds = time.perf_counter() - start
-        total = metrics.scib_table(adata, ["X_pca", "X_imap"]).loc["X_imap", "Total"]
+        total = float(metrics.scib_table(adata, ["X_pca", "X_imap"]).loc["X_imap", "Total"])
         row = {
             "set": arguments.set,
             "method": f"{stage1_epochs} + {stage2_epochs} epochs",

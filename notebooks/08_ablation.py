@@ -45,7 +45,7 @@ results = Results("08_ablation", output_dir, settings.as_dict())
 #
 # Simulated, so that the truth is known: two batches, a strong batch effect, one type missing from one of the
 # batches. (`benchmarks/ablation.py` asks the same question of real cells and of surface proteins, and takes
-# every change by itself.)
+# every change by itself: table in `benchmarks/README.md`.)
 
 # %%
 raw = datasets.simulate(
@@ -143,7 +143,7 @@ table.round(3)
 # %% [markdown]
 # **What to see:** a dot is one run, the line joins the means, the dashed line is the uncorrected data, and the
 # right panel shows the seconds. In so few epochs the reference hardly mixes. Fewer rows a step save
-# time (the seconds are those of a machine busy with other work), but with the reference's BatchNorm statistics they
+# a third of the time (nothing else ran beside these runs), but with the reference's BatchNorm statistics they
 # lose the types, until these are re-estimated on real cells. Twice as many generator steps (5 critic steps for one) mix; a paired term takes that back, as long as the
 # generator starts far from its targets, and with a start at the mean move mixing returns and
 # types gain. Without the ReLU carried means are no longer held too high, and mixing rises again. Balanced pairs and the
