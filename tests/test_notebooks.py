@@ -188,6 +188,7 @@ def test_every_central_piece_is_a_lesson():
     assert taught >= {
         "build_encoder",
         "build_decoder",
+        "decode_moving",
         "build_autoencoder",
         "draw_mixtures",
         "annoy_neighbors",

@@ -6,9 +6,8 @@ import pytest
 import tensorflow as tf
 
 from imap_keras.blocks import BatchNorm, Initializers, run
+from imap_keras.row_layers import AddPicked, AllBatches, RowsThatMove
 from imap_keras.stage1 import (
-    AllBatches,
-    PickRows,
     build_autoencoder,
     build_decoder,
     build_encoder,
@@ -105,8 +104,35 @@ def test_picking_decoded_batches_equals_decoding_a_row_a_cell(parts, inputs):
     decoder, one_hot = parts["batch_decoder"], inputs["random_batch"]
     every = AllBatches()(one_hot)
     np.testing.assert_array_equal(every, np.eye(N_BATCHES))
-    picked = PickRows()(one_hot, decoder(every))
-    np.testing.assert_allclose(picked, run(decoder, one_hot), rtol=1e-5, atol=1e-6)
+    picked = AddPicked()(inputs["cells"], one_hot, decoder(every))
+    expected = inputs["cells"] + run(decoder, one_hot)
+    np.testing.assert_allclose(picked, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("moving", ["none", "some", "all"])
+def test_only_rows_that_move_are_decoded_again_and_the_gradients_are_the_same(parts, inputs, moving):
+    eye = np.eye(N_BATCHES, dtype="float32")
+    own = inputs["batch"].argmax(1)
+    to = {"none": own, "some": np.where(np.arange(9) % 2, own, (own + 1) % 3), "all": (own + 2) % 3}
+    inputs["random_batch"] = eye[to[moving]]
+    rows = RowsThatMove()(inputs["batch"], inputs["random_batch"])
+    np.testing.assert_array_equal(rows[:, 0], np.flatnonzero(own != to[moving]))
+
+    encode, g2, g1 = (lambda x, m=m: m(x, training=False) for m in parts.values())
+    weights = [w for part in parts.values() for w in part.trainable_variables]
+    with tf.GradientTape() as tape:  # every row decoded for its random batch
+        content = encode(inputs["cells"])
+        code = tf.concat([content, inputs["random_batch"]], axis=1)
+        change = encode(tf.nn.relu(g1(inputs["random_batch"]) + g2(code))) - content
+        loss = tf.reduce_mean(change**2)
+    expected = tape.gradient(loss, weights)
+    with tf.GradientTape() as tape:
+        outputs = build_autoencoder(**parts)(inputs, training=False)
+        loss = tf.reduce_mean(outputs["content"] ** 2)
+    np.testing.assert_allclose(outputs["content"], change, rtol=1e-4, atol=1e-5)
+    for ours, theirs in zip(tape.gradient(loss, weights), expected, strict=True):
+        assert np.abs(theirs).max() > 0
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * np.abs(theirs).max())
 
 
 def test_total_loss_weighs_content_and_reconstruction(parts, inputs):
