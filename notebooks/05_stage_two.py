@@ -75,8 +75,9 @@ settings.save_figure(figure, "05_wasserstein")
 # ## The generator: a shortcut plus a change
 #
 # $G(x) = \mathrm{ReLU}(F(x) + x)$: the cell itself plus what must change. The kit starts F at zero, so
-# training begins at "leave the cell as it is" (`identity_start`). And it leaves the ReLU out (`relu_output=False`): where a
-# gene lies lower in the anchor batch, a carried zero belongs below 0; cut off there, the mean of the carried cells stays too high.
+# training begins at "leave the cell as it is" (`identity_start`). And it leaves the ReLU out
+# (`relu_output=False`): where a gene lies lower in the anchor batch, a carried zero belongs below 0; cut off
+# there, the mean of the carried cells stays too high.
 
 
 # %% tags=["lesson"]
@@ -113,10 +114,10 @@ def build_critic(n_genes, hidden=(512, 512), init=None):
 # %% [markdown]
 # ## The penalty
 #
-# The largest difference of mean scores over all critics with slope at most 1 *is* the Wasserstein distance;
-# a critic of any slope could claim any number. WGAN-GP asks for slope 1 on the lines between anchor cells and carried cells:
-# $\lambda\,(\lVert\nabla_x D(x)\rVert - 1)^2$, $\lambda = 10$. The inner tape takes the slope of D with respect
-# to its *input*; the training step then differentiates through that slope.
+# The largest difference of mean scores over all critics with slope at most 1 *is* the Wasserstein distance; a
+# critic of any slope could claim any number. WGAN-GP asks for slope 1 on the lines between anchor cells and
+# carried cells: $\lambda\,(\lVert\nabla_x D(x)\rVert - 1)^2$, $\lambda = 10$. The inner tape takes the slope
+# of D with respect to its *input*; the training step then differentiates through that slope.
 
 
 # %% tags=["lesson"]
@@ -226,10 +227,10 @@ print(f"penalty {value:.3f}, by hand (5 - 1)^2 = 16")
 # %% [markdown]
 # ## How much each pair counts
 #
-# Mutual neighbours are a selection: cells that happen to look like the other batch, and cells in the middle of their
-# cloud, where walks lead. Their mean difference is too small, and a generator taught by it stops short. So each
-# pair gets a weight such that query cells count alike, and anchor cells as nearly as their pairs allow: divide by what its
-# anchor cell has in all, then by what its query cell has, and again.
+# Mutual neighbours are a selection: cells that happen to look like the other batch, and cells in the middle
+# of their cloud, where walks lead. Their mean difference is too small, and a generator taught by it stops
+# short. So each pair gets a weight such that query cells count alike, and anchor cells as nearly as their
+# pairs allow: divide by what its anchor cell has in all, then by what its query cell has, and again.
 
 
 # %% tags=["lesson"]
@@ -254,8 +255,8 @@ print(
 )
 
 # %% [markdown]
-# How far is the mean move of the pairs from the true one, the difference of the means of a cell type? Both as the length of a
-# move over all genes, type by type:
+# How far is the mean move of the pairs from the true one, the difference of the means of a cell type? Both as
+# the length of a move over all genes, type by type:
 
 
 # %%

@@ -14,7 +14,8 @@
 # # 06 · Several batches: order, incremental merging, a missing type
 #
 # **You will learn** how iMAP chooses its anchor, why each merged batch joins it, what happens to a cell type
-# that a batch lacks, and how to read the paper's index. **Time** on two cores: about half a minute, one more without notebook 00.
+# that a batch lacks, and how to read the paper's index. **Time** on two cores: about half a minute, one more
+# without notebook 00.
 
 # %% tags=["parameters"]
 dataset = "demo"

@@ -49,8 +49,9 @@ except ConnectionError as error:
 raw.obs.groupby(["cell_type", "batch"], observed=False).size().unstack()
 
 # %% [markdown]
-# CEL-seq2 reads cells from plates, Drop-seq from droplets. Two batches hold three lines, three hold five: two types are missing from two batches. Doublets (two
-# cells under one barcode, known from the genotypes) are left out; 1,021 single cells remain.
+# CEL-seq2 reads cells from plates, Drop-seq from droplets. Two batches hold three lines, three hold five: two
+# types are missing from two batches. Doublets (two cells under one barcode, known from the genotypes) are
+# left out; 1,021 single cells remain.
 
 # %%
 adata = handover.prepared(settings)

@@ -14,8 +14,8 @@
 # # 08 · From the reference to the default, step by step
 #
 # **You will learn** which of this kit's changes to the published code pay, and by how much: the reference
-# settings first, then one step after the other (some of several hyperparameters that need one another), each with two seeds, scored for mixing, for types and in
-# seconds. **Time** on two cores: about 4 minutes.
+# settings first, then one step after the other (some of several hyperparameters that need one another), each
+# with two seeds, scored for mixing, for types and in seconds. **Time** on two cores: about 4 minutes.
 
 # %% tags=["parameters"]
 seed = 0
@@ -141,14 +141,15 @@ table = table[["mixing", "mixing ±", "types", "types ±", "seconds"]]
 table.round(3)
 
 # %% [markdown]
-# **What to see:** a dot is one run, the line joins the means, the dashed line is the uncorrected data, and the
-# right panel shows the seconds. In so few epochs the reference hardly mixes. Fewer rows a step save
-# a third of the time (nothing else ran beside these runs), but with the reference's BatchNorm statistics they
-# lose the types, until these are re-estimated on real cells. Twice as many generator steps (5 critic steps for one) mix; a paired term takes that back, as long as the
-# generator starts far from its targets, and with a start at the mean move mixing returns and
-# types gain. Without the ReLU carried means are no longer held too high, and mixing rises again. Balanced pairs and the
-# mean of the last weights change next to nothing on these few cells; they were chosen on other sets. The order
-# matters: a step is judged with all before it and none after.
+# **What to see:** a dot is one run, the line joins the means, the dashed line is the uncorrected data, and
+# the right panel shows the seconds. In so few epochs the reference hardly mixes. Fewer rows a step save a
+# third of the time (nothing else ran beside these runs), but with the reference's BatchNorm statistics they
+# lose the types, until these are re-estimated on real cells. Twice as many generator steps (5 critic steps
+# for one) mix; a paired term takes that back, as long as the generator starts far from its targets, and with
+# a start at the mean move mixing returns and types gain. Without the ReLU carried means are no longer held
+# too high, and mixing rises again. Balanced pairs and the mean of the last weights change next to nothing on
+# these few cells; they were chosen on other sets. The order matters: a step is judged with all before it and
+# none after.
 
 # %%
 before = scores(uncorrected(adata))

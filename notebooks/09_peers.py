@@ -42,9 +42,10 @@ results = Results("09_peers", output_dir, settings.as_dict())
 # %% [markdown]
 # ## Three sets of cells
 #
-# `mixed`: three batches with a strong effect, all five types in each. `lacking`: two batches, `batch_1` without `type_0`,
-# whose cells must stay apart. `disjoint`: two batches without a common type; whoever merges them is wrong. (Real sets,
-# three seeds and the reference itself: `benchmarks/peers.py`, table in `benchmarks/README.md`.)
+# `mixed`: three batches with a strong effect, all five types in each. `lacking`: two batches, `batch_1`
+# without `type_0`, whose cells must stay apart. `disjoint`: two batches without a common type; whoever merges
+# them is wrong. (Real sets, three seeds and the reference itself: `benchmarks/peers.py`, table in
+# `benchmarks/README.md`.)
 
 
 # %%
@@ -108,13 +109,13 @@ plt.close(figure)
 settings.save_figure(figure, "09_scores")
 
 # %% [markdown]
-# **What to see:** on these simulated batches iMAP is ahead in the total and Scanorama second, which keeps the types a little
-# better and takes a hundredth of the seconds. BBKNN joins neighbourhoods most, and
-# its graph blurs the types. Harmony reads principal components alone, and at this strength hardly finds what to bring
-# together. Take `type_0` from one of the three batches, and iMAP and Scanorama are level (0.801 and 0.802, measured once).
-# On the real cell lines of notebook 07 the order is iMAP, Harmony, Scanorama (README). By the paper's own index
-# (true positive) iMAP loses to BBKNN. A corrected value for every gene comes from iMAP; Harmony and
-# BBKNN give none, Scanorama can (`scanorama.correct`; here its space is used).
+# **What to see:** on these simulated batches iMAP is ahead in the total and Scanorama second, which keeps the
+# types a little better and takes a hundredth of the seconds. BBKNN joins neighbourhoods most, and its graph
+# blurs the types. Harmony reads principal components alone, and at this strength hardly finds what to bring
+# together. Take `type_0` from one of the three batches, and iMAP and Scanorama are level (0.801 and 0.802,
+# measured once). On the real cell lines of notebook 07 the order is iMAP, Harmony, Scanorama (README). By the
+# paper's own index (true positive) iMAP loses to BBKNN. A corrected value for every gene comes from iMAP;
+# Harmony and BBKNN give none, Scanorama can (`scanorama.correct`; here its space is used).
 #
 # ## Where nothing should move
 #
@@ -150,10 +151,11 @@ figure = plots.before_after(disjoint, spaces, seed=seed, project=plots.pca_of)
 settings.save_figure(figure, "09_disjoint")
 
 # %% [markdown]
-# **What to see:** nothing should move, and with iMAP nothing does: its pairs do not agree (notebook 04), so it
-# warns and leaves the batch as it is. Harmony moves nothing either. In the table above BBKNN draws 5 of 100 cells of the
-# missing type to foreign ones; without any common type Scanorama and BBKNN put 8 or 9 of 100 cells beside foreign types (in the middle, type_0 of one batch lies between two types of the other):
-# nearest neighbours across batches always exist.
+# **What to see:** nothing should move, and with iMAP nothing does: its pairs do not agree (notebook 04), so
+# it warns and leaves the batch as it is. Harmony moves nothing either. In the table above BBKNN draws 5 of
+# 100 cells of the missing type to foreign ones; without any common type Scanorama and BBKNN put 8 or 9 of 100
+# cells beside foreign types (in the middle, type_0 of one batch lies between two types of the other): nearest
+# neighbours across batches always exist.
 #
 # ## Exercise
 #

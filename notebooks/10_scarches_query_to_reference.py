@@ -265,9 +265,10 @@ print(f"{len(before)} tensors, bit-identical: {identical}; reference cells moved
 # ## What it costs, beside training anew
 #
 # Time is processor time (other programs do not count), from the end of the first epoch, which builds
-# TensorFlow's graphs, as long for one as for the other. MMD takes every batch to hold the same types, and the five batches do not: anew it is left out
-# (with it, training anew forces lines together that are not the same). Two new batches need $2 \times h_0$ weights each for the two first layers ($h_0 = 128$) and one dispersion
-# for each gene. Training anew on all five batches needs every weight and every cell.
+# TensorFlow's graphs, as long for one as for the other. MMD takes every batch to hold the same types, and the
+# five batches do not: anew it is left out (with it, training anew forces lines together that are not the
+# same). Two new batches need $2 \times h_0$ weights each for the two first layers ($h_0 = 128$) and one
+# dispersion for each gene. Training anew on all five batches needs every weight and every cell.
 
 # %%
 anew = scarches.Reference(**options, mmd_weight=0.0).fit(everything, batch_key="batch", verbose=0)

@@ -13,11 +13,11 @@
 # %% [markdown]
 # # 11 · Masks: one network for rows that measured different things
 #
-# **You will learn** how inClust+ (Wang et al., BMC Bioinformatics 25:41, 2024) trains one variational autoencoder on cells
-# that do not share all their features: an input mask says what is read, an output mask what the result is judged by.
-# Five tasks follow from five ways to mask: imputing genes, pairing modalities, with and without batches, joining
-# three modalities, generating one that was never measured. **Time** on two cores: about 2 minutes; the first time it
-# fetches 15 MB.
+# **You will learn** how inClust+ (Wang et al., BMC Bioinformatics 25:41, 2024) trains one variational
+# autoencoder on cells that do not share all their features: an input mask says what is read, an output mask
+# what the result is judged by. Five tasks follow from five ways to mask: imputing genes, pairing modalities,
+# with and without batches, joining three modalities, generating one that was never measured. **Time** on two
+# cores: about 2 minutes; the first time it fetches 15 MB.
 
 # %% tags=["parameters"]
 seed = 0
@@ -105,9 +105,10 @@ def masked(values, mask):
 # %% [markdown]
 # ## The network
 #
-# The encoder reads the masked cell. `yh` is the embedding of the covariate, the batch for instance; taken out of the latent
-# it leaves `z`, which the classifier and the clusters read: **z is what you want to look at**. Put back, with noise, it
-# is what the decoder reads. The noise is an input, so the network itself has nothing random.
+# The encoder reads the masked cell. `yh` is the embedding of the covariate, the batch for instance; taken out
+# of the latent it leaves `z`, which the classifier and the clusters read: **z is what you want to look at**.
+# Put back, with noise, it is what the decoder reads. The noise is an input, so the network itself has nothing
+# random.
 
 
 # %% tags=["lesson"]
@@ -196,8 +197,9 @@ print(f"judged {gradient[judged].max():.3g}")
 # %% [markdown]
 # ## Paired modalities, with and without the cross blocks
 #
-# RNA and protein of the same cells, two batches. Without labels (`n_clusters=4` says only how many), so that nothing but
-# the masks can bring the modalities together. The ablation trains on `rna->rna` and `protein->protein` alone.
+# RNA and protein of the same cells, two batches. Without labels (`n_clusters=4` says only how many), so that
+# nothing but the masks can bring the modalities together. The ablation trains on `rna->rna` and
+# `protein->protein` alone.
 
 # %%
 unlabelled = inclust.paired_batches({"rna": rna, "protein": protein}, "batch")
@@ -240,8 +242,8 @@ cross.round(3)
 # %% [markdown]
 # ## Three modalities
 #
-# The first data set has RNA and protein, the second protein and ATAC, and only the first is labelled. Do labels get from RNA
-# to cells read through ATAC? No cell here has both.
+# The first data set has RNA and protein, the second protein and ATAC, and only the first is labelled. Do
+# labels get from RNA to cells read through ATAC? No cell here has both.
 
 # %%
 lab = atac[second].obs["cell_type"].to_numpy()
@@ -282,8 +284,9 @@ print(f"median correlation: generated {made_r:.3f}, ridge {ridge_r:.3f}; labels 
 #
 # From here on real data. Without network and cache the notebook stops here, with the reason.
 #
-# `sc_mixology` (notebook 07): a third of the genes are hidden in the Drop-seq cells and imputed from CEL-seq2, another
-# technology. The hidden values were measured, so the truth is known. The cell lines of the Drop-seq cells are hidden too.
+# `sc_mixology` (notebook 07): a third of the genes are hidden in the Drop-seq cells and imputed from
+# CEL-seq2, another technology. The hidden values were measured, so the truth is known. The cell lines of the
+# Drop-seq cells are hidden too.
 
 # %%
 try:
@@ -332,9 +335,9 @@ print(
 )
 
 # %% [markdown]
-# **Ablation: the input mask off.** The reference then reads the hidden genes themselves and rebuilds them better than it
-# could from the others; in the query, where they are zeros, this helps nobody. The mask does not buy much
-# correlation here; it buys that the reference says honestly how well the query will be imputed.
+# **Ablation: the input mask off.** The reference then reads the hidden genes themselves and rebuilds them
+# better than it could from the others; in the query, where they are zeros, this helps nobody. The mask does
+# not buy much correlation here; it buys that the reference says honestly how well the query will be imputed.
 
 # %%
 from dataclasses import replace
@@ -353,10 +356,10 @@ ablation.round(3)
 # %% [markdown]
 # ## Real data: 31 genes that a MERFISH panel lacks
 #
-# The authors' scRNA set, values in [0, 1] and 88 % zeros. Half of the cells play the query: each gene gets an efficiency of
-# another platform, and the 31 genes are hidden. Zeros and noise set a low ceiling for everybody, so what counts is the
-# comparison. The output is a sigmoid, and the squared error weighs more: the weight is one over the variance of the noise, and
-# values in [0, 1] have little.
+# The authors' scRNA set, values in [0, 1] and 88 % zeros. Half of the cells play the query: each gene gets an
+# efficiency of another platform, and the 31 genes are hidden. Zeros and noise set a low ceiling for
+# everybody, so what counts is the comparison. The output is a sigmoid, and the squared error weighs more: the
+# weight is one over the variance of the noise, and values in [0, 1] have little.
 
 # %%
 n_cells = 2000 if fast else 4000
@@ -379,8 +382,8 @@ on_merfish = scores(imputed, whole, panel_truth, panel_types, genes)
 print({name: round(float(np.median(r)), 3) for name, r in on_merfish.items()})
 
 # %% [markdown]
-# **What to see:** each point is a hidden gene. On both data sets most lie above the diagonal against the type mean, which knows
-# the type and nothing else, and near it against ridge regression.
+# **What to see:** each point is a hidden gene. On both data sets most lie above the diagonal against the type
+# mean, which knows the type and nothing else, and near it against ridge regression.
 
 # %%
 figure, axes = plt.subplots(1, 4, figsize=(12, 3.2), layout="constrained")
@@ -397,8 +400,8 @@ settings.save_figure(figure, "11_imputation")
 # %% [markdown]
 # ## Real data: two protein batches, paired modalities
 #
-# Half of 216 surface proteins play one modality, half the other; the two batches are real. Every second cell is labelled.
-# Taking yh out must take the batch out of the latent, and leave the types.
+# Half of 216 surface proteins play one modality, half the other; the two batches are real. Every second cell
+# is labelled. Taking yh out must take the batch out of the latent, and leave the types.
 
 # %%
 n_cells = 1000 if fast else 2000
@@ -443,8 +446,8 @@ settings.save_figure(figure, "11_protein")
 # %% [markdown]
 # ## Exercise
 #
-# Protein `two` of each cell can be generated from `one` (block `one->one`). What is the median correlation with what was
-# measured? (`model.generate`, `feature_correlations`)
+# Protein `two` of each cell can be generated from `one` (block `one->one`). What is the median correlation
+# with what was measured? (`model.generate`, `feature_correlations`)
 
 # %%
 answer = None  # a number
@@ -459,8 +462,9 @@ check(answer, solution)
 # %% [markdown]
 # ## What was learnt
 #
-# One network serves five tasks, because a task is nothing but rows and masks. The input mask keeps the network from reading what
-# it must impute; cross blocks bring modalities to one place; yh takes the batch out of the latent as far as the batch is a shift.
+# One network serves five tasks, because a task is nothing but rows and masks. The input mask keeps the
+# network from reading what it must impute; cross blocks bring modalities to one place; yh takes the batch out
+# of the latent as far as the batch is a shift.
 
 # %%
 with_cross, without = cross["cross blocks"], cross["without"]

@@ -13,9 +13,10 @@
 # %% [markdown]
 # # 13 · Autoencoder or PCA?
 #
-# **You will learn** what an autoencoder finds that principal components cannot, and where they are as good; what eight and
-# ten layers make of real cells; how to train on a file that is larger than the memory you give it; and what deep
-# learning makes of more cells. **Time** on two cores: about 3 minutes; the first time it fetches 8 MB.
+# **You will learn** what an autoencoder finds that principal components cannot, and where they are as good;
+# what eight and ten layers make of real cells; how to train on a file that is larger than the memory you give
+# it; and what deep learning makes of more cells. **Time** on two cores: about 3 minutes; the first time it
+# fetches 8 MB.
 
 # %% tags=["parameters"]
 seed = 0
@@ -48,9 +49,10 @@ results = Results("13_autoencoder_or_pca", output_dir, settings.as_dict())
 # %% [markdown]
 # ## The network
 #
-# An autoencoder squeezes a cell through a bottleneck and rebuilds it. This one has eight dense layers, 30-20-10-2-10-20-30 and
-# the output. Bottleneck and output are linear: the output must reach whatever the input can be. Take away the hidden
-# layers, and the best such network spans the principal components: **PCA is the linear autoencoder.**
+# An autoencoder squeezes a cell through a bottleneck and rebuilds it. This one has eight dense layers,
+# 30-20-10-2-10-20-30 and the output. Bottleneck and output are linear: the output must reach whatever the
+# input can be. Take away the hidden layers, and the best such network spans the principal components: **PCA
+# is the linear autoencoder.**
 
 
 # %% tags=["lesson"]
@@ -67,8 +69,9 @@ def build_deep_autoencoder(n_features, hidden=(30, 20, 10), latent_dim=2, activa
 # %% [markdown]
 # ## A flat and a bent surface
 #
-# Simulated cells that differ in two directions only. Flat: each of 50 features is a weighted sum of the two. Bent: each is
-# the sine of such a sum. Both with a little noise. We train on some cells and rebuild others, from two numbers each.
+# Simulated cells that differ in two directions only. Flat: each of 50 features is a weighted sum of the two.
+# Bent: each is the sine of such a sum. Both with a little noise. We train on some cells and rebuild others,
+# from two numbers each.
 
 # %%
 n_cells, options = (1000 if fast else 2000), {"learning_rate": 3e-3, "seed": seed}
@@ -90,8 +93,9 @@ errors = pd.DataFrame(errors).T.assign(noise=0.01)
 errors.round(4)
 
 # %% [markdown]
-# **What to see:** the flat surface leaves the autoencoder nothing to win: PCA is already at the noise. The bent one, seen here
-# through three of its features, is cut through by PCA's plane; the autoencoder's surface follows it.
+# **What to see:** the flat surface leaves the autoencoder nothing to win: PCA is already at the noise. The
+# bent one, seen here through three of its features, is cut through by PCA's plane; the autoencoder's surface
+# follows it.
 
 # %%
 training, new = np.split(surfaces["bent"].X, [n_cells])
@@ -110,9 +114,9 @@ settings.save_figure(figure, "13_surfaces")
 # %% [markdown]
 # ## More cells
 #
-# The same bent surface, learnt from more and more cells, by as many training steps each. PCA looks for one plane, and thirty cells
-# show it as well as thousands. The autoencoder has thousands of weights, and thirty cells say only roughly what they
-# should be.
+# The same bent surface, learnt from more and more cells, by as many training steps each. PCA looks for one
+# plane, and thirty cells show it as well as thousands. The autoencoder has thousands of weights, and thirty
+# cells say only roughly what they should be.
 
 # %%
 curve, steps = [], options["epochs"] * n_cells // 128
@@ -127,9 +131,9 @@ curve = pd.DataFrame(curve).set_index("cells")[["PCA", "autoencoder"]]
 curve.round(3)
 
 # %% [markdown]
-# **What to see:** PCA's error stays where it is. The autoencoder's falls with the number of cells, from many times the noise down
-# towards it: this is what more cells buy, and only a model that can bend can buy it. (On a surface bent as strongly as this one the
-# autoencoder is ahead of the plane even with thirty cells.)
+# **What to see:** PCA's error stays where it is. The autoencoder's falls with the number of cells, from many
+# times the noise down towards it: this is what more cells buy, and only a model that can bend can buy it. (On
+# a surface bent as strongly as this one the autoencoder is ahead of the plane even with thirty cells.)
 
 # %%
 figure, axis = plt.subplots(figsize=(5, 3.2), layout="constrained")
@@ -177,9 +181,10 @@ real = pd.DataFrame(real).T.rename_axis("dimension")
 real.round(4)
 
 # %% [markdown]
-# **What to see:** two numbers a cell. The first two components lay H1975 and HCC827 over one another; either bottleneck has room
-# for all five lines, some in several pieces, each a batch or a few. It is a good code, not a good picture: distances and shapes in it
-# mean little, and eight layers arrange the lines otherwise than ten.
+# **What to see:** two numbers a cell. The first two components lay H1975 and HCC827 over one another; either
+# bottleneck has room for all five lines, some in several pieces, each a batch or a few. It is a good code,
+# not a good picture: distances and shapes in it mean little, and eight layers arrange the lines otherwise
+# than ten.
 
 # %%
 kind = adata.obs["cell_type"].astype(str)
@@ -203,9 +208,9 @@ plt.close(figure)
 settings.save_figure(figure, "13_bottlenecks")
 
 # %% [markdown]
-# **What to see:** ten numbers a cell, laid out by tSNE (above) and UMAP (below). After a reduction to ten every cell line makes
-# islands of its own, one or several, from PCA as from either autoencoder. On data as simple as five cell lines
-# the non-linear reduction has no advantage in the picture.
+# **What to see:** ten numbers a cell, laid out by tSNE (above) and UMAP (below). After a reduction to ten
+# every cell line makes islands of its own, one or several, from PCA as from either autoencoder. On data as
+# simple as five cell lines the non-linear reduction has no advantage in the picture.
 
 # %%
 some = mixed[: 200 if fast else 600]
@@ -223,9 +228,9 @@ settings.save_figure(figure, "13_tsne_umap")
 # %% [markdown]
 # ## A file larger than the memory
 #
-# A million cells do not fit into a laptop as a dense matrix, and need not: a network sees a minibatch at a time. `BackedCells`
-# reads blocks of neighbouring cells from all over an `.h5ad` file, shuffles a few of them together and hands out
-# minibatches. How many it holds at once follows from the memory you give it.
+# A million cells do not fit into a laptop as a dense matrix, and need not: a network sees a minibatch at a
+# time. `BackedCells` reads blocks of neighbouring cells from all over an `.h5ad` file, shuffles a few of them
+# together and hands out minibatches. How many it holds at once follows from the memory you give it.
 
 # %%
 folder = tempfile.TemporaryDirectory()
@@ -237,9 +242,9 @@ print(
 print(f"held at once: {cells.BLOCKS_TOGETHER} blocks of {cells.block} cells")
 
 # %% [markdown]
-# Training runs in a process of its own, in which nothing else is. What it takes beyond the same training on 512 cells, at
-# its highest, is the price of the file; then the same with the whole matrix in memory, to see that the
-# measurement sees it.
+# Training runs in a process of its own, in which nothing else is. What it takes beyond the same training on
+# 512 cells, at its highest, is the price of the file; then the same with the whole matrix in memory, to see
+# that the measurement sees it.
 
 # %%
 found = omics.measure_memory(path, memory=10e6, seed=seed)
@@ -250,9 +255,10 @@ for name, value in share.items():
 print("error of held-out cells (predicting the mean gives 1):", round(found["val_loss"][-1], 3))
 
 # %% [markdown]
-# **What to see:** from the file the training takes a small part of what the matrix would, whatever the number of cells; with
-# the matrix in memory several times the whole of it, for TensorFlow makes copies. (It is more than the 10 MB given: these are for
-# the cells held; what h5py and TensorFlow need to read and to train comes on top.)
+# **What to see:** from the file the training takes a small part of what the matrix would, whatever the number
+# of cells; with the matrix in memory several times the whole of it, for TensorFlow makes copies. (It is more
+# than the 10 MB given: these are for the cells held; what h5py and TensorFlow need to read and to train comes
+# on top.)
 
 # %%
 figure, axis = plt.subplots(figsize=(6, 1.8), layout="constrained")
@@ -265,8 +271,8 @@ settings.save_figure(figure, "13_memory")
 # %% [markdown]
 # ## Exercise
 #
-# How many principal components does it take to rebuild the new cells of the bent surface as well as the autoencoder does from
-# two numbers? (`omics.pca_error`, `errors`)
+# How many principal components does it take to rebuild the new cells of the bent surface as well as the
+# autoencoder does from two numbers? (`omics.pca_error`, `errors`)
 
 # %%
 answer = None  # a number
@@ -282,9 +288,9 @@ check(answer, solution)
 # %% [markdown]
 # ## What was learnt
 #
-# An autoencoder is worth its trouble where the data bend, the more so the more cells. On a flat surface PCA is the best there is, and
-# instant. A bottleneck is a reduction, not a picture: lay it out with tSNE or UMAP. And minibatches make the
-# number of cells a matter of patience, not of memory.
+# An autoencoder is worth its trouble where the data bend, the more so the more cells. On a flat surface PCA
+# is the best there is, and instant. A bottleneck is a reduction, not a picture: lay it out with tSNE or UMAP.
+# And minibatches make the number of cells a matter of patience, not of memory.
 
 # %%
 ratio = errors["autoencoder"] / errors["PCA"]

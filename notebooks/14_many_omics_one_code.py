@@ -13,10 +13,10 @@
 # %% [markdown]
 # # 14 · Many OMICs, one code
 #
-# **You will learn** how to wire a network with one input and one output for each of any number of modalities and a joint code in
-# the middle; why loss, output activation and range of the data belong together, and what happens where they do not; what
-# to do with missing values and missing modalities; and how to tell whether the joint code is worth it. **Time** on two cores:
-# about 2 minutes; the first time it fetches 0.3 MB.
+# **You will learn** how to wire a network with one input and one output for each of any number of modalities
+# and a joint code in the middle; why loss, output activation and range of the data belong together, and what
+# happens where they do not; what to do with missing values and missing modalities; and how to tell whether
+# the joint code is worth it. **Time** on two cores: about 2 minutes; the first time it fetches 0.3 MB.
 
 # %% tags=["parameters"]
 seed = 0
@@ -55,8 +55,9 @@ results = Results("14_many_omics_one_code", output_dir, settings.as_dict())
 # | methylation, 0 or 1 or a share | binary cross-entropy (`bce`) | sigmoid | 0 to 1 |
 # | counts | Poisson (`poisson`) | exponential | 0 or more |
 #
-# The binary cross-entropy $-x \log p - (1 - x) \log(1 - p)$ is a distance only for x between 0 and 1. For x = 3 the second term
-# turns round, and the loss falls without end as p goes to 1. Percentages, or their logarithms, are no shares.
+# The binary cross-entropy $-x \log p - (1 - x) \log(1 - p)$ is a distance only for x between 0 and 1. For x =
+# 3 the second term turns round, and the loss falls without end as p goes to 1. Percentages, or their
+# logarithms, are no shares.
 
 # %%
 percent = np.random.default_rng(seed).uniform(0, 100, (300, 20))
@@ -77,8 +78,8 @@ def lowest_losses(x, epochs=20):
 of_logs, of_shares = lowest_losses(np.log1p(percent)), lowest_losses(percent / 100)
 
 # %% [markdown]
-# **What to see:** on logarithms of percentages (left) the "loss" goes below 0 at once and never settles: what it minimises is no
-# error any more. On shares (right) it falls towards a floor above 0.
+# **What to see:** on logarithms of percentages (left) the "loss" goes below 0 at once and never settles: what
+# it minimises is no error any more. On shares (right) it falls towards a floor above 0.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
@@ -102,8 +103,8 @@ except ValueError as error:
 # %% [markdown]
 # ## Missing values
 #
-# What was not measured is NaN. The loss is a mean over what was measured: a missing entry adds nothing, and no gradient comes
-# from it. `where` chooses before anything is computed, for NaN times 0 is NaN.
+# What was not measured is NaN. The loss is a mean over what was measured: a missing entry adds nothing, and
+# no gradient comes from it. `where` chooses before anything is computed, for NaN times 0 is NaN.
 
 
 # %% tags=["lesson"]
@@ -129,9 +130,9 @@ def poisson_deviance(target, output):
 # %% [markdown]
 # ## The network
 #
-# Any number of inputs, each standardised (every feature centred, all divided by one number, so that large components stay
-# large; NaN becomes 0, the mean) and read by a layer of its own width; side by side they make the joint code; an ELU
-# layer leads back to as many outputs.
+# Any number of inputs, each standardised (every feature centred, all divided by one number, so that large
+# components stay large; NaN becomes 0, the mean) and read by a layer of its own width; side by side they make
+# the joint code; an ELU layer leads back to as many outputs.
 
 
 # %% tags=["lesson"]
@@ -158,8 +159,8 @@ def build_joint_network(n_features, specs, latent_dim=50, seed=0):
 # %% [markdown]
 # ## Three modalities, and a split that only some of them see
 #
-# Simulated cells of six types. RNA cannot tell `type_0` from `type_1`: that split is in the epigenome alone. Methylation and
-# accessibility cannot tell `type_2` from `type_3`: that one is in the RNA alone.
+# Simulated cells of six types. RNA cannot tell `type_0` from `type_1`: that split is in the epigenome alone.
+# Methylation and accessibility cannot tell `type_2` from `type_3`: that one is in the RNA alone.
 #
 # Three kinds of data, three losses. Some entries are missing, and a fifth of the cells have no accessibility at all.
 
@@ -226,9 +227,9 @@ settings.save_figure(figure, "14_losses")
 # %% [markdown]
 # ## Is the joint code worth it?
 #
-# Fifteen neighbours vote on the type of each cell: in the joint code, and in the best that a single modality offers: its values
-# or their ten first components, as they are or standardised. (The joint network reading one modality is no fair rival: in
-# training it saw the others too.)
+# Fifteen neighbours vote on the type of each cell: in the joint code, and in the best that a single modality
+# offers: its values or their ten first components, as they are or standardised. (The joint network reading
+# one modality is no fair rival: in training it saw the others too.)
 
 
 # %%
@@ -271,8 +272,9 @@ settings.save_figure(figure, "14_three_modalities")
 # %% [markdown]
 # ## A modality that was never measured
 #
-# In training, random entries and now and then a whole modality are hidden from the encoders. So the network has learnt to do with
-# what there is, and decodes one modality from another. The cells whose accessibility we took away have a truth.
+# In training, random entries and now and then a whole modality are hidden from the encoders. So the network
+# has learnt to do with what there is, and decodes one modality from another. The cells whose accessibility we
+# took away have a truth.
 
 # %%
 without = np.isnan(three["accessibility"].X).all(axis=1)
@@ -285,10 +287,10 @@ generated.round(3)
 # %% [markdown]
 # ## Real cells: expression and methylation
 #
-# scGEM: 177 cells on their way from fibroblast to stem cell, 34 genes and 27 methylated loci each. SNARE-seq: 1,047 cells of four
-# lines, components of the RNA and topics of the accessible regions (their logarithms: they reach hundred thousands). Each is
-# divided by one number, so that losses are of one order; the RNA of SNARE-seq weighs three hundred times as much, and
-# nothing is hidden there: all cells have both.
+# scGEM: 177 cells on their way from fibroblast to stem cell, 34 genes and 27 methylated loci each. SNARE-seq:
+# 1,047 cells of four lines, components of the RNA and topics of the accessible regions (their logarithms:
+# they reach hundred thousands). Each is divided by one number, so that losses are of one order; the RNA of
+# SNARE-seq weighs three hundred times as much, and nothing is hidden there: all cells have both.
 #
 # Without network and cache the notebook stops here, with the reason.
 
@@ -322,11 +324,12 @@ for title, cells in real.items():
 pd.concat(errors).round(3)
 
 # %% [markdown]
-# **What to see:** the label of a cell, told by its neighbours; grey a modality alone at its best, blue the joint code. It is ahead where
-# the modalities complement each other: by far in the simulation, a little in scGEM. In SNARE-seq it is level: the cell lines are
-# told by the RNA nearly without fault, the accessibility tells them less well. Joining is no gain where one modality
-# already knows the answer. That it costs nothing takes a weight under which the code is nearly the RNA alone; with weights of
-# 3 to 100 it lost up to 2 of 100 cells. We chose 300 by this very score: so what you see is the best case, not a test.
+# **What to see:** the label of a cell, told by its neighbours; grey a modality alone at its best, blue the
+# joint code. It is ahead where the modalities complement each other: by far in the simulation, a little in
+# scGEM. In SNARE-seq it is level: the cell lines are told by the RNA nearly without fault, the accessibility
+# tells them less well. Joining is no gain where one modality already knows the answer. That it costs nothing
+# takes a weight under which the code is nearly the RNA alone; with weights of 3 to 100 it lost up to 2 of 100
+# cells. We chose 300 by this very score: so what you see is the best case, not a test.
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(11, 2.6), layout="constrained")
@@ -342,8 +345,8 @@ settings.save_figure(figure, "14_accuracy")
 # %% [markdown]
 # ## Exercise
 #
-# How large is the error of the RNA of the simulated held-out cells, over that of predicting its mean, if it is decoded from the
-# methylation alone? (`model.errors` with `from_modalities`, `held_out`)
+# How large is the error of the RNA of the simulated held-out cells, over that of predicting its mean, if it
+# is decoded from the methylation alone? (`model.errors` with `from_modalities`, `held_out`)
 
 # %%
 answer = None  # a number
@@ -357,9 +360,10 @@ check(answer, solution)
 # %% [markdown]
 # ## What was learnt
 #
-# Data, loss and output activation go together; a loss that falls below 0 is no loss. Masked per entry, missing values and missing
-# modalities cost nothing but what they would have told. The joint code holds what either modality alone lacks; where one
-# modality knows all there is to know, there is nothing to win, and with unlucky weights something to lose.
+# Data, loss and output activation go together; a loss that falls below 0 is no loss. Masked per entry,
+# missing values and missing modalities cost nothing but what they would have told. The joint code holds what
+# either modality alone lacks; where one modality knows all there is to know, there is nothing to win, and
+# with unlucky weights something to lose.
 
 # %%
 results.add("bce_on_logs_lowest", min(of_logs), "< 0")

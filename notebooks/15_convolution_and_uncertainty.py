@@ -13,10 +13,10 @@
 # %% [markdown]
 # # 15 · Convolution, and knowing what one does not know
 #
-# **You will learn** how a convolutional network with dropout and max-norm reads images; how to write a dense layer whose weights are
-# distributions, and train it by variational inference; and what that buys: a classifier that says when not to
-# believe it, and that notices a cell type it has never seen. **Time** on two cores: about 2 minutes; the first time
-# it fetches 8 MB.
+# **You will learn** how a convolutional network with dropout and max-norm reads images; how to write a dense
+# layer whose weights are distributions, and train it by variational inference; and what that buys: a
+# classifier that says when not to believe it, and that notices a cell type it has never seen. **Time** on two
+# cores: about 2 minutes; the first time it fetches 8 MB.
 
 # %% tags=["parameters"]
 seed = 0
@@ -48,9 +48,10 @@ results = Results("15_convolution_and_uncertainty", output_dir, settings.as_dict
 # %% [markdown]
 # ## A convolutional classifier
 #
-# A convolution looks at 3 x 3 pixels at a time, with the same weights everywhere; pooling keeps the largest of 2 x 2. Dropout
-# leaves units out at random, and max-norm keeps the weights that lead to a unit no longer than 3. Nearly all of the
-# parameters are in the one dense layer behind the pooling: count them for the usual images of 28 x 28.
+# A convolution looks at 3 x 3 pixels at a time, with the same weights everywhere; pooling keeps the largest
+# of 2 x 2. Dropout leaves units out at random, and max-norm keeps the weights that lead to a unit no longer
+# than 3. Nearly all of the parameters are in the one dense layer behind the pooling: count them for the usual
+# images of 28 x 28.
 
 # %%
 lecture = omics.build_image_classifier((28, 28, 1))
@@ -84,9 +85,9 @@ norms = [
 print(f"accuracy on new digits {history['val_accuracy'][-1]:.3f}; longest weights {max(norms):.2f}")
 
 # %% [markdown]
-# **What to see:** the accuracy on new digits (orange) is above that on those trained on (blue) for most of the training: dropout makes the
-# task harder while it trains, and is off when it is tested. Max-norm did nothing here: the longest weights stay well below 3 on
-# images this small. It is a guard against large steps.
+# **What to see:** the accuracy on new digits (orange) is above that on those trained on (blue) for most of
+# the training: dropout makes the task harder while it trains, and is off when it is tested. Max-norm did
+# nothing here: the longest weights stay well below 3 on images this small. It is a guard against large steps.
 
 # %%
 figure, axis = plt.subplots(figsize=(5, 3), layout="constrained")
@@ -100,9 +101,9 @@ settings.save_figure(figure, "15_convolution")
 # %% [markdown]
 # ## A layer that does not know its weights
 #
-# Instead of one number for each weight the layer learns a normal distribution, $w = \mu + \mathrm{softplus}(\rho)\,\varepsilon$. The
-# noise $\varepsilon$ stands apart, so the gradient of the loss reaches $\mu$ and $\rho$ (reparameterisation). Each training step
-# draws new weights.
+# Instead of one number for each weight the layer learns a normal distribution, $w = \mu +
+# \mathrm{softplus}(\rho)\,\varepsilon$. The noise $\varepsilon$ stands apart, so the gradient of the loss
+# reaches $\mu$ and $\rho$ (reparameterisation). Each training step draws new weights.
 
 
 # %% tags=["lesson"]
@@ -114,9 +115,9 @@ def sample(self):
 
 
 # %% [markdown]
-# Left alone, the distributions would shrink to points. What holds against it is the prior N(0, 1): the divergence from it is
-# added to the loss, over the number of training rows, for the loss is a mean over rows. At first with a small weight that
-# grows to 1 (annealing), or the prior wins before the data are read.
+# Left alone, the distributions would shrink to points. What holds against it is the prior N(0, 1): the
+# divergence from it is added to the loss, over the number of training rows, for the loss is a mean over rows.
+# At first with a small weight that grows to 1 (annealing), or the prior wins before the data are read.
 
 
 # %% tags=["lesson"]
@@ -135,8 +136,8 @@ def call(self, inputs, training=False):
 # %% [markdown]
 # ## Bayesian softmax regression
 #
-# One such layer with a softmax, on the pixels. A hundred draws from the posterior are a hundred classifiers that agree on what
-# the data say, and disagree on the rest. Their mean is the prediction.
+# One such layer with a softmax, on the pixels. A hundred draws from the posterior are a hundred classifiers
+# that agree on what the data say, and disagree on the rest. Their mean is the prediction.
 
 # %%
 epochs = {"epochs": 60, "kl_epochs": 30} if fast else {"epochs": 100, "kl_epochs": 50}
@@ -149,9 +150,9 @@ together = float((draws.mean(axis=0).argmax(axis=1) == truth).mean())
 print(f"accuracy of the draws {each.min():.3f} to {each.max():.3f}, of their mean {together:.3f}")
 
 # %% [markdown]
-# **What to see:** left, the divergence from the prior. The distributions start narrow and widen, until the data hold against it:
-# weights of pixels that matter stay narrow. Right, the accuracies of the 100 draws, and that of their mean (line), which beats nearly
-# every one of them.
+# **What to see:** left, the divergence from the prior. The distributions start narrow and widen, until the
+# data hold against it: weights of pixels that matter stay narrow. Right, the accuracies of the 100 draws, and
+# that of their mean (line), which beats nearly every one of them.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
@@ -166,8 +167,9 @@ settings.save_figure(figure, "15_draws")
 # %% [markdown]
 # ## Two kinds of not knowing
 #
-# The **entropy** of the mean prediction is large for any reason of doubt. The **mutual information** is what knowing the
-# right weights would tell: large where the draws contradict one another, small where each of them hesitates alike.
+# The **entropy** of the mean prediction is large for any reason of doubt. The **mutual information** is what
+# knowing the right weights would tell: large where the draws contradict one another, small where each of them
+# hesitates alike.
 
 
 # %% tags=["lesson"]
@@ -202,9 +204,10 @@ settings.save_figure(figure, "15_doubtful_digits")
 # %% [markdown]
 # ## Cell types from few counts
 #
-# `sc_mixology` (notebook 07): five cell lines, known from their genotype. Each cell is thinned to 300 counts, or the task would be
-# too easy to be wrong at. Half of the cells train, half are new. Beside the Bayesian network, a plain softmax regression, hardly
-# regularised (`C=1e4`): it may claim whatever fits the training cells best.
+# `sc_mixology` (notebook 07): five cell lines, known from their genotype. Each cell is thinned to 300 counts,
+# or the task would be too easy to be wrong at. Half of the cells train, half are new. Beside the Bayesian
+# network, a plain softmax regression, hardly regularised (`C=1e4`): it may claim whatever fits the training
+# cells best.
 #
 # Without network and cache the notebook stops here, with the reason.
 
@@ -243,8 +246,8 @@ plain_table["probability"] = plain.predict_proba(x[test]).max(axis=1)
 plain_correct = (plain_table["label"] == lines[test]).to_numpy()
 
 # %% [markdown]
-# A classifier is calibrated if it is right in 70 of 100 cells that it gives 70 %. The **expected calibration error** is how far
-# claim and truth are apart, on average over the cells.
+# A classifier is calibrated if it is right in 70 of 100 cells that it gives 70 %. The **expected calibration
+# error** is how far claim and truth are apart, on average over the cells.
 
 # %%
 claims = {
@@ -256,9 +259,10 @@ print("expected calibration error:", {name: round(value, 3) for name, value in c
 print(f"accuracy: Bayesian {thin_correct.mean():.3f}, plain {plain_correct.mean():.3f}")
 
 # %% [markdown]
-# **What to see:** left, the reliability diagram. The plain classifier lies below the diagonal: it claims more than it keeps. The
-# Bayesian one stays nearer to it, part of the time above: there it claims too little. Right, the rejection curves: the more of the uncertain cells (and digits) are left
-# out, the more of the rest are right. (Bins of fewer than five cells are not drawn.)
+# **What to see:** left, the reliability diagram. The plain classifier lies below the diagonal: it claims more
+# than it keeps. The Bayesian one stays nearer to it, part of the time above: there it claims too little.
+# Right, the rejection curves: the more of the uncertain cells (and digits) are left out, the more of the rest
+# are right. (Bins of fewer than five cells are not drawn.)
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
@@ -282,8 +286,8 @@ settings.save_figure(figure, "15_calibration")
 # %% [markdown]
 # ## A cell type never seen
 #
-# All counts now, and `H838` left out of the training. A softmax must give each of its cells one of the four other names: what
-# happens to the uncertainty?
+# All counts now, and `H838` left out of the training. A softmax must give each of its cells one of the four
+# other names: what happens to the uncertainty?
 
 # %%
 unseen = lines == "H838"
@@ -299,10 +303,11 @@ auroc = {k: roc_auc_score(unseen[new], new_table[k]) for k in ("entropy", "mutua
 new_table.groupby(unseen[new])[["probability", "entropy", "mutual_information"]].median().round(3)
 
 # %% [markdown]
-# **What to see:** for cells of the lines that it knows (blue) the draws agree. For H838 (orange) they contradict one another: the
-# mutual information is high: nothing in training held the weights that read H838's own genes, and each draw takes them for
-# something else. Entropy finds these cells as well; the two measures part on cells that are hard for another reason. Of the
-# doubt about H838 nearly all is mutual information, of that about cells thinned to 300 counts about half:
+# **What to see:** for cells of the lines that it knows (blue) the draws agree. For H838 (orange) they
+# contradict one another: the mutual information is high: nothing in training held the weights that read
+# H838's own genes, and each draw takes them for something else. Entropy finds these cells as well; the two
+# measures part on cells that are hard for another reason. Of the doubt about H838 nearly all is mutual
+# information, of that about cells thinned to 300 counts about half:
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
@@ -324,8 +329,8 @@ doubts = {"H838, never seen": new_table[unseen[new]], "all lines, 300 counts": t
 # %% [markdown]
 # ## Exercise
 #
-# You may leave out cells with a mutual information above some threshold. What is the accuracy on the half of all new cells (H838
-# included) with the lowest? (`bayes.accuracy_of_certain`)
+# You may leave out cells with a mutual information above some threshold. What is the accuracy on the half of
+# all new cells (H838 included) with the lowest? (`bayes.accuracy_of_certain`)
 
 # %%
 answer = None  # a number
@@ -339,9 +344,10 @@ check(answer, solution)
 # %% [markdown]
 # ## What was learnt
 #
-# A convolution shares its weights over the image; dropout makes the large dense layer's task harder, max-norm bounds it. A layer with
-# distributions for weights costs twice the parameters and one more term in the loss, and answers a question that a plain one
-# cannot even be asked: how much do you not know? Believe it: leave the uncertain cells out, and look at them yourself.
+# A convolution shares its weights over the image; dropout makes the large dense layer's task harder, max-norm
+# bounds it. A layer with distributions for weights costs twice the parameters and one more term in the loss,
+# and answers a question that a plain one cannot even be asked: how much do you not know? Believe it: leave
+# the uncertain cells out, and look at them yourself.
 
 # %%
 results.add("convolutional_parameters_28_x_28", lecture.count_params(), "== 3226474")
