@@ -16,8 +16,8 @@
 # **You will learn** how inClust+ (Wang et al., BMC Bioinformatics 25:41, 2024) trains one variational
 # autoencoder on cells that do not share all their features: an input mask says what is read, an output mask
 # what the result is judged by. Five tasks follow from five ways to mask: imputing genes, pairing modalities,
-# with and without batches, joining three modalities, generating one that was never measured. **Time** on two
-# cores: about 2 minutes; the first time it fetches 15 MB.
+# with and without batches, joining three modalities, generating one that was never measured.
+# **Time** on two cores: about 2 minutes; the first time it fetches 15 MB.
 
 # %% tags=["parameters"]
 seed = 0

@@ -15,8 +15,8 @@
 #
 # **You will learn** how a convolutional network with dropout and max-norm reads images; how to write a dense
 # layer whose weights are distributions, and train it by variational inference; and what that buys: a
-# classifier that says when not to believe it, and that notices a cell type it has never seen. **Time** on two
-# cores: about 2 minutes; the first time it fetches 8 MB.
+# classifier that says when not to believe it, and that notices a cell type it has never seen.
+# **Time** on two cores: about 2 minutes; the first time it fetches 8 MB.
 
 # %% tags=["parameters"]
 seed = 0
@@ -101,9 +101,9 @@ settings.save_figure(figure, "15_convolution")
 # %% [markdown]
 # ## A layer that does not know its weights
 #
-# Instead of one number for each weight the layer learns a normal distribution, $w = \mu +
-# \mathrm{softplus}(\rho)\,\varepsilon$. The noise $\varepsilon$ stands apart, so the gradient of the loss
-# reaches $\mu$ and $\rho$ (reparameterisation). Each training step draws new weights.
+# Instead of one number for each weight the layer learns a normal distribution,
+# $w = \mu + \mathrm{softplus}(\rho)\,\varepsilon$. The noise $\varepsilon$ stands apart, so the gradient of
+# the loss reaches $\mu$ and $\rho$ (reparameterisation). Each training step draws new weights.
 
 
 # %% tags=["lesson"]
