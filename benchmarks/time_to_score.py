@@ -34,7 +34,7 @@ def main() -> None:
     key = (arguments.set, "reference", arguments.seed)
     if key not in measured.index:
         sys.exit(f"{TABLE.name} has no row {key}; measure it first, see the top of this file.")
-    goal, its_seconds = measured.loc[key, "Total"], measured.loc[key, "seconds"]
+    goal, its_seconds = (float(measured.loc[key, column]) for column in ("Total", "seconds"))
     adata = benchmark_set(arguments.set, seed=arguments.seed)
     for stage1_epochs, stage2_epochs in LENGTHS:
         start = time.perf_counter()
