@@ -18,7 +18,7 @@ from peers import HERE, keep
 from sets import SETS, benchmark_set
 
 from imap_keras import IMAP, metrics
-from imap_keras.hyperparameters import REFERENCE, Hyperparameters
+from imap_keras.imap.hyperparameters import REFERENCE, Hyperparameters
 
 TABLE = HERE / "results" / "ablation.csv"
 CHOSEN_ON = ["simulated", "sc_mixology", "surface_protein"]  # the sets the default was chosen on

@@ -21,9 +21,9 @@ import pandas as pd
 from sets import SETS, benchmark_set
 
 from imap_keras import integrate, metrics
-from imap_keras.omics.memory import highest_resident
+from imap_keras.nn.memory import highest_resident
+from imap_keras.nn.persistence import write_whole
 from imap_keras.peers import PEERS
-from imap_keras.persistence import write_whole
 
 HERE = Path(__file__).parent
 TABLE = HERE / "results" / "peers.csv"

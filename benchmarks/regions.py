@@ -12,7 +12,7 @@ import sys
 import time
 
 from imap_keras import regions
-from imap_keras.backend import describe_device
+from imap_keras.nn.backend import describe_device
 
 LIMIT = 120  # seconds, two cores
 

@@ -64,9 +64,9 @@ def of_ours(path: str) -> dict:
     import tensorflow as tf
 
     from imap_keras import integrate
-    from imap_keras.blocks import run
-    from imap_keras.hyperparameters import resolve
-    from imap_keras.training import find_pairs, train_stage1, train_stage2
+    from imap_keras.imap.hyperparameters import resolve
+    from imap_keras.imap.training import find_pairs, train_stage1, train_stage2
+    from imap_keras.nn.fitting import run
 
     adata = anndata.read_h5ad(path)
     cells, codes = adata.X.toarray(), adata.obs["batch"].cat.codes.to_numpy()

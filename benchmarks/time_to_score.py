@@ -18,7 +18,7 @@ from peers import HERE, KEYS, TABLE, keep
 from sets import SETS, benchmark_set
 
 from imap_keras import integrate, metrics
-from imap_keras.hyperparameters import Hyperparameters
+from imap_keras.imap.hyperparameters import Hyperparameters
 
 DEFAULT = Hyperparameters()
 # Epochs of stage I and stage II, up to the default's.

@@ -1,28 +1,19 @@
 """imap_keras: deep single-cell integration step by step, in TensorFlow and Keras."""
 
+import sys
 from importlib.metadata import version
 
-from . import backend
+from .nn.backend import backend_is_tensorflow
 
-backend.backend_is_tensorflow()
+backend_is_tensorflow()
 
-from . import (  # noqa: E402
-    bayes,
-    datasets,
-    inclust,
-    metrics,
-    omics,
-    pairs,
-    plots,
-    regions,
-    scarches,
-    stage1,
-    stage2,
-)
-from .hyperparameters import Hyperparameters  # noqa: E402
-from .integration import integrate  # noqa: E402
-from .model import IMAP  # noqa: E402
+from . import bayes, datasets, inclust, metrics, omics, plots, regions, scarches  # noqa: E402
+from .imap import IMAP, Hyperparameters, integrate, pairs, stage1, stage2  # noqa: E402
 from .preprocessing import preprocess  # noqa: E402
+
+# The lessons' modules under their short names too: one module object, two names.
+for _lesson in (pairs, stage1, stage2):
+    sys.modules[f"{__name__}.{_lesson.__name__.rpartition('.')[2]}"] = _lesson
 
 __version__ = version("imap_keras")
 __all__ = [

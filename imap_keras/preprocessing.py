@@ -5,7 +5,7 @@ import scanpy as sc
 from anndata import AnnData
 from scipy import sparse
 
-from .validation import check_unique_names, check_values, in_memory, labels_of
+from .inputs.validation import check_counts, check_unique_names, in_memory, labels_of
 
 FLAVORS = ("seurat_v3", "per_batch")
 
@@ -124,31 +124,6 @@ def preprocess(
             f"{report['genes_not_variable']} not variable enough)."
         )
     return new
-
-
-def check_counts(values, what: str = "adata.X") -> None:
-    """Raise unless a matrix holds counts: whole numbers, none negative, all finite.
-
-    Raises
-    ------
-    ValueError
-        Says what was found and where counts are looked for.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from imap_keras.preprocessing import check_counts
-    >>> check_counts(np.array([[0, 3]]))
-    """
-    check_values(values, what)
-    data = values.data if sparse.issparse(values) else np.asarray(values)
-    fractional = int(np.count_nonzero(data % 1))
-    if fractional:
-        raise ValueError(
-            f"{what} holds {fractional} fractional values; raw counts are expected. Put the counts "
-            "into adata.layers['counts']; if X is log-normalised already, leave preprocess out and "
-            "hand adata to imap_keras.integrate."
-        )
 
 
 def _detected(counts, axis: int) -> np.ndarray:

@@ -40,9 +40,9 @@ output_dir = "../build/course"
 # %%
 import pandas as pd
 
-from imap_keras import handover, metrics, plots
-from imap_keras.backend import describe_device
-from imap_keras.results import Results, versions_table
+from imap_keras import metrics, plots
+from imap_keras.course import Results, handover, versions_table
+from imap_keras.nn.backend import describe_device
 
 # %%
 settings = handover.Settings(dataset, seed, epochs, output_dir, fast, batch_key, label_key)
@@ -142,7 +142,7 @@ answer = None  # a number, in per cent
 solution = 99.7
 
 # %%
-from imap_keras.exercise import check
+from imap_keras.course import check
 
 check(answer, solution)
 

@@ -30,9 +30,8 @@ import scanpy as sc
 from scipy.sparse import csr_matrix
 
 import imap_keras
-from imap_keras import datasets, handover, metrics, plots
-from imap_keras.exercise import check
-from imap_keras.results import Results, versions_table
+from imap_keras import datasets, metrics, plots
+from imap_keras.course import Results, check, handover, versions_table
 
 # %%
 settings = handover.Settings(dataset, seed, None, output_dir, fast)

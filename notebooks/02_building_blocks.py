@@ -31,10 +31,9 @@ import pandas as pd
 import tensorflow as tf
 from sklearn.decomposition import PCA
 
-from imap_keras import handover, plots
-from imap_keras.blocks import BatchNorm, Initializers, Mish
-from imap_keras.exercise import check
-from imap_keras.results import Results, versions_table
+from imap_keras import plots
+from imap_keras.course import Results, check, handover, versions_table
+from imap_keras.nn.blocks import BatchNorm, Initializers, Mish
 
 # %%
 settings = handover.Settings(dataset, seed, None, output_dir, fast)
@@ -170,7 +169,7 @@ settings.save_figure(figure, "02_code")
 # zero. Watch an untrained decoder with either start:
 
 # %%
-from imap_keras.stage1 import build_decoder
+from imap_keras.imap.stage1 import build_decoder
 
 codes = np.random.default_rng(seed).normal(size=(200, 16)).astype("float32")
 dead = {}

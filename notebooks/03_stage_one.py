@@ -38,12 +38,12 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from imap_keras import handover, plots
-from imap_keras.blocks import Initializers, apply, dense_stack, run
-from imap_keras.exercise import check
-from imap_keras.results import Results, versions_table
-from imap_keras.row_layers import AddPicked, AllBatches, PutRows, RowsThatMove, TakeRows
-from imap_keras.stage1 import DECODED_MOMENTUM, REAL_MOMENTUM
+from imap_keras import plots
+from imap_keras.course import Results, check, handover, versions_table
+from imap_keras.imap.row_layers import AddPicked, AllBatches, PutRows, RowsThatMove, TakeRows
+from imap_keras.imap.stage1 import DECODED_MOMENTUM, REAL_MOMENTUM
+from imap_keras.nn.blocks import Initializers, apply, dense_stack
+from imap_keras.nn.fitting import run
 
 # %%
 settings = handover.Settings(dataset, seed, epochs, output_dir, fast)
@@ -185,7 +185,7 @@ settings.save_figure(figure, "03_mixtures")
 # and 1, and `fit` on mixtures.
 
 # %%
-from imap_keras.training import train_stage1
+from imap_keras.imap.training import train_stage1
 
 adata = handover.prepared(settings)
 cells = adata.X.toarray()

@@ -33,14 +33,14 @@ from annoy import AnnoyIndex
 from scipy.sparse import csr_matrix
 
 # %%
-from imap_keras import datasets, handover, plots, preprocess
-from imap_keras.agreement import regression_slopes, squared_distances, unit_length
-from imap_keras.blocks import run
-from imap_keras.exercise import check
+from imap_keras import datasets, plots, preprocess
+from imap_keras.course import Results, check, handover, versions_table
+from imap_keras.imap.agreement import regression_slopes, squared_distances, unit_length
+from imap_keras.imap.components import merge_order
+from imap_keras.imap.pairs import check_annoy, exact_neighbors
+from imap_keras.imap.training import find_pairs
 from imap_keras.metrics import pair_purity
-from imap_keras.pairs import check_annoy, exact_neighbors
-from imap_keras.results import Results, versions_table
-from imap_keras.training import find_pairs, merge_order
+from imap_keras.nn.fitting import run
 
 # %%
 settings = handover.Settings(dataset, seed, epochs, output_dir, fast)
@@ -89,7 +89,7 @@ def annoy_neighbors(points, queries, k, metric="angular", n_trees=10, seed=0):
 # single neighbour.
 
 # %%
-from imap_keras.pairs import _check_metric
+from imap_keras.imap.pairs import _check_metric
 
 annoy_neighbors(content[anchor], content[query[:1]], k=5)
 
@@ -105,7 +105,7 @@ def recall(approximate, exact):
 
 
 # %%
-from imap_keras.pairs import _codes
+from imap_keras.imap.pairs import _codes
 
 # %%
 rng = np.random.default_rng(seed)

@@ -31,14 +31,15 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from imap_keras import metrics, plots
+
 # %%
-from imap_keras import handover, metrics, plots
-from imap_keras.balance import ROUNDS
-from imap_keras.blocks import Initializers, apply, dense_stack, run
-from imap_keras.exercise import check
-from imap_keras.results import Results, versions_table
-from imap_keras.stage2 import WGANGP, paired_cells
-from imap_keras.training import merge_order
+from imap_keras.course import Results, check, handover, versions_table
+from imap_keras.imap.balance import ROUNDS
+from imap_keras.imap.components import merge_order
+from imap_keras.imap.stage2 import WGANGP, paired_cells
+from imap_keras.nn.blocks import Initializers, apply, dense_stack
+from imap_keras.nn.fitting import run
 
 # %%
 settings = handover.Settings(dataset, seed, epochs, output_dir, fast)
@@ -316,7 +317,7 @@ settings.save_figure(plots.critic_curves(history), "05_critic")
 # whole query batch before inference.
 
 # %%
-from imap_keras.stage1 import recalibrate_batch_norm
+from imap_keras.imap.stage1 import recalibrate_batch_norm
 
 is_query, is_anchor = labels == query_name, labels == anchor_name
 recalibrate_batch_norm(gan.generator, cells[is_query])

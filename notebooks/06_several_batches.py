@@ -31,10 +31,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from imap_keras import handover, metrics, plots
-from imap_keras.exercise import check
-from imap_keras.results import Results, versions_table
-from imap_keras.training import total_variance
+from imap_keras import metrics, plots
+from imap_keras.course import Results, check, handover, versions_table
+from imap_keras.imap.components import total_variance
 
 # %%
 settings = handover.Settings(dataset, seed, epochs, output_dir, fast, batch_key, label_key)

@@ -28,10 +28,8 @@ import pandas as pd
 import scib_metrics
 from sklearn.metrics import silhouette_score
 
-from imap_keras import datasets, handover, metrics, plots
-from imap_keras.course import SkipNotebook
-from imap_keras.exercise import check
-from imap_keras.results import Results, versions_table
+from imap_keras import datasets, metrics, plots
+from imap_keras.course import Results, SkipNotebook, check, handover, versions_table
 
 # %%
 settings = handover.Settings("sc_mixology", seed, epochs, output_dir, fast)

@@ -31,10 +31,9 @@ import pandas as pd
 import scib_metrics
 from sklearn.metrics import silhouette_score
 
-from imap_keras import IMAP, datasets, handover, metrics, plots, preprocess
-from imap_keras.exercise import check
+from imap_keras import IMAP, datasets, metrics, plots, preprocess
+from imap_keras.course import Results, check, handover, versions_table
 from imap_keras.peers import uncorrected
-from imap_keras.results import Results, versions_table
 
 # %%
 settings = handover.Settings("simulated", seed, epochs, output_dir, fast)

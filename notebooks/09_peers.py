@@ -29,11 +29,10 @@ import time
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from imap_keras import datasets, handover, integrate, metrics, plots, preprocess
-from imap_keras.exercise import check
-from imap_keras.omics.memory import highest_resident
+from imap_keras import datasets, integrate, metrics, plots, preprocess
+from imap_keras.course import Results, check, handover, versions_table
+from imap_keras.nn.memory import highest_resident
 from imap_keras.peers import PEERS
-from imap_keras.results import Results, versions_table
 
 # %%
 settings = handover.Settings("simulated", seed, epochs, output_dir, fast)

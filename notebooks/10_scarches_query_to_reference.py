@@ -39,10 +39,8 @@ import tensorflow as tf
 
 # %%
 import imap_keras
-from imap_keras import datasets, handover, plots, scarches
-from imap_keras.course import SkipNotebook
-from imap_keras.exercise import check
-from imap_keras.results import Results, versions_table
+from imap_keras import datasets, plots, scarches
+from imap_keras.course import Results, SkipNotebook, check, handover, versions_table
 from imap_keras.scarches.losses import EPSILON, WIDTHS
 from imap_keras.scarches.network import FIRST_LAYERS, BatchTable, LayerSeeds, Log1p
 

@@ -32,22 +32,15 @@ import pandas as pd
 import tensorflow as tf
 from anndata import AnnData
 
-from imap_keras import datasets, handover, inclust, plots
-from imap_keras.course import SkipNotebook
-from imap_keras.exercise import check
+from imap_keras import datasets, inclust, plots
+from imap_keras.course import Results, SkipNotebook, check, handover, versions_table
 
 # %%
 from imap_keras.inclust import InClust
-from imap_keras.inclust.evaluation import (
-    feature_correlations,
-    partner_rank,
-    predictability,
-    ridge_prediction,
-    type_mean_prediction,
-)
+from imap_keras.inclust.evaluation import feature_correlations, ridge_prediction, type_mean_prediction
 from imap_keras.inclust.network import Expected, Mask, NegativeEntropy, Sample, safe_log
 from imap_keras.inclust.plots import draw_masks
-from imap_keras.results import Results, versions_table
+from imap_keras.metrics import partner_rank, predictability
 
 # %%
 settings = handover.Settings("simulated", seed, None, output_dir, fast)

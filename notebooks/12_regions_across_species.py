@@ -36,10 +36,8 @@ from scipy.stats import rankdata
 
 # %%
 from imap_keras import plots, regions
-from imap_keras.exercise import check
-from imap_keras.handover import Settings
+from imap_keras.course import Results, Settings, check, versions_table
 from imap_keras.regions import check_features, check_pairs, donors_to_hold
-from imap_keras.results import Results, versions_table
 
 # %%
 parameters = {"seed": seed, "fast": fast, "repeats": repeats, "output_dir": output_dir}

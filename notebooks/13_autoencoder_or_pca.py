@@ -35,12 +35,11 @@ import scanpy as sc
 from sklearn.decomposition import PCA
 
 # %%
-from imap_keras import datasets, handover, omics, plots
-from imap_keras.blocks import apply, run
-from imap_keras.course import SkipNotebook
-from imap_keras.exercise import check
+from imap_keras import datasets, omics, plots
+from imap_keras.course import Results, SkipNotebook, check, handover, versions_table
+from imap_keras.nn.blocks import apply
+from imap_keras.nn.fitting import run
 from imap_keras.omics.network import dense
-from imap_keras.results import Results, versions_table
 
 # %%
 settings = handover.Settings("sc_mixology", seed, None, output_dir, fast)

@@ -31,16 +31,14 @@ import pandas as pd
 import tensorflow as tf
 from sklearn.decomposition import PCA
 
-from imap_keras import datasets, handover, omics, plots
-from imap_keras.course import SkipNotebook
-from imap_keras.exercise import check
-from imap_keras.inclust.evaluation import predictability
+from imap_keras import datasets, omics, plots
+from imap_keras.course import Results, SkipNotebook, check, handover, versions_table
+from imap_keras.metrics import predictability
 from imap_keras.omics import Modality, MultiOmics
 
 # %%
 from imap_keras.omics.losses import SMALLEST, mean_over_measured
 from imap_keras.omics.network import Standardize, dense
-from imap_keras.results import Results, versions_table
 
 # %%
 settings = handover.Settings("simulated", seed, None, output_dir, fast)

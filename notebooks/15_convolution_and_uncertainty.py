@@ -35,11 +35,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 # %%
-from imap_keras import bayes, datasets, handover, omics, plots
+from imap_keras import bayes, datasets, omics, plots
 from imap_keras.bayes import BayesianClassifier, entropy
-from imap_keras.course import SkipNotebook
-from imap_keras.exercise import check
-from imap_keras.results import Results, versions_table
+from imap_keras.course import Results, SkipNotebook, check, handover, versions_table
 
 # %%
 settings = handover.Settings("sc_mixology", seed, None, output_dir, fast)

@@ -13,8 +13,8 @@ import nbformat
 from nbclient import NotebookClient
 from tqdm import tqdm
 
-from imap_keras.course import prepare_environment
-from imap_keras.persistence import write_whole
+from imap_keras.course.runner import prepare_environment
+from imap_keras.nn.persistence import write_whole
 
 HERE = Path(__file__).parent
 

@@ -6,8 +6,8 @@ import scanpy as sc
 
 import imap_keras
 from imap_keras import datasets
-from imap_keras.agreement import pair_agreement
-from imap_keras.pairs import exact_neighbors, mutual_neighbors
+from imap_keras.imap.agreement import pair_agreement
+from imap_keras.imap.pairs import exact_neighbors, mutual_neighbors
 
 
 def test_slopes_equal_a_regression_written_out():

@@ -7,19 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from imap_keras import backend
-from imap_keras.blocks import (
-    BatchNorm,
-    Initializers,
-    Mish,
-    apply,
-    dense_stack,
-    make_variables,
-    run,
-)
-from imap_keras.optimizer import adam
-from imap_keras.stage1 import build_encoder
-from imap_keras.stage2 import build_critic
+from imap_keras.imap.stage1 import build_encoder
+from imap_keras.imap.stage2 import build_critic
+from imap_keras.nn import backend
+from imap_keras.nn.blocks import BatchNorm, Initializers, Mish, apply, dense_stack
+from imap_keras.nn.fitting import make_variables, run
+from imap_keras.nn.optimizer import adam
 
 
 def layers_of(network, kind):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from imap_keras.balance import balanced_weights
+from imap_keras.imap.balance import balanced_weights
 
 
 def test_every_query_cell_counts_the_same_and_anchor_cells_nearly():

@@ -6,9 +6,9 @@ import anndata
 import numpy as np
 import pytest
 
-from imap_keras import handover
-from imap_keras.exercise import check
-from imap_keras.handover import Settings
+from imap_keras.course import handover
+from imap_keras.course.exercise import check
+from imap_keras.course.handover import Settings
 
 
 @pytest.fixture

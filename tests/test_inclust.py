@@ -18,17 +18,12 @@ from imap_keras.inclust import (
     paired_batches,
     three_modalities,
 )
-from imap_keras.inclust.evaluation import (
-    feature_correlations,
-    partner_rank,
-    predictability,
-    ridge_prediction,
-    type_mean_prediction,
-)
+from imap_keras.inclust.evaluation import feature_correlations, ridge_prediction, type_mean_prediction
 from imap_keras.inclust.network import build_network, build_parts, compile_network
 from imap_keras.inclust.plots import JUDGED, MASKED, READ, draw_masks
 from imap_keras.inclust.rows import draw_rows
 from imap_keras.inclust.training import recalibrate_covariates
+from imap_keras.metrics import partner_rank, predictability
 
 SMALL = {"latent_dim": 4, "hidden": (16, 8), "decoder_hidden": (16,), "rows_per_step": 32, "epochs": 2}
 SIZES = {"rna": 9, "protein": 5, "atac": 7}

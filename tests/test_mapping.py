@@ -9,10 +9,10 @@ import tensorflow as tf
 from conftest import TINY
 
 import imap_keras
-import imap_keras.merging
+import imap_keras.imap.merging
 from imap_keras import IMAP
-from imap_keras.blocks import run
-from imap_keras.pairs import NoPairsError
+from imap_keras.imap.pairs import NoPairsError
+from imap_keras.nn.fitting import run
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -114,7 +114,7 @@ def test_without_incremental_the_anchor_alone_is_paired(mapped, split, monkeypat
         seen.update(anchor=anchor, query=query, number=number)
         raise NoPairsError("stop")
 
-    monkeypatch.setattr(imap_keras.merging, "find_pairs", find)
+    monkeypatch.setattr(imap_keras.imap.merging, "find_pairs", find)
     with pytest.raises(
         NoPairsError, match=rf"batch 'batch_2' and the anchor \['{model.order[0]}'\]: stop"
     ):
@@ -136,7 +136,7 @@ def no_training(monkeypatch):
     def reached(*args, **kwargs):
         pytest.fail("training started")
 
-    monkeypatch.setattr(imap_keras.merging, "train_stage2", reached)
+    monkeypatch.setattr(imap_keras.imap.merging, "train_stage2", reached)
 
 
 def test_what_cannot_be_mapped_is_refused_first(mapped, split, logged, no_training):

@@ -7,10 +7,10 @@ import pytest
 
 import imap_keras
 from imap_keras import datasets
-from imap_keras.balance import balanced_weights
-from imap_keras.callbacks import AverageWeights
-from imap_keras.hyperparameters import resolve
-from imap_keras.training import train_stage2
+from imap_keras.imap.balance import balanced_weights
+from imap_keras.imap.hyperparameters import resolve
+from imap_keras.imap.training import train_stage2
+from imap_keras.nn.callbacks import AverageWeights
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,15 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 
 import imap_keras
-import imap_keras.model
-import imap_keras.training
+import imap_keras.imap.model
+import imap_keras.imap.training
 from imap_keras import IMAP, Hyperparameters, integrate
-from imap_keras.blocks import run
-from imap_keras.callbacks import StopWhenSettled
-from imap_keras.hyperparameters import resolve
-from imap_keras.training import find_pairs, pair_space, sample_cells, scaled_components
+from imap_keras.imap.components import pair_space, scaled_components
+from imap_keras.imap.hyperparameters import resolve
+from imap_keras.imap.seeds import sample_cells
+from imap_keras.imap.training import find_pairs
+from imap_keras.nn.callbacks import StopWhenSettled
+from imap_keras.nn.fitting import run
 
 OUTPUTS = [("obsm", "X_imap_content"), ("obsm", "X_imap"), ("layers", "imap")]
 
@@ -167,7 +169,7 @@ def handed_to_training(monkeypatch):
         arguments.update(cells=cells, codes=codes)
         raise Reached
 
-    monkeypatch.setattr(imap_keras.model, "train_stage1", stop)
+    monkeypatch.setattr(imap_keras.imap.model, "train_stage1", stop)
     return arguments
 
 
@@ -202,7 +204,7 @@ def test_later_batches_look_for_pairs_among_merged_ones_too(tiny, logged, monkey
         searched.append((set(batch[query]), set(batch[anchor])))
         return find_pairs(content, corrected, query, anchor, hp, number)
 
-    monkeypatch.setattr("imap_keras.merging.find_pairs", recorded)
+    monkeypatch.setattr("imap_keras.imap.merging.find_pairs", recorded)
     first, second, third = IMAP(**{**tiny, "incremental": True}).fit(logged, verbose=0).order
     assert searched == [({second}, {first}), ({third}, {first, second})]
 
@@ -331,8 +333,8 @@ def searched(monkeypatch):
         asked.update(k2=k)
         return np.empty((0, 2), np.int64)
 
-    monkeypatch.setattr(imap_keras.training, "mutual_neighbors", mutual)
-    monkeypatch.setattr(imap_keras.training, "neighbor_graph", graph)
+    monkeypatch.setattr(imap_keras.imap.training, "mutual_neighbors", mutual)
+    monkeypatch.setattr(imap_keras.imap.training, "neighbor_graph", graph)
     return asked
 
 

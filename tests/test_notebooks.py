@@ -10,10 +10,11 @@ import jupytext
 import nbformat
 import pytest
 
-from imap_keras import agreement, balance, bayes, omics, pairs, regions, scarches, stage1, stage2
-from imap_keras.course import NOTEBOOKS, declared_parameters, run_notebook
+from imap_keras import bayes, omics, pairs, regions, scarches, stage1, stage2
+from imap_keras.course.results import holds
+from imap_keras.course.runner import NOTEBOOKS, declared_parameters, run_notebook
+from imap_keras.imap import agreement, balance
 from imap_keras.inclust import network as inclust_network
-from imap_keras.results import holds
 
 SOURCES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))
 TITLES = [

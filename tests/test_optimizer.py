@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from imap_keras.optimizer import FusedAdam, adam
+from imap_keras.nn.optimizer import FusedAdam, adam
 
 SETTINGS = {"beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-import imap_keras.pairs as pairs_module
-from imap_keras.pairs import (
+import imap_keras.imap.pairs as pairs_module
+from imap_keras.imap.pairs import (
     annoy_neighbors,
     check_annoy,
     exact_neighbors,

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from imap_keras import IMAP
-from imap_keras.persistence import load_models, save_models
+from imap_keras.nn.persistence import load_models, save_models
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from imap_keras.stage1 import build_autoencoder, build_decoder, build_encoder, compile_autoencoder
-from imap_keras.stage2 import WGANGP, build_critic, build_generator
+from imap_keras.imap.stage1 import build_autoencoder, build_decoder, build_encoder, compile_autoencoder
+from imap_keras.imap.stage2 import WGANGP, build_critic, build_generator
 
 DEFAULT_FILE = Path(__file__).parent / "reference_step.json"
 CASES = json.loads(Path(os.environ.get("IMAP_KERAS_REFERENCE_STEP", DEFAULT_FILE)).read_text())

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from imap_keras import regions
-from imap_keras.callbacks import BestEpoch
+from imap_keras.nn.callbacks import BestEpoch
 from imap_keras.regions import RegionClassifier
 
 SMALL = {"hidden": (32, 16), "learning_rate": 5e-3, "epochs": 8, "batch_size": 32}

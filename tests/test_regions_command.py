@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from imap_keras import regions
-from imap_keras.persistence import DESCRIPTION
+from imap_keras.nn.persistence import DESCRIPTION
 from imap_keras.regions import RegionClassifier
 from imap_keras.regions.__main__ import main
 

@@ -7,7 +7,8 @@ import sys
 import nbformat
 import pytest
 
-from imap_keras.course import (
+from imap_keras.course.results import Results, holds, installed_versions
+from imap_keras.course.runner import (
     Outcome,
     check_parameters,
     declared_parameters,
@@ -16,7 +17,6 @@ from imap_keras.course import (
     run_notebook,
     summary,
 )
-from imap_keras.results import Results, holds, installed_versions
 
 # ------------------------------------------------------------------ results
 

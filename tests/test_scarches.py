@@ -207,7 +207,7 @@ def no_training(monkeypatch):
     def reached(*args, **kwargs):
         pytest.fail("training started")
 
-    monkeypatch.setattr(imap_keras.scarches.reference, "train", reached)
+    monkeypatch.setattr(imap_keras.scarches.model, "train", reached)
 
 
 def test_a_query_without_its_batch_column(reference, split, no_training):

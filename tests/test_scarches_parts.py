@@ -7,7 +7,7 @@ import tensorflow as tf
 from scipy.special import expit
 from scipy.stats import nbinom
 
-from imap_keras.callbacks import BestEpoch
+from imap_keras.nn.callbacks import BestEpoch
 from imap_keras.scarches import (
     CVAE,
     BatchTable,

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from imap_keras.blocks import BatchNorm, Initializers, run
-from imap_keras.row_layers import AddPicked, AllBatches, RowsThatMove
-from imap_keras.stage1 import (
+from imap_keras.imap.row_layers import AddPicked, AllBatches, RowsThatMove
+from imap_keras.imap.stage1 import (
     build_autoencoder,
     build_decoder,
     build_encoder,
@@ -15,7 +14,9 @@ from imap_keras.stage1 import (
     mixed_cells,
     recalibrate_batch_norm,
 )
-from imap_keras.stage2 import build_generator
+from imap_keras.imap.stage2 import build_generator
+from imap_keras.nn.blocks import BatchNorm, Initializers
+from imap_keras.nn.fitting import run
 
 N_GENES, N_BATCHES, LATENT = 12, 3, 4
 

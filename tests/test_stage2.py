@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from imap_keras.blocks import Initializers
-from imap_keras.stage2 import WGANGP, build_critic, build_generator, paired_cells
+from imap_keras.imap.stage2 import WGANGP, build_critic, build_generator, paired_cells
+from imap_keras.nn.blocks import Initializers
 
 N_GENES = 10
 

@@ -8,11 +8,11 @@ import pytest
 from scipy import sparse
 
 import imap_keras
-import imap_keras.model
-import imap_keras.training
+import imap_keras.imap.model
+import imap_keras.imap.training
 from imap_keras import IMAP, integrate, preprocess
-from imap_keras.pairs import NoPairsError
-from imap_keras.training import train_stage1
+from imap_keras.imap.pairs import NoPairsError
+from imap_keras.imap.training import train_stage1
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def no_training(monkeypatch):
     def reached(*args, **kwargs):
         pytest.fail("training started")
 
-    monkeypatch.setattr(imap_keras.model, "train_stage1", reached)
+    monkeypatch.setattr(imap_keras.imap.model, "train_stage1", reached)
 
 
 def by_class(adata, **options):
@@ -216,9 +216,9 @@ def test_unknown_preset_is_refused():
 @pytest.fixture
 def no_pairs(monkeypatch, eagerly):
     """Stage I trains, the search for pairs finds none."""
-    monkeypatch.setattr(imap_keras.model, "train_stage1", train_stage1)
+    monkeypatch.setattr(imap_keras.imap.model, "train_stage1", train_stage1)
     nothing = np.empty((0, 2), np.int64)
-    monkeypatch.setattr(imap_keras.training, "mutual_neighbors", lambda *args, **kwargs: nothing)
+    monkeypatch.setattr(imap_keras.imap.training, "mutual_neighbors", lambda *args, **kwargs: nothing)
 
 
 @pytest.mark.parametrize("incremental", [True, False])
@@ -261,7 +261,7 @@ def same(left, right):
 
 
 def test_fit_and_transform_leave_the_input_as_it_is(tiny, adata, monkeypatch, eagerly, fitted):
-    monkeypatch.setattr(imap_keras.model, "train_stage1", train_stage1)
+    monkeypatch.setattr(imap_keras.imap.model, "train_stage1", train_stage1)
     before = adata.copy()
     fitted.transform(adata)
     same(adata, before)

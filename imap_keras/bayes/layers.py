@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..blocks import PACKAGE
+from ..nn.blocks import PACKAGE
 
 
 def kl_to_prior(mean, scale, prior_scale):

@@ -8,14 +8,12 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ..blocks import make_variables
-from ..epochs import steps_of
-from ..omics.autoencoder import minibatches
-from ..optimizer import adam
-from ..parameters import Parameters, check_count, check_number, check_seed, check_widths
-from ..persistence import load_models, save_models
-from ..progress import ProgressBar
-from ..training import history_table
+from ..nn.callbacks import ProgressBar
+from ..nn.fitting import history_table, make_variables
+from ..nn.optimizer import adam
+from ..nn.parameters import Parameters, check_count, check_number, check_seed, check_widths
+from ..nn.persistence import load_models, save_models
+from ..nn.rows import minibatches, steps_of
 from .layers import AnnealDivergence
 from .network import build_classifier, posterior_draws
 from .uncertainty import entropy, mutual_information

@@ -9,7 +9,7 @@ from anndata import AnnData
 from anndata.io import sparse_dataset, write_elem
 from scipy import sparse
 
-from ..persistence import write_whole
+from ..nn.persistence import write_whole
 
 CELLS_A_PIECE = 2000
 PROGRAMMES = 2

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..parameters import (
+from ..nn.parameters import (
     Parameters,
     check_choice,
     check_count,

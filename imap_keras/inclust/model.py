@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..blocks import run
-from ..persistence import load_models, save_models
+from ..nn.fitting import run
+from ..nn.persistence import load_models, save_models
 from .assemble import new_rows
 from .hyperparameters import Hyperparameters
 from .rows import Rows

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..blocks import PACKAGE, apply
+from ..nn.blocks import PACKAGE, apply
 
 OUTPUTS = ("relu", "sigmoid")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from ..epochs import drawn_rows, shuffled_rows
+from ..nn.rows import drawn_rows, shuffled_rows
 
 UNLABELLED = -1
 

@@ -4,10 +4,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ..blocks import make_variables, run
-from ..epochs import steps_of
-from ..progress import ProgressBar
-from ..training import history_table
+from ..nn.callbacks import ProgressBar
+from ..nn.fitting import history_table, make_variables, run
+from ..nn.rows import steps_of
 from .hyperparameters import Hyperparameters
 from .network import build_network, build_parts, compile_network
 from .rows import Rows, draw_rows

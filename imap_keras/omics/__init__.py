@@ -1,9 +1,9 @@
 """Autoencoders for one and for several modalities, and the data that do not fit into memory."""
 
+from ..nn.rows import minibatches
 from .autoencoder import (
     build_deep_autoencoder,
     fit_autoencoder,
-    minibatches,
     pca_error,
     reconstruction_error,
     train_autoencoder,

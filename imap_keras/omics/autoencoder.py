@@ -8,12 +8,11 @@ import pandas as pd
 import tensorflow as tf
 from sklearn.decomposition import PCA
 
-from ..blocks import apply, make_variables, run
-from ..callbacks import BestEpoch
-from ..epochs import drawn_rows, shuffled_rows, steps_of, untuned
-from ..optimizer import adam
-from ..progress import ProgressBar
-from ..training import history_table
+from ..nn.blocks import apply
+from ..nn.callbacks import BestEpoch, ProgressBar
+from ..nn.fitting import history_table, make_variables, run
+from ..nn.optimizer import adam
+from ..nn.rows import minibatches, steps_of, untuned
 from .network import dense
 
 
@@ -58,33 +57,6 @@ def build_deep_autoencoder(
     cells = keras.Input((n_features,), name="cells")
     rebuilt = apply([*down, code, *up, dense(n_features, "rebuilt", seeds)], cells)
     return keras.Model(cells, rebuilt, name="autoencoder")
-
-
-def minibatches(cells: np.ndarray, batch_size: int = 128, seed: int = 0) -> tf.data.Dataset:
-    """Endless minibatches of cells in memory, as input and as target; each cell once an epoch.
-
-    Parameters
-    ----------
-    cells
-        Cells x features.
-    batch_size, seed
-        Cells a step; the same seed gives the same order.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from imap_keras.omics import minibatches
-    >>> rows, target = next(iter(minibatches(np.ones((9, 2)), 4)))
-    >>> tuple(rows.shape)
-    (4, 2)
-    """
-    table, size = tf.constant(cells, tf.float32), min(batch_size, len(cells))
-
-    def draw(step):
-        rows = tf.gather(table, shuffled_rows(step, len(cells), size, seed))
-        return rows, rows
-
-    return drawn_rows(draw)
 
 
 def train_autoencoder(

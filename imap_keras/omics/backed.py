@@ -7,8 +7,8 @@ import anndata
 import numpy as np
 import tensorflow as tf
 
-from ..epochs import untuned
-from ..validation import check_file, check_values, dense
+from ..inputs.validation import check_file, check_values, dense
+from ..nn.rows import untuned
 
 
 class BackedCells:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..parameters import Parameters, check_choice, check_count, check_number, check_seed
+from ..nn.parameters import Parameters, check_choice, check_count, check_number, check_seed
 from .losses import LOSSES
 
 

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..blocks import apply
-from ..epochs import untuned
+from ..nn.blocks import apply
+from ..nn.rows import untuned
 
 MOST_NORM = 3.0
 

@@ -15,8 +15,10 @@ from pathlib import Path
 import anndata
 import numpy as np
 
-from ..validation import check_file, dense
-from .autoencoder import build_deep_autoencoder, minibatches, train_autoencoder
+from ..inputs.validation import check_file, dense
+from ..nn.memory import highest_resident, resident
+from ..nn.rows import minibatches
+from .autoencoder import build_deep_autoencoder, train_autoencoder
 from .backed import BackedCells
 
 SETTINGS = {"memory": 20e6, "hidden": (64,), "latent_dim": 16, "epochs": 1, "seed": 0, "dense": True}
@@ -70,36 +72,6 @@ def measure_memory(path: str | Path, **settings) -> dict:
         said = done.stderr.strip().splitlines() or ["it said nothing; too little memory?"]
         raise RuntimeError(f"Training from {path} failed (exit {done.returncode}): {said[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def resident() -> int:
-    """Bytes of memory this process holds now; where the system does not say, the most it ever held."""
-    status = Path("/proc/self/status")
-    return _line(status, "VmRSS") if status.exists() else highest_resident()
-
-
-def highest_resident() -> int:
-    """The most bytes of memory this process ever held.
-
-    On Linux not what `getrusage` says: a new process inherits the number of the one that started it.
-
-    Examples
-    --------
-    >>> from imap_keras.omics.memory import highest_resident, resident
-    >>> highest_resident() >= resident() > 1e6
-    True
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        return _line(status, "VmHWM")
-    import resource  # not on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: bytes
-
-
-def _line(status: Path, name: str) -> int:
-    (line,) = [line for line in status.read_text().splitlines() if line.startswith(f"{name}:")]
-    return 1024 * int(line.split()[1])
 
 
 def _train(path: str | Path, settings: dict) -> list[float]:

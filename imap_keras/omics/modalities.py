@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..validation import check_unique_names, dense, in_memory
+from ..inputs.validation import check_unique_names, dense, in_memory
 from .hyperparameters import Modality
 from .losses import LOSSES, RANGES
 

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ..blocks import run
-from ..persistence import load_models, save_models
+from ..nn.fitting import run
+from ..nn.persistence import load_models, save_models
 from .hyperparameters import Hyperparameters, Modality
 from .losses import LOSSES
 from .modalities import Measured, read_modalities

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..blocks import PACKAGE
-from ..optimizer import adam
+from ..nn.blocks import PACKAGE
+from ..nn.optimizer import adam
 from .hyperparameters import Modality
 from .losses import LOSSES, before_activation
 

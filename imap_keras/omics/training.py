@@ -7,11 +7,9 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from ..blocks import make_variables
-from ..callbacks import BestEpoch
-from ..epochs import drawn_rows, shuffled_rows, steps_of, untuned
-from ..progress import ProgressBar
-from ..training import history_table
+from ..nn.callbacks import BestEpoch, ProgressBar
+from ..nn.fitting import history_table, make_variables
+from ..nn.rows import drawn_rows, shuffled_rows, steps_of, untuned
 from .hyperparameters import Hyperparameters, Modality
 from .network import build_joint_network, compile_network, start_from
 

@@ -6,9 +6,8 @@ across species. Cortex and subcortex have a network each ("detached"). ``python 
 runs it on files. Paper: https://doi.org/10.1038/s41592-025-02961-3
 """
 
-from ._atlas import PARTS, homologous_pairs, region_table
-from ._classifier import RegionClassifier
-from ._homology import (
+from .atlas import PARTS, homologous_pairs, region_table
+from .homology import (
     chance_rank,
     check_features,
     check_pairs,
@@ -20,14 +19,10 @@ from ._homology import (
     standardize,
     unit_rows,
 )
-from ._network import (
-    build_region_classifier,
-    donors_to_hold,
-    hold_out_donors,
-    step_schedule,
-)
-from ._repeats import run_repeats
-from ._simulate import simulate_species
+from .model import RegionClassifier
+from .network import build_region_classifier, donors_to_hold, hold_out_donors, step_schedule
+from .repeats import run_repeats
+from .simulate import simulate_species
 
 __all__ = [
     "PARTS",

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..validation import labels_of
-from ._files import check_units, read_expression, read_genes, read_pairs, select_genes
-from ._homology import chance_rank, region_averages
-from ._repeats import run_repeats
+from ..inputs.validation import labels_of
+from .files import check_units, read_expression, read_genes, read_pairs, select_genes
+from .homology import chance_rank, region_averages
+from .repeats import run_repeats
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,8 +8,8 @@ from .cells import align_genes
 from .cvae import CVAE
 from .hyperparameters import ReferenceHyperparameters
 from .losses import kl_divergence, mmd, negative_binomial, zero_inflated
+from .model import Reference
 from .network import BatchTable, build_conditional_decoder, build_conditional_encoder
-from .reference import Reference
 from .surgery import copy_weights, freeze, grow, parameter_table
 from .training import split_by_batch, training_rows
 from .transfer import neighbor_weights, transfer_labels

@@ -5,8 +5,7 @@ import warnings
 import numpy as np
 from anndata import AnnData
 
-from ..preprocessing import check_counts
-from ..validation import check_unique_names, dense, dense_expression
+from ..inputs.validation import check_counts, check_unique_names, dense, dense_expression
 
 
 def expression(adata: AnnData, likelihood: str) -> np.ndarray:

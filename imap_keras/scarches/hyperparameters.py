@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..parameters import Parameters, check_choice, check_count, check_number, check_widths
+from ..nn.parameters import Parameters, check_choice, check_count, check_number, check_widths
 
 LIKELIHOODS = ("nb", "zinb", "mse")
 

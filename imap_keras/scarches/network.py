@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..blocks import PACKAGE
+from ..nn.blocks import PACKAGE
 
 # The layers that read expression (or the latent code) beside the batch.
 FIRST_LAYERS = ("encoder_dense_1", "decoder_dense_1")

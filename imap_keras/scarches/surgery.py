@@ -7,12 +7,7 @@ import numpy as np
 import pandas as pd
 
 from .hyperparameters import ReferenceHyperparameters
-from .network import (
-    FIRST_LAYERS,
-    BatchTable,
-    build_conditional_decoder,
-    build_conditional_encoder,
-)
+from .network import FIRST_LAYERS, BatchTable, build_conditional_decoder, build_conditional_encoder
 
 DEGREES = ("batch", "first_layer", "all")
 

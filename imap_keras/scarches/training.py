@@ -1,17 +1,15 @@
 """Training of the conditional VAE: rows from every batch, held-out cells, stopping at the best."""
 
 import math
-import time
 
 import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from ..callbacks import BestEpoch
-from ..epochs import drawn_rows, untuned
-from ..progress import ProgressBar
-from ..training import history_table
+from ..nn.callbacks import BestEpoch, Clock, ProgressBar
+from ..nn.fitting import history_table
+from ..nn.rows import drawn_rows, untuned
 from .cvae import CVAE
 from .hyperparameters import ReferenceHyperparameters
 
@@ -91,24 +89,6 @@ def validation_rows(
     one_hot = np.eye(n_batches, dtype="float32")[codes[index]]
     rows = tf.data.Dataset.from_tensor_slices((cells[index], one_hot))
     return untuned(rows.batch(rows_per_batch * len(groups)).cache())
-
-
-class Clock(keras.callbacks.Callback):
-    """Note the processor seconds passed at the end of every epoch; other programs do not count.
-
-    The first epoch holds the building of graphs.
-
-    Examples
-    --------
-    >>> clock = Clock()  # doctest: +SKIP
-    >>> cvae.fit(rows, callbacks=[clock])  # doctest: +SKIP
-    """
-
-    def on_train_begin(self, logs=None):
-        self.start, self.seconds = time.process_time(), []
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seconds.append(time.process_time() - self.start)
 
 
 def train(

@@ -1,9 +1,9 @@
 """Fit one tiny model of every class, save it, and keep what it was given and what it gave.
 
-``python tests/saved/make.py`` writes ``keras2.tar.xz`` or ``keras3.tar.xz`` beside this file, by the Keras
-that is installed: Keras 2 does not read the files of Keras 3. What lies there was written at version 0.1.0, before
-the package was laid out in folders; `tests/test_saved_models.py` asks that it still loads. Make it again
-only where the format itself has to change.
+``python tests/saved/make.py`` writes ``keras2.tar.xz`` or ``keras3.tar.xz`` beside this file, by the
+Keras that is installed: Keras 2 does not read the files of Keras 3. What lies there was written at
+version 0.1.0, before the package was laid out in folders; `tests/test_saved_models.py` asks that it
+still loads. Make it again only where the format itself has to change.
 """
 
 import shutil

@@ -1,0 +1,8 @@
+"""The course: what its notebooks share. ``python -m imap_keras.course`` runs them."""
+
+from . import handover
+from .exercise import check
+from .handover import Settings
+from .results import Results, SkipNotebook, versions_table
+
+__all__ = ["Results", "Settings", "SkipNotebook", "check", "handover", "versions_table"]

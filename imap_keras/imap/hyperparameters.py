@@ -1,0 +1,298 @@
+"""Every number the method can be tuned by, in one place, under the paper's words."""
+
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+
+from ..nn.blocks import INITIALIZATIONS
+from ..nn.parameters import (
+    Parameters,
+    check_choice,
+    check_count,
+    check_flag,
+    check_number,
+    check_seed,
+    check_widths,
+)
+from .pairs import METRICS, SEARCHES
+
+
+@dataclass(frozen=True)
+class Hyperparameters(Parameters):
+    """Hyperparameters of iMAP; the defaults are this kit's, :data:`REFERENCE` holds the paper's code.
+
+    Parameters
+    ----------
+    spread
+        All cells are multiplied by one number before training, and divided by it after, such that the
+        genes' standard deviations are this on average: the learning rates and the paired weight suit
+        that size, also where values lie between 0 and 1. None leaves the cells as they are.
+    latent_dim
+        Width l of the content code and of the generator's middle layer.
+    hidden
+        Hidden widths of E and of G's first half; decoders and G's second half mirror them.
+    critic_hidden
+        Hidden widths of the critic.
+    initialization
+        ``"zero_bias"`` or ``"reference"``, see :class:`imap_keras.nn.blocks.Initializers`.
+    lambda_content, lambda_reconstruction
+        Weights of the two stage I losses.
+    stage1_epochs, stage1_steps
+        Most epochs of stage I, and steps an epoch.
+    stage1_rows
+        Rows drawn from each batch in each step.
+    stage1_learning_rate
+        Adam's in stage I.
+    stage1_patience
+        Stop stage I when the loss has not fallen by 1 % for so many epochs; None trains them all.
+    recalibrate
+        Re-estimate BatchNorm's running statistics on real cells after training.
+    n_samples
+        Most cells of a batch (or of the merged anchor) in the search for pairs.
+    k1
+        Neighbours across batches looked at for MNN pairs, at most a quarter of the smaller batch;
+        None: the paper's rule, half of its k2, at least 1.
+    k2
+        Neighbours within a batch the walks step to, at most a quarter of the smaller batch; None:
+        the paper's rule, a hundredth of the smaller batch, at least 1.
+    walk_length
+        Pairs each MNN seed grows to (m).
+    pair_space
+        Space the neighbours are searched in: ``"content"`` (E(x), the paper), ``"pca"`` (the 30 first
+        principal components of the expression) or ``"both"`` (those of the content beside those of
+        the expression, at one scale).
+    pair_agreement
+        Only MNN pairs whose two cells see both batches at least so much alike count, see
+        :func:`imap_keras.imap.agreement.pair_agreement`; 0 takes every pair, as the paper does.
+    metric
+        Distance of the neighbours: ``"angular"``, ``"euclidean"``, ``"manhattan"``.
+    search, n_trees
+        ``"annoy"`` with so many trees, or ``"exact"``.
+    incremental
+        Each merged batch joins the anchor (the paper); False: all go to the first batch alone.
+    stage2_epochs, stage2_steps
+        Epochs of stage II for each query batch, and critic steps an epoch.
+    stage2_rows
+        Pairs a step.
+    critic_steps
+        Critic steps to one generator step.
+    stage2_learning_rate
+        Adam's in stage II, generator and critic.
+    gradient_penalty
+        Weight of the WGAN-GP penalty.
+    keep_pairs
+        Row i of query and anchor are one pair; False draws the two sides independently.
+    balance_pairs
+        Pairs are drawn such that paired query cells count alike, and anchor cells as nearly as their
+        pairs allow, see :func:`imap_keras.imap.balance.balanced_weights`; False: all pairs alike.
+    lambda_pair
+        Weight of the squared difference between a carried cell and its target; 0 leaves it out.
+    neighbor_target
+        The target of a cell moves it as another pair of its walk moves, so that the generator cannot
+        learn the cell's own noise; False: the target is the paired anchor cell itself.
+    identity_start
+        The generator starts as G(x) = x.
+    relu_output
+        The generator ends in a ReLU, as the paper's. False: a carried value may fall below 0, where a
+        ReLU would push the mean of a type up again and take variance from the carried cells alone.
+    shift_start
+        The generator starts by adding the mean difference of its pairs to every cell.
+    average_epochs
+        The generator's weights are averaged over so many last epochs; 1 takes the last as they are.
+    unit_length
+        The components are those of corrected cells brought to unit length: cells are then compared by
+        their profile and not by their depth, as in the search for pairs.
+    n_components
+        Principal components of the corrected expression in ``obsm["X_imap"]``.
+    seed
+        Seed of everything random, 0 to 2**32 - 1.
+
+    Raises
+    ------
+    ValueError
+        A value is out of range; the message names it.
+
+    References
+    ----------
+    Wang et al., Genome Biology 22:63 (2021), Methods, "Network architectures and hyperparameters".
+
+    Examples
+    --------
+    >>> from imap_keras.imap.hyperparameters import Hyperparameters
+    >>> Hyperparameters(latent_dim=64).lambda_content
+    3.0
+    """
+
+    spread: float | None = 0.8
+    latent_dim: int = 256
+    hidden: tuple[int, ...] = (1024, 512)
+    critic_hidden: tuple[int, ...] = (512, 512)
+    initialization: str = "zero_bias"
+    lambda_content: float = 3.0
+    lambda_reconstruction: float = 1.0
+    stage1_epochs: int = 15
+    stage1_steps: int = 20
+    stage1_rows: int = 64
+    stage1_learning_rate: float = 1e-3
+    stage1_patience: int | None = None
+    recalibrate: bool = True
+    n_samples: int = 3000
+    k1: int | None = 20
+    k2: int | None = 20
+    walk_length: int = 10
+    pair_space: str = "both"
+    pair_agreement: float = 0.5
+    metric: str = "angular"
+    search: str = "annoy"
+    n_trees: int = 10
+    incremental: bool = True
+    stage2_epochs: int = 10
+    stage2_steps: int = 10
+    stage2_rows: int = 64
+    critic_steps: int = 5
+    stage2_learning_rate: float = 2e-4
+    gradient_penalty: float = 10.0
+    keep_pairs: bool = True
+    balance_pairs: bool = True
+    lambda_pair: float = 100.0
+    neighbor_target: bool = True
+    identity_start: bool = True
+    relu_output: bool = False
+    shift_start: bool = True
+    average_epochs: int = 5
+    unit_length: bool = True
+    n_components: int = 30
+    seed: int = 0
+
+    def __post_init__(self):
+        self.check(check_widths, "hidden", "critic_hidden")
+        self.check(check_number, *NOT_NEGATIVE)
+        self.check(check_number, "stage1_learning_rate", "stage2_learning_rate", within="above 0")
+        self.check(check_number, "spread", within="above 0", optional=True)
+        self.check(check_count, *COUNTS)
+        self.check(check_count, "k1", "k2", "stage1_patience", optional=True)
+        self.check(check_choice, "initialization", allowed=INITIALIZATIONS)
+        self.check(check_choice, "pair_space", allowed=PAIR_SPACES)
+        self.check(check_choice, "metric", allowed=METRICS)
+        self.check(check_choice, "search", allowed=SEARCHES)
+        self.check(check_seed, "seed")
+        self.check(check_flag, *FLAGS)
+        if self.critic_steps > self.stage2_steps:
+            raise ValueError(
+                f"critic_steps={self.critic_steps} must be at most stage2_steps={self.stage2_steps}, "
+                "or an epoch passes without a generator step."
+            )
+
+
+PAIR_SPACES = ("content", "pca", "both")
+NOT_NEGATIVE = (
+    "lambda_content",
+    "lambda_reconstruction",
+    "pair_agreement",
+    "gradient_penalty",
+    "lambda_pair",
+)
+COUNTS = (
+    "latent_dim",
+    "stage1_epochs",
+    "stage1_steps",
+    "stage1_rows",
+    "n_samples",
+    "walk_length",
+    "n_trees",
+    "stage2_epochs",
+    "stage2_steps",
+    "stage2_rows",
+    "critic_steps",
+    "average_epochs",
+    "n_components",
+)
+FLAGS = (
+    "recalibrate",
+    "incremental",
+    "keep_pairs",
+    "balance_pairs",
+    "neighbor_target",
+    "identity_start",
+    "relu_output",
+    "shift_start",
+    "unit_length",
+)
+
+# The published code, number by number (package imap 1.0.0; Wang et al. 2021). All are named, so that
+# another default cannot change them.
+REFERENCE = Hyperparameters(
+    spread=None,
+    latent_dim=256,
+    hidden=(1024, 512),
+    critic_hidden=(512, 512),
+    initialization="reference",
+    lambda_content=3.0,
+    lambda_reconstruction=1.0,
+    stage1_epochs=150,
+    stage1_steps=20,
+    stage1_rows=512,
+    stage1_learning_rate=5e-4,
+    stage1_patience=None,
+    recalibrate=False,
+    n_samples=3000,
+    k1=None,
+    k2=None,
+    walk_length=50,
+    pair_space="content",
+    pair_agreement=0.0,
+    metric="angular",
+    search="annoy",
+    n_trees=10,
+    incremental=False,
+    stage2_epochs=150,
+    stage2_steps=10,
+    stage2_rows=1024,
+    critic_steps=10,
+    stage2_learning_rate=2e-4,
+    gradient_penalty=10.0,
+    keep_pairs=False,
+    balance_pairs=False,
+    lambda_pair=0.0,
+    neighbor_target=False,
+    identity_start=False,
+    relu_output=True,
+    shift_start=False,
+    average_epochs=1,
+    unit_length=False,
+    n_components=30,
+)
+PRESETS = {"default": Hyperparameters(), "reference": REFERENCE}
+
+
+def resolve(preset: str = "default", **changes) -> Hyperparameters:
+    """Take a preset and change some of its values.
+
+    Parameters
+    ----------
+    preset
+        ``"default"`` or ``"reference"``.
+    changes
+        Hyperparameters by name.
+
+    Raises
+    ------
+    ValueError
+        Unknown preset, or a value out of range.
+    TypeError
+        Unknown hyperparameter; the message offers the nearest name.
+
+    Examples
+    --------
+    >>> from imap_keras.imap.hyperparameters import resolve
+    >>> resolve("reference", stage1_epochs=50).walk_length
+    50
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"preset={preset!r} is unknown; choose one of {tuple(PRESETS)}.")
+    names = [field.name for field in fields(Hyperparameters)]
+    for name in changes:
+        if name not in names:
+            near = get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}."
+            raise TypeError(f"{name!r} is not a hyperparameter of iMAP; {hint}")
+    return replace(PRESETS[preset], **changes)

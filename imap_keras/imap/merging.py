@@ -1,0 +1,115 @@
+"""Batch after batch into the anchor: pairs, stage II, and the carried cells join the anchor."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import pandas as pd
+
+from ..nn.fitting import run
+from .hyperparameters import Hyperparameters
+from .pairs import NoPairsError
+from .training import find_pairs, train_stage2
+
+
+@dataclass
+class Merged:
+    """What merging gives, by query batch.
+
+    Parameters
+    ----------
+    generators
+        The trained generators; a batch left as it is has none.
+    pairs
+        Pairs x 2 of cell indices (query cell, anchor cell).
+    pair_counts
+        Table of MNN pairs, of those that agree and of the pairs grown from these.
+    history
+        Table of the losses of stage II.
+    """
+
+    generators: dict[str, keras.Model]
+    pairs: dict[str, np.ndarray]
+    pair_counts: pd.DataFrame
+    history: pd.DataFrame
+
+
+def merge_batches(
+    cells: np.ndarray,
+    corrected: np.ndarray,
+    labels: np.ndarray,
+    content: np.ndarray,
+    order: Sequence[str],
+    hp: Hyperparameters,
+    n_merged: int = 1,
+    verbose: int = 0,
+) -> Merged:
+    """Carry the batches ``order[n_merged:]`` into the anchor, in this order.
+
+    Where expression takes part in the search for pairs, it is that of the cells carried so far: the
+    merged batches then lie together, and a query batch meets them as one.
+
+    A batch whose pairs do not agree (:func:`imap_keras.imap.agreement.pair_agreement`) shares no
+    cell type with what is merged already. It is left as it is, with a warning, and joins the anchor all
+    the same: a later batch may have its types.
+
+    Parameters
+    ----------
+    cells
+        All cells x genes, as measured.
+    corrected
+        The same with merged batches carried over; newly merged ones are written into it.
+    labels, content
+        Batch of each cell, and E(x): cells x latent_dim.
+    order, n_merged
+        All batches, the anchor first; how many of them are merged already.
+    hp, verbose
+        Hyperparameters; 0 shows no progress bar.
+
+    Raises
+    ------
+    NoPairsError
+        A batch and the anchor have no mutual nearest neighbours.
+
+    References
+    ----------
+    Wang et al., Genome Biology 22:63 (2021), Methods, "Integration of multiple batches".
+
+    Examples
+    --------
+    >>> merged = merge_batches(cells, cells.copy(), labels, content, order, hp)  # doctest: +SKIP
+    """
+    generators, all_pairs, counts, history = {}, {}, [], [pd.DataFrame()]
+    anchor = np.flatnonzero(np.isin(labels, order[:n_merged] if hp.incremental else order[:1]))
+    for number, name in enumerate(order[n_merged:], start=n_merged - 1):
+        query = np.flatnonzero(labels == name)
+        merged = list(order[: number + 1]) if hp.incremental else list(order[:1])
+        try:
+            pairs, n_mnn = find_pairs(content, corrected, query, anchor, hp, number)
+        except NoPairsError as error:
+            raise NoPairsError(
+                f"No pairs between batch {name!r} and the anchor {merged}: {error}. Try a larger "
+                "k1, search='exact', another order, or more stage1_epochs. Batches that share no "
+                "cell type cannot be paired: leave one out."
+            ) from None
+        all_pairs[name] = pairs
+        agreeing = len(pairs) // hp.walk_length
+        counts.append({"batch": name, "mnn": n_mnn, "agreeing": agreeing, "rwmnn": len(pairs)})
+        if len(pairs):
+            title = f"stage II, {name}"
+            generator, losses = train_stage2(cells, corrected, pairs, query, hp, number, title, verbose)
+            corrected[query] = run(generator, cells[query])
+            generators[name] = generator
+            history.append(losses.assign(batch=name))
+        else:
+            warnings.warn(
+                f"Batch {name!r} is left as it is: it seems to share no cell type with {merged} (too "
+                f"few of {n_mnn} MNN pairs agree). If it does share one, lower pair_agreement="
+                f"{hp.pair_agreement}; 0 takes every pair.",
+                stacklevel=3,
+            )
+        if hp.incremental:
+            anchor = np.concatenate([anchor, query])
+    return Merged(generators, all_pairs, pd.DataFrame(counts), pd.concat(history, ignore_index=True))

@@ -1,0 +1,384 @@
+"""iMAP from log-normalised cells to integrated cells: both stages behind one class."""
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from ..inputs.validation import (
+    check_batches,
+    check_order,
+    check_unique_names,
+    dense_expression,
+    in_memory,
+    labels_of,
+    with_genes,
+)
+from ..nn.blocks import rescaled
+from ..nn.fitting import run
+from ..nn.persistence import load_models, save_models
+from .components import merge_order, principal_components, scale_factor
+from .hyperparameters import Hyperparameters, resolve
+from .mapping import map_batches
+from .merging import Merged, merge_batches
+from .pairs import check_annoy
+from .training import train_stage1
+
+
+class IMAP:
+    """Integrate batches of single cells with iMAP (Wang et al., Genome Biology 22:63, 2021).
+
+    Parameters
+    ----------
+    preset
+        ``"default"``, or ``"reference"`` for exactly what the published code does.
+    hyperparameters
+        Any of :class:`imap_keras.imap.hyperparameters.Hyperparameters` by name.
+
+    Attributes
+    ----------
+    scale
+        Number the cells were multiplied by for training, see `spread`; the networks do so themselves.
+    encoder
+        E of stage I, a Keras model: cells x genes -> cells x `latent_dim`.
+    generators
+        G of stage II by query batch: cells x genes -> cells x genes. A batch that shares no cell type
+        with those before it has none and stays as it is (:meth:`fit` warns).
+    order
+        Batches in the order they were merged, the anchor first.
+    pairs
+        By query batch, pairs x 2 of cell indices (query cell, anchor cell): of the cells of
+        :meth:`fit`, or, for a mapped batch, of the reference's cells followed by the query's.
+    pair_counts
+        Table of MNN and random-walk pairs by query batch.
+    history
+        ``{"stage1": table, "stage2": table}`` of the losses, epoch by epoch.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A hyperparameter is unknown or out of range.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> adata = imap_keras.preprocess(imap_keras.datasets.demo(), min_genes=50)  # doctest: +SKIP
+    >>> model = imap_keras.IMAP(seed=0)  # doctest: +SKIP
+    >>> adata = model.fit_transform(adata, batch_key="batch")  # doctest: +SKIP
+    >>> adata.obsm["X_imap"].shape  # doctest: +SKIP
+    (700, 30)
+    """
+
+    def __init__(self, preset: str = "default", **hyperparameters):
+        self.hyperparameters = resolve(preset, **hyperparameters)
+        self.encoder: keras.Model | None = None
+
+    # ------------------------------------------------------------------ fit
+
+    def fit(
+        self,
+        adata: AnnData,
+        batch_key: str = "batch",
+        order: Sequence[str] | None = None,
+        verbose: int = 1,
+    ) -> "IMAP":
+        """Train both stages.
+
+        Parameters
+        ----------
+        adata
+            Log-normalised cells x genes (see :func:`imap_keras.preprocess`), dense or sparse. Not
+            changed.
+        batch_key
+            Column of ``adata.obs`` that names the batch.
+        order
+            All batches in the order to merge them, the anchor first; by default in decreasing total
+            variance (sum over genes of the standard deviation).
+        verbose
+            0 shows no progress bar.
+
+        Returns
+        -------
+        IMAP
+            Itself.
+
+        Raises
+        ------
+        KeyError
+            `batch_key` is not a column.
+        ValueError
+            One batch only; NaN, negative or not-logged values; a batch of fewer than 10 cells;
+            cells or genes of the same name; an `order` that does not name every batch once.
+        NoPairsError
+            Two batches have no mutual nearest neighbours.
+        """
+        adata = in_memory(adata)
+        labels = labels_of(adata, batch_key)
+        check_unique_names(adata)
+        batches = check_batches(labels)
+        if order is not None:
+            order = check_order(order, batches)
+        cells = dense_expression(adata)
+
+        hp = self.hyperparameters
+        scale = scale_factor(cells, hp)
+        cells = cells * scale
+        if hp.search == "annoy":
+            check_annoy()
+        codes = np.searchsorted(batches, labels)
+        order = order or merge_order(cells, labels)
+        models, stage1_history = self._train_stage1(cells, codes, verbose)
+        content = run(models["encoder"], cells)
+        corrected = cells.copy()
+        merged = merge_batches(cells, corrected, labels, content, order, hp, verbose=verbose)
+        pca = principal_components(corrected / scale, hp)
+        # Nothing of an earlier fit is replaced before this one has succeeded.
+        self.batch_key, self.order = batch_key, order
+        self.genes = adata.var_names.astype(str).tolist()
+        self.encoder = rescaled(models["encoder"], before=scale)
+        self.content_decoder = rescaled(models["content_decoder"], after=1 / scale)
+        self.batch_decoder = rescaled(models["batch_decoder"], after=1 / scale)
+        self.generators = unscaled_generators(merged, scale)
+        self.pairs = merged.pairs
+        self.pair_counts = merged.pair_counts
+        self.history = {"stage1": stage1_history, "stage2": merged.history}
+        self.pca, self.scale = pca, scale
+        return self
+
+    def _train_stage1(self, cells: np.ndarray, codes: np.ndarray, verbose: int):
+        return train_stage1(cells, codes, self.hyperparameters, verbose)
+
+    # ------------------------------------------------------------ transform
+
+    def transform(self, adata: AnnData, batch_key: str | None = None) -> AnnData:
+        """Carry cells of the fitted batches into the anchor.
+
+        Parameters
+        ----------
+        adata
+            Log-normalised cells with all fitted genes (others are ignored for the correction). Not
+            changed.
+        batch_key
+            Column of ``adata.obs``; by default the one of :meth:`fit`.
+
+        Returns
+        -------
+        anndata.AnnData
+            A copy, same cells in the same order, with ``obsm["X_imap_content"]`` (stage I),
+            ``layers["imap"]`` (corrected expression; may be below 0 unless `relu_output`),
+            ``obsm["X_imap"]`` (its principal components) and ``uns["imap"]`` (hyperparameters, order,
+            pair counts, losses). If `adata` has more genes than were fitted, the copy has the fitted
+            ones.
+
+        Raises
+        ------
+        RuntimeError
+            :meth:`fit` has not been called.
+        ValueError
+            Fitted genes are missing, a batch was not fitted, or values are out of range.
+        """
+        self._check_fitted()
+        adata = with_genes(adata, self.genes)
+        labels = labels_of(adata, batch_key or self.batch_key)
+        unknown = sorted(set(labels) - set(self.order))
+        if unknown:
+            raise ValueError(
+                f"Batch {unknown[0]!r} was not fitted; fitted are {self.order}. "
+                "Fit again with all batches, or carry it in with map_query()."
+            )
+        cells = dense_expression(adata)
+        corrected = cells.copy()
+        for name, generator in self.generators.items():
+            of_batch = labels == name
+            if of_batch.any():
+                corrected[of_batch] = run(generator, cells[of_batch])
+        adata.obsm["X_imap_content"] = run(self.encoder, cells)
+        adata.layers["imap"] = corrected
+        adata.obsm["X_imap"] = run(self.pca, corrected)
+        adata.uns["imap"] = {
+            "hyperparameters": {
+                name: "None" if value is None else value
+                for name, value in self.hyperparameters.as_dict().items()
+            },
+            "order": np.array(self.order, dtype=object),
+            "pair_counts": self.pair_counts.copy(),
+            "losses": {stage: table.copy() for stage, table in self.history.items()},
+        }
+        return adata
+
+    def fit_transform(
+        self,
+        adata: AnnData,
+        batch_key: str = "batch",
+        order: Sequence[str] | None = None,
+        verbose: int = 1,
+    ) -> AnnData:
+        """:meth:`fit`, then :meth:`transform` of the same cells."""
+        return self.fit(adata, batch_key, order, verbose).transform(adata)
+
+    def map_query(
+        self,
+        adata: AnnData,
+        reference: AnnData | None = None,
+        batch_key: str | None = None,
+        verbose: int = 1,
+    ) -> AnnData:
+        """Carry new batches into the fitted integration, training only a generator for each.
+
+        The encoder of stage I, the earlier generators and the principal components stay as they are,
+        to the bit, and so does what :meth:`transform` gives for the fitted batches. The encoder never
+        saw the new batch: a platform unlike all fitted ones is better served by a new :meth:`fit`.
+
+        Parameters
+        ----------
+        adata
+            Log-normalised cells of new batches with all fitted genes. Not changed.
+        reference
+            Cells of fitted batches to pair them with: a model keeps no cells, so hand in what
+            :meth:`fit` read, or what :meth:`transform` gave back. Not changed.
+        batch_key
+            Column of both ``obs``; by default the one of :meth:`fit`.
+        verbose
+            0 shows no progress bar.
+
+        Returns
+        -------
+        anndata.AnnData
+            The new cells as :meth:`transform` gives them. From now on the model knows their batches,
+            also after :meth:`save` and :meth:`load`.
+
+        Raises
+        ------
+        RuntimeError
+            :meth:`fit` has not been called.
+        KeyError
+            The batch column does not exist.
+        ValueError
+            No `reference`; a batch that was fitted already, or one of fewer than 10 cells; fitted
+            genes are missing; values are out of range.
+        NoPairsError
+            A new batch has no mutual nearest neighbours in the reference.
+        """
+        self._check_fitted()
+        merged = map_batches(self, adata, reference, batch_key or self.batch_key, verbose)
+        self.order = self.order + list(merged.pairs)
+        self.generators = self.generators | unscaled_generators(merged, self.scale)
+        self.pairs = self.pairs | merged.pairs
+        counts = [self.pair_counts, merged.pair_counts]
+        self.pair_counts = pd.concat(counts, ignore_index=True)
+        losses = pd.concat([self.history["stage2"], merged.history], ignore_index=True)
+        self.history = self.history | {"stage2": losses}
+        return self.transform(adata, batch_key)
+
+    # ---------------------------------------------------------- save, load
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted model as Keras files and one JSON; an interruption keeps an older one.
+
+        Raises
+        ------
+        RuntimeError
+            :meth:`fit` has not been called.
+        """
+        self._check_fitted()
+        models = {
+            "encoder": self.encoder,
+            "content_decoder": self.content_decoder,
+            "batch_decoder": self.batch_decoder,
+            "pca": self.pca,
+        }
+        models |= {f"generator:{name}": model for name, model in self.generators.items()}
+        info = {
+            "hyperparameters": self.hyperparameters.as_dict(),
+            "batch_key": self.batch_key,
+            "order": self.order,
+            "genes": self.genes,
+            "scale": self.scale,
+            "pair_counts": self.pair_counts.to_dict("list"),
+            "history": {stage: table.to_dict("list") for stage, table in self.history.items()},
+            "pairs": {name: pairs.tolist() for name, pairs in self.pairs.items()},
+        }
+        save_models(folder, "imap", models, info)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "IMAP":
+        """Read a model that :meth:`save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            The folder is not a saved iMAP model, or a file of it is missing or damaged.
+        """
+        models, info = load_models(folder, "imap")
+        model = cls(**info["hyperparameters"])
+        model.batch_key, model.order = info["batch_key"], info["order"]
+        model.genes, model.scale = info["genes"], info["scale"]
+        model.pair_counts = pd.DataFrame(info["pair_counts"])
+        model.history = {stage: pd.DataFrame(table) for stage, table in info["history"].items()}
+        model.pairs = {
+            name: np.array(pairs, int).reshape(-1, 2) for name, pairs in info["pairs"].items()
+        }
+        model.generators = {
+            name: models.pop(f"generator:{name}") for name in model.order[1:] if len(model.pairs[name])
+        }
+        for name, network in models.items():
+            setattr(model, name, network)
+        return model
+
+    def _check_fitted(self) -> None:
+        if self.encoder is None:
+            raise RuntimeError("This IMAP is not fitted yet; call fit(adata, batch_key=...) first.")
+
+
+def unscaled_generators(merged: Merged, scale: float) -> dict[str, keras.Model]:
+    """The generators of scaled cells, for cells as they are."""
+    return {name: rescaled(network, scale, 1 / scale) for name, network in merged.generators.items()}
+
+
+# help(IMAP) lists every hyperparameter with its default.
+IMAP.__signature__ = inspect.Signature(
+    [inspect.Parameter("preset", inspect.Parameter.POSITIONAL_OR_KEYWORD, default="default")]
+    + [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in inspect.signature(Hyperparameters).parameters.values()
+    ]
+)
+
+
+def integrate(
+    adata: AnnData,
+    batch_key: str = "batch",
+    order: Sequence[str] | None = None,
+    verbose: int = 1,
+    **hyperparameters,
+) -> AnnData:
+    """Integrate log-normalised batches in one line: ``IMAP(...).fit_transform(adata)``.
+
+    Parameters
+    ----------
+    adata, batch_key, order, verbose
+        As for :meth:`IMAP.fit`.
+    hyperparameters
+        As for :class:`IMAP`, `preset` included.
+
+    Returns
+    -------
+    anndata.AnnData
+        As :meth:`IMAP.transform` describes.
+
+    Raises
+    ------
+    KeyError, ValueError, TypeError
+        As :class:`IMAP` and :meth:`IMAP.fit`.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> adata = imap_keras.preprocess(imap_keras.datasets.demo(), min_genes=50)  # doctest: +SKIP
+    >>> adata = imap_keras.integrate(adata, batch_key="batch")  # doctest: +SKIP
+    """
+    return IMAP(**hyperparameters).fit_transform(adata, batch_key, order, verbose)

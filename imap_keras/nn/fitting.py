@@ -1,0 +1,93 @@
+"""Train a network and run it."""
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+
+def history_table(fitted: keras.callbacks.History, title: str, knob: str) -> pd.DataFrame:
+    """What a Keras `fit` recorded as a table, one row an epoch.
+
+    Raises
+    ------
+    FloatingPointError
+        A loss is not finite: training diverged.
+    """
+    table = pd.DataFrame({name: np.asarray(v, float) for name, v in fitted.history.items()})
+    if not np.isfinite(table.to_numpy()).all():
+        bad = int((~np.isfinite(table)).any(axis=1).to_numpy().argmax()) + 1
+        raise FloatingPointError(
+            f"Training of {title} diverged in epoch {bad} (a loss is not finite); lower {knob}."
+        )
+    table.insert(0, "epoch", np.arange(1, len(table) + 1))
+    return table
+
+
+def make_variables(model: keras.Model, inputs, targets) -> None:
+    """Make the variables of a compiled model's optimiser, losses and metrics before `fit` does.
+
+    `fit` would make them while it traces the training step, and TensorFlow traces a step that makes
+    variables a second time: seconds a model. What is trained is the same, to the bit; only in Keras 2
+    dropout drew its first mask twice, once a trace.
+
+    Parameters
+    ----------
+    model
+        A compiled model with Keras' own training step.
+    inputs, targets
+        Some rows as `fit` will get them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.nn.fitting import make_variables
+    >>> from imap_keras.nn.optimizer import adam
+    >>> from imap_keras.imap.stage1 import build_encoder
+    >>> model = build_encoder(5, 2)
+    >>> model.compile(adam(1e-3, "adam"), "mse")
+    >>> make_variables(model, np.zeros((3, 5), "float32"), np.zeros((3, 2), "float32"))
+    >>> len(model.optimizer.variables) > 2 * len(model.trainable_variables)
+    True
+    """
+    inputs, targets = tf.nest.map_structure(tf.convert_to_tensor, (inputs, targets))
+    model.optimizer.build(model.trainable_variables)
+    outputs = model(inputs, training=False)
+    model.compute_loss(x=inputs, y=targets, y_pred=outputs)
+    model.compute_metrics(inputs, targets, outputs, sample_weight=None)
+    model.reset_metrics()
+
+
+def run(network: keras.Model, inputs, batch_size: int = 1024):
+    """Outputs of a network in inference mode, a slice of rows at a time.
+
+    As `predict`, without building a graph for every small network.
+
+    Parameters
+    ----------
+    network
+        Any Keras model.
+    inputs
+        Rows of its input; a list or a dictionary where it has several.
+    batch_size
+        Rows at a time.
+
+    Returns
+    -------
+    numpy.ndarray
+        Rows of its output; a list or a dictionary where it has several.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.nn.fitting import run
+    >>> from imap_keras.imap.stage1 import build_encoder
+    >>> run(build_encoder(5, 2), np.zeros((3, 5), "float32")).shape
+    (3, 2)
+    """
+    parts = []
+    for i in range(0, max(len(tf.nest.flatten(inputs)[0]), 1), batch_size):
+        rows = slice(i, i + batch_size)
+        some = tf.nest.map_structure(lambda x, rows=rows: x[rows], inputs)
+        parts.append(network(some, training=False))
+    return tf.nest.map_structure(lambda *outputs: np.concatenate(outputs), *parts)

@@ -1,0 +1,313 @@
+"""A reference: train it once, map queries onto it, share it without its cells."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from ..inputs.validation import check_batch_sizes, check_unique_names, in_memory, labels_of
+from ..nn.fitting import run
+from ..nn.persistence import load_models, save_models
+from .cells import align_genes, expression
+from .hyperparameters import ReferenceHyperparameters
+from .surgery import batch_tables, build_adaptor, build_networks, fingerprint, grow, parameter_table
+from .training import train
+
+# New rows alone, started near zero, need and bear larger steps than a whole network.
+QUERY_LEARNING_RATE = 3e-2
+# What a query cannot change: the frozen network is built so.
+ARCHITECTURE = ("likelihood", "latent_dim", "hidden", "dropout")
+PURPOSE = "to train on and to hold some out"
+
+
+class Reference:
+    """A reference to map queries onto: a conditional VAE with scArches' surgery.
+
+    Parameters
+    ----------
+    hyperparameters
+        Any of :class:`ReferenceHyperparameters` by name.
+
+    Attributes
+    ----------
+    encoder, decoder
+        Keras models, see :func:`build_conditional_encoder` and :func:`build_conditional_decoder`.
+    batches
+        Names of the batches, in the order of the one-hot columns.
+    genes
+        Genes the encoder reads.
+    history
+        Losses by epoch, of the last training, and the processor seconds passed; an attached adaptor
+        has none.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A hyperparameter is out of range or unknown.
+
+    References
+    ----------
+    Lotfollahi et al., Nature Biotechnology 40:121 (2022).
+
+    Examples
+    --------
+    >>> from imap_keras import scarches
+    >>> reference = scarches.Reference(seed=0).fit(adata, batch_key="batch")  # doctest: +SKIP
+    >>> grown = reference.map_query(query)  # doctest: +SKIP
+    >>> query.obsm["X_scarches"] = grown.latent(query)  # doctest: +SKIP
+    """
+
+    def __init__(self, **hyperparameters):
+        self.hyperparameters = ReferenceHyperparameters(**hyperparameters)
+        self.encoder: keras.Model | None = None
+
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """Encoder and decoder by name."""
+        if self.encoder is None:
+            raise RuntimeError("This Reference is not fitted yet; call fit(adata, ...) first.")
+        return {"encoder": self.encoder, "decoder": self.decoder}
+
+    def fit(self, adata: AnnData, batch_key: str = "batch", verbose: int = 1) -> "Reference":
+        """Train on the reference batches.
+
+        Parameters
+        ----------
+        adata
+            Cells x genes: counts in ``layers["counts"]`` or ``X`` for the count likelihoods, log-
+            normalised values in ``X`` for ``"mse"``. Not changed.
+        batch_key
+            Column of ``adata.obs``.
+        verbose
+            0 shows no progress bar.
+
+        Returns
+        -------
+        Reference
+            Itself.
+
+        Raises
+        ------
+        KeyError
+            `batch_key` is not a column.
+        ValueError
+            Negative or fractional counts; a batch of fewer than 10 cells; names used twice.
+        """
+        adata, hp = in_memory(adata), self.hyperparameters
+        labels = labels_of(adata, batch_key)
+        check_unique_names(adata)
+        batches = check_batch_sizes(labels, purpose=PURPOSE)
+        cells = expression(adata, hp.likelihood)
+        networks = build_networks(adata.n_vars, len(batches), hp, dropout=hp.dropout, seed=hp.seed)
+        history = train(
+            **networks,
+            cells=cells,
+            codes=np.searchsorted(batches, labels),
+            hp=hp,
+            title="reference",
+            verbose=verbose,
+        )
+        self.batch_key, self.batches = batch_key, batches
+        self.genes = adata.var_names.astype(str).tolist()
+        self.encoder, self.decoder, self.history = networks["encoder"], networks["decoder"], history
+        return self
+
+    def map_query(
+        self,
+        adata: AnnData,
+        batch_key: str | None = None,
+        degree: str = "batch",
+        verbose: int = 1,
+        **changes,
+    ) -> "Reference":
+        """Map new batches onto the reference by surgery; no reference cell is needed.
+
+        Columns for the new batches join the first layers (and the dispersion); the rest is frozen by
+        `degree`. Trained without dropout and without weight decay.
+
+        Parameters
+        ----------
+        adata
+            Cells of new batches, values as for :meth:`fit`. Genes are found by name, missing ones
+            filled with 0, and a sentence says how many. Not changed.
+        batch_key
+            Column of ``adata.obs``; by default the one of :meth:`fit`.
+        degree
+            ``"batch"`` trains the new columns alone: the reference's latent means stay exactly as they
+            are. ``"first_layer"`` trains the two first layers as well, ``"all"`` everything.
+        verbose
+            0 shows no progress bar and no sentence.
+        changes
+            Hyperparameters of the training that shall differ, such as ``epochs``. With ``"batch"`` the
+            learning rate is 0.03 unless given: a few new rows bear larger steps than a network.
+
+        Returns
+        -------
+        Reference
+            A new one that knows the old and the new batches; this one is not changed. Map the next
+            query onto it.
+
+        Raises
+        ------
+        KeyError
+            The batch column does not exist.
+        ValueError
+            A batch name that the reference has already; no shared gene; unknown `degree`; a change of
+            the architecture; values as for :meth:`fit`.
+        """
+        networks, adata = self.networks, in_memory(adata)
+        labels = labels_of(adata, batch_key or self.batch_key)
+        names = check_batch_sizes(labels, purpose=PURPOSE)
+        self._check_new(names)
+        fixed = [name for name in ARCHITECTURE if name in changes]
+        if fixed:
+            raise ValueError(f"{fixed[0]} is the reference's; a query can change its training alone.")
+        if degree == "batch":
+            changes = {"learning_rate": QUERY_LEARNING_RATE} | changes
+        hp = replace(self.hyperparameters, **changes)
+        grown = grow(networks, len(names), degree, hp, seed=hp.seed + len(self.batches))
+        cells, _ = align_genes(adata, self.genes, hp.likelihood, verbose)
+        codes = len(self.batches) + np.searchsorted(names, labels)
+        history = train(**grown, cells=cells, codes=codes, hp=hp, title="query", verbose=verbose)
+        return self._with(grown, names, history)
+
+    def latent(self, adata: AnnData, batch_key: str | None = None) -> np.ndarray:
+        """Latent means of cells of known batches, cells x `latent_dim`.
+
+        Parameters
+        ----------
+        adata
+            Cells, values and genes as for :meth:`map_query`.
+        batch_key
+            Column of ``adata.obs``; by default the one of :meth:`fit`.
+
+        Raises
+        ------
+        RuntimeError
+            :meth:`fit` has not been called.
+        KeyError, ValueError
+            As :meth:`map_query`; or a batch the reference does not know.
+        """
+        networks, adata = self.networks, in_memory(adata)
+        labels = labels_of(adata, batch_key or self.batch_key)
+        unknown = sorted(set(labels) - set(self.batches))
+        if unknown:
+            raise ValueError(
+                f"Batch {unknown[0]!r} is not in the reference, which knows {self.batches}. "
+                "Map it with map_query, and ask the reference that comes back."
+            )
+        cells, _ = align_genes(adata, self.genes, self.hyperparameters.likelihood, verbose=0)
+        column = {name: number for number, name in enumerate(self.batches)}
+        one_hot = np.eye(len(self.batches), dtype="float32")[[column[name] for name in labels]]
+        return run(networks["encoder"], [cells, one_hot])[0]
+
+    def parameter_table(self) -> pd.DataFrame:
+        """Trained against all parameters, layer by layer, the total last."""
+        return parameter_table(self.networks)
+
+    # ------------------------------------------------------------- share
+
+    def save(self, folder: str | Path) -> None:
+        """Write the reference as Keras files and one JSON; it holds no cell.
+
+        Raises
+        ------
+        RuntimeError
+            :meth:`fit` has not been called.
+        """
+        networks = self.networks
+        info = {
+            "hyperparameters": self.hyperparameters.as_dict(),
+            "batch_key": self.batch_key,
+            "batches": self.batches,
+            "genes": self.genes,
+            "history": self.history.to_dict("list"),
+        }
+        save_models(folder, "scarches", networks, info)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Reference":
+        """Read a reference that :meth:`save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            The folder is not a saved reference, or a file of it is missing or cut short.
+        """
+        models, info = load_models(folder, "scarches")
+        new = cls(**info["hyperparameters"])
+        new.batch_key, new.batches, new.genes = info["batch_key"], info["batches"], info["genes"]
+        new.encoder, new.decoder = models["encoder"], models["decoder"]
+        new.history = pd.DataFrame(info["history"])
+        return new
+
+    def save_adaptor(self, folder: str | Path, batch: str) -> None:
+        """Write what one batch has of its own, to be attached where the rest is already.
+
+        Parameters
+        ----------
+        folder, batch
+            Made if it does not exist; name of a batch of this reference.
+
+        Raises
+        ------
+        ValueError
+            There is no such batch.
+        """
+        tables = batch_tables(self.networks)
+        if batch not in self.batches:
+            raise ValueError(f"Batch {batch!r} is not in the reference, which knows {self.batches}.")
+        row = self.batches.index(batch)
+        rows = {name: table.rows()[row] for name, table in tables.items()}
+        info = {"batch": batch, "fits": fingerprint(self.networks, self.genes)}
+        save_models(folder, "scarches adaptor", {"adaptor": build_adaptor(rows)}, info)
+
+    def attach(self, folder: str | Path) -> "Reference":
+        """Add the batch of an adaptor, exactly as it was trained.
+
+        Parameters
+        ----------
+        folder
+            From :meth:`save_adaptor`.
+
+        Returns
+        -------
+        Reference
+            A new one that knows one more batch; this one is not changed.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            The folder is not an adaptor or a file is cut short; the reference has that batch already;
+            the adaptor was trained on another reference.
+        """
+        networks = self.networks
+        models, info = load_models(folder, "scarches adaptor")
+        self._check_new([info["batch"]])
+        if info["fits"] != fingerprint(networks, self.genes):
+            raise ValueError(
+                f"The adaptor of batch {info['batch']!r} was trained on another reference (or with a "
+                "degree that changed it); attach it to the one it came from."
+            )
+        grown = grow(networks, 1, "batch", self.hyperparameters)
+        for name, table in batch_tables(grown).items():
+            row = models["adaptor"].get_layer(name).rows()
+            table.set_rows(np.concatenate([table.rows()[:-1], row]))
+        return self._with(grown, [info["batch"]], pd.DataFrame())
+
+    def _check_new(self, names: list[str]) -> None:
+        again = [name for name in names if name in self.batches]
+        if again:
+            raise ValueError(
+                f"The reference has a batch {again[0]!r} already (it knows {self.batches}); give the "
+                "new batch another name. For more cells of a known batch call latent()."
+            )
+
+    def _with(self, networks, names: list[str], history: pd.DataFrame) -> "Reference":
+        new = Reference(**self.hyperparameters.as_dict())
+        new.batch_key, new.genes, new.batches = self.batch_key, self.genes, self.batches + names
+        new.encoder, new.decoder, new.history = networks["encoder"], networks["decoder"], history
+        return new
