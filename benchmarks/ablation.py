@@ -18,7 +18,7 @@ from peers import HERE, keep
 from sets import SETS, benchmark_set
 
 from imap_keras import IMAP, metrics
-from imap_keras.imap.hyperparameters import REFERENCE, Hyperparameters
+from imap_keras.imap.hyperparameters import Hyperparameters
 
 TABLE = HERE / "results" / "ablation.csv"
 CHOSEN_ON = ["simulated", "sc_mixology", "surface_protein"]  # the sets the default was chosen on
@@ -51,7 +51,7 @@ STAGE1 = ("spread", "initialization", "recalibrate", "stage1_rows", "stage1_lear
 
 def variants() -> dict[str, Hyperparameters]:
     """The reference and the default, trained as long, and the default with one change taken back."""
-    default, reference = Hyperparameters(), REFERENCE.as_dict()
+    default, reference = Hyperparameters(), Hyperparameters.of("reference").as_dict()
     taken_back = {
         f"without: {title}": replace(default, **{name: reference[name] for name in names})
         for title, names in CHANGES.items()
@@ -59,7 +59,7 @@ def variants() -> dict[str, Hyperparameters]:
     epochs = {name: getattr(default, name) for name in ("stage1_epochs", "stage2_epochs")}
     small_sets = {"k1": 1, "k2": 5}  # what its authors take for small sets
     return {
-        "reference": replace(REFERENCE, **epochs, **small_sets),
+        "reference": Hyperparameters.of("reference", **epochs, **small_sets),
         "default": default,
     } | taken_back
 

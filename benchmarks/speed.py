@@ -64,7 +64,7 @@ def of_ours(path: str) -> dict:
     import tensorflow as tf
 
     from imap_keras import integrate
-    from imap_keras.imap.hyperparameters import resolve
+    from imap_keras.imap.hyperparameters import Hyperparameters
     from imap_keras.imap.training import find_pairs, train_stage1, train_stage2
     from imap_keras.nn.fitting import run
 
@@ -73,13 +73,13 @@ def of_ours(path: str) -> dict:
     stage1, stage2 = [], []
     for epochs in STAGE1_EPOCHS:
         start = time.perf_counter()
-        models, _ = train_stage1(cells, codes, resolve("reference", stage1_epochs=epochs))
+        models, _ = train_stage1(cells, codes, Hyperparameters.of("reference", stage1_epochs=epochs))
         stage1.append(time.perf_counter() - start)
     anchor, query = np.flatnonzero(codes == 0), np.flatnonzero(codes == 1)
-    hp = resolve("reference", k1=1, k2=5)
+    hp = Hyperparameters.of("reference", k1=1, k2=5)
     pairs, _ = find_pairs(run(models["encoder"], cells), cells, query, anchor, hp)
     for epochs in STAGE2_EPOCHS:
-        hp = resolve("reference", stage2_epochs=epochs)
+        hp = Hyperparameters.of("reference", stage2_epochs=epochs)
         stage2.append(seconds(train_stage2, cells, cells, pairs, query, hp))
     epoch = an_epoch(stage1, STAGE1_EPOCHS)
     n_batches = int(codes.max()) + 1
@@ -89,7 +89,7 @@ def of_ours(path: str) -> dict:
     return {
         "stage1_epoch": epoch,
         "stage2_epoch": an_epoch(stage2, STAGE2_EPOCHS),
-        "default_stage1": seconds(train_stage1, cells, codes, resolve()),
+        "default_stage1": seconds(train_stage1, cells, codes, Hyperparameters.of()),
         "default_total": seconds(integrate, adata, verbose=0),
         "stage1_gflops": rate,
         "peak_gflops": peak,

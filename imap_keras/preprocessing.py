@@ -5,7 +5,9 @@ import scanpy as sc
 from anndata import AnnData
 from scipy import sparse
 
-from .inputs.validation import check_counts, check_unique_names, in_memory, labels_of
+from .inputs.genes import check_unique_names
+from .inputs.labels import labels_of
+from .inputs.values import check_counts, in_memory
 
 FLAVORS = ("seurat_v3", "per_batch")
 

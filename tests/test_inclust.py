@@ -547,7 +547,7 @@ def test_wrong_models_are_refused(two, paired_rows, fitted):
         ({"hidden": ()}, "hidden=.* must be one or more"),
         ({"label_weight": -1}, "label_weight=-1 must be a number, 0 or more"),
         ({"learning_rate": 0}, "learning_rate=0 must be a number, above 0"),
-        ({"seed": 2**31}, "must be below"),
+        ({"seed": 2**32}, "must be below"),
     ],
 )
 def test_hyperparameters_out_of_range_are_refused(option, message):

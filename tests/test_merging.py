@@ -8,7 +8,7 @@ import pytest
 import imap_keras
 from imap_keras import datasets
 from imap_keras.imap.balance import balanced_weights
-from imap_keras.imap.hyperparameters import resolve
+from imap_keras.imap.hyperparameters import Hyperparameters
 from imap_keras.imap.training import train_stage2
 from imap_keras.nn.callbacks import AverageWeights
 
@@ -65,7 +65,7 @@ def test_the_generator_starts_with_the_mean_difference_of_its_pairs(tiny, balanc
     pairs = np.array([[0, 6], [0, 7], [1, 6]])  # a cell listed twice counts twice
     weights = balanced_weights(pairs) if weights is None else np.array(weights)
     changes = {"stage2_epochs": 1, "stage2_learning_rate": 1e-9, "balance_pairs": balance_pairs}
-    hp = resolve(**{**tiny, **changes})
+    hp = Hyperparameters.of(**{**tiny, **changes})
     generator, _ = train_stage2(cells, corrected, pairs, np.arange(6), hp)
     shift = weights @ (corrected[[6, 7, 6]] - cells[[0, 0, 1]])
     np.testing.assert_allclose(generator(cells), cells + shift, atol=1e-4)
@@ -95,5 +95,5 @@ def test_weights_are_averaged_over_the_last_epochs(last_epochs, expected):
 
 
 def test_the_reference_judges_no_pairs_and_averages_no_weights():
-    hp = resolve("reference")
+    hp = Hyperparameters.of("reference")
     assert (hp.pair_agreement, hp.average_epochs, hp.shift_start) == (0.0, 1, False)

@@ -13,7 +13,6 @@ import imap_keras.imap.model
 import imap_keras.imap.training
 from imap_keras import IMAP, Hyperparameters, integrate
 from imap_keras.imap.components import pair_space, scaled_components
-from imap_keras.imap.hyperparameters import resolve
 from imap_keras.imap.seeds import sample_cells
 from imap_keras.imap.training import find_pairs
 from imap_keras.nn.callbacks import StopWhenSettled
@@ -352,7 +351,7 @@ def searched(monkeypatch):
     ],
 )
 def test_without_k_the_rule_of_the_paper_holds(searched, n_query, n_anchor, options, k1, k2):
-    hp = resolve("reference", **options)
+    hp = Hyperparameters.of("reference", **options)
     space = np.random.default_rng(0).normal(size=(n_query + n_anchor, 3))
     query, anchor = np.arange(n_query), n_query + np.arange(n_anchor)
     pairs, n_seeds = find_pairs(space, space, query, anchor, hp)

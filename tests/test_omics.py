@@ -323,7 +323,11 @@ def test_modalities_with_different_cells_are_refused(changed):
     changed["counts"] = changed["counts"][5:].copy()
     with pytest.raises(ValueError) as error:
         MultiOmics(SPECS).fit(changed)
-    for part in ("'counts' holds other cells than 'rna' (55 and 60; 5 are", "'cell_0'", "fill_missing"):
+    for part in (
+        "'counts' of data holds other cells than 'rna' (55 and 60; 5 are",
+        "'cell_0'",
+        "fill_missing",
+    ):
         assert part in str(error.value)
     with pytest.raises(ValueError, match="holds other cells"):
         MultiOmics(SPECS).fit(MuData(changed))
@@ -394,7 +398,7 @@ def test_impossible_modalities_are_refused(options, message):
         ({"validation": 0}, "validation=0 must be a number, above 0 and below 1"),
         ({"epochs": 0}, "epochs=0 must be a whole number"),
         ({"learning_rate": -1}, "learning_rate=-1 must be a number, above 0"),
-        ({"seed": 2**31}, "must be below"),
+        ({"seed": 2**32}, "must be below"),
     ],
 )
 def test_impossible_hyperparameters_are_refused(options, message):
@@ -442,7 +446,7 @@ def test_a_linear_autoencoder_finds_what_pca_finds():
 
 
 def test_minibatches_are_target_and_input():
-    rows = iter(minibatches(np.arange(6.0)[:, None], 3, seed=1))
+    rows = iter(minibatches(np.arange(6.0)[:, None], batch_size=3, seed=1))
     seen = [next(rows) for _ in range(2)]
     assert sorted(np.concatenate([x.numpy().ravel() for x, _ in seen]).tolist()) == list(range(6))
     np.testing.assert_array_equal(seen[0][0], seen[0][1])

@@ -66,12 +66,12 @@ def test_gradients_of_some_rows_leave_the_other_rows_alone():
 
 
 def test_fused_adam_is_rebuilt_from_its_settings():
-    first = adam(2e-4, "some_adam")
+    first = adam(2e-4, "some_adam", beta_1=0.5, corrected_epsilon=True)
     again = FusedAdam.from_config(first.get_config())
     for optimizer in (first, again):
         settings = optimizer.learning_rate, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon
         assert [float(value) for value in settings] == pytest.approx([2e-4, 0.5, 0.999, 1e-8])
-        assert optimizer.name == "some_adam"
+        assert optimizer.name == "some_adam" and optimizer.corrected_epsilon is True
 
 
 def test_a_compiled_model_is_saved_with_its_moments(tmp_path):
@@ -86,3 +86,17 @@ def test_a_compiled_model_is_saved_with_its_moments(tmp_path):
         network.fit(x, y, epochs=2, shuffle=False, verbose=0)
     for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_corrected_epsilon_is_added_to_the_corrected_root():
+    """Two steps by hand, as the paper's algorithm 1 (and PyTorch) writes them."""
+    weight, optimizer = tf.Variable([1.0]), FusedAdam(0.1, epsilon=0.5, corrected_epsilon=True)
+    optimizer.build([weight])
+    m = v = 0.0
+    expected = 1.0
+    for step, gradient in enumerate((2.0, -0.3), start=1):
+        optimizer.apply_gradients([(tf.constant([gradient]), weight)])
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        root = np.sqrt(v / (1 - 0.999**step)) + 0.5
+        expected -= 0.1 * m / (1 - 0.9**step) / root
+        assert float(weight[0]) == pytest.approx(expected, rel=1e-5)

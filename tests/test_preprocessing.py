@@ -7,7 +7,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from imap_keras import preprocess
-from imap_keras.inputs.validation import check_counts
+from imap_keras.inputs.values import check_counts
 from imap_keras.preprocessing import per_batch_genes
 
 

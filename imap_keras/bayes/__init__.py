@@ -1,7 +1,8 @@
 """Bayesian classifiers by variational inference: what one does not know, in numbers."""
 
+from .hyperparameters import Hyperparameters
 from .layers import AnnealDivergence, VariationalDense, kl_to_prior
-from .model import BayesianClassifier, Hyperparameters
+from .model import BayesianClassifier
 from .network import build_classifier, posterior_draws
 from .uncertainty import (
     accuracy_of_certain,

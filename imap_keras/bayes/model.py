@@ -1,67 +1,22 @@
 """A Bayesian classifier behind one class: fit, then draws and predict."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 
-from ..nn.callbacks import ProgressBar
-from ..nn.fitting import history_table, make_variables
+from ..nn.estimator import Estimator
+from ..nn.fitting import fit_network
 from ..nn.optimizer import adam
-from ..nn.parameters import Parameters, check_count, check_number, check_seed, check_widths
-from ..nn.persistence import load_models, save_models
 from ..nn.rows import minibatches, steps_of
+from .hyperparameters import Hyperparameters
 from .layers import AnnealDivergence
 from .network import build_classifier, posterior_draws
 from .uncertainty import entropy, mutual_information
 
 
-@dataclass(frozen=True)
-class Hyperparameters(Parameters):
-    """Hyperparameters of :class:`imap_keras.bayes.BayesianClassifier`.
-
-    Parameters
-    ----------
-    hidden
-        Widths of the hidden layers; none for softmax regression.
-    prior_scale
-        Standard deviation of the prior of every weight; inputs are standardised.
-    epochs, kl_epochs
-        Epochs, and those over which the weight of the divergence grows to 1.
-    learning_rate, batch_size, seed
-        Adam's; cells a step; seed of everything random.
-
-    Raises
-    ------
-    ValueError
-        A value is out of range; the message names it.
-
-    Examples
-    --------
-    >>> from imap_keras.bayes import Hyperparameters
-    >>> Hyperparameters().hidden
-    ()
-    """
-
-    hidden: tuple[int, ...] = ()
-    prior_scale: float = 1.0
-    epochs: int = 100
-    kl_epochs: int = 50
-    learning_rate: float = 1e-2
-    batch_size: int = 128
-    seed: int = 0
-
-    def __post_init__(self):
-        self.check(check_widths, "hidden", least=0)
-        self.check(check_number, "prior_scale", "learning_rate", within="above 0")
-        self.check(check_count, "epochs", "kl_epochs", "batch_size")
-        self.check(check_seed, "seed", bits=31)
-
-
-class BayesianClassifier:
+class BayesianClassifier(Estimator):
     """Classify cells and say how sure that is, by variational inference over every weight.
 
     Parameters
@@ -93,8 +48,11 @@ class BayesianClassifier:
     >>> model.predict(others)["mutual_information"]  # doctest: +SKIP
     """
 
+    kind = "bayes"
+    how_to_fit = "fit(values, labels)"
+
     def __init__(self, **hyperparameters):
-        self.hyperparameters = Hyperparameters(**hyperparameters)
+        self.hyperparameters = Hyperparameters.of(**hyperparameters)
         self.network: keras.Model | None = None
 
     def fit(self, values: np.ndarray, labels: Sequence[str], verbose: int = 1) -> "BayesianClassifier":
@@ -128,7 +86,7 @@ class BayesianClassifier:
                 f"{int(names.isna().sum())} cells have no label. Leave those cells out of the training."
             )
         classes = sorted({str(name) for name in names})
-        codes = pd.Categorical(names.map(str), classes).codes
+        codes = pd.Categorical(names.map(str), classes).codes.astype("int32")
         if len(classes) < 2:
             raise ValueError(f"All cells are of one class, {classes[0]!r}; at least two are needed.")
         mean, scale = values.mean(axis=0), values.std(axis=0)
@@ -139,19 +97,18 @@ class BayesianClassifier:
         network.compile(
             optimizer=adam(hp.learning_rate, "bayes_adam"), loss="sparse_categorical_crossentropy"
         )
-        table = np.column_stack([(values - mean) / scale, codes]).astype("float32")
-        rows = minibatches(table, hp.batch_size, hp.seed).map(lambda x, _: (x[:, :-1], x[:, -1]))
-        make_variables(network, table[:2, :-1], table[:2, -1])
+        scaled = ((values - mean) / scale).astype("float32")
         annealing = AnnealDivergence(hp.kl_epochs)
-        fitted = network.fit(
-            rows,
-            shuffle=False,
-            steps_per_epoch=steps_of(len(values), hp.batch_size),
-            epochs=hp.epochs,
-            verbose=0,
-            callbacks=[ProgressBar("Bayesian classifier", verbose), annealing],
+        history = fit_network(
+            network,
+            minibatches(scaled, codes, batch_size=hp.batch_size, seed=hp.seed),
+            hp.epochs,
+            "the Bayesian classifier",
+            steps=steps_of(len(values), hp.batch_size),
+            verbose=verbose,
+            callbacks=[annealing],
+            some=(scaled[:2], codes[:2]),
         )
-        history = history_table(fitted, "the Bayesian classifier", "learning_rate")
         # Nothing of an earlier fit is replaced before this one has succeeded.
         self.history = history.assign(
             divergence=annealing.divergence, divergence_weight=annealing.weight
@@ -182,7 +139,7 @@ class BayesianClassifier:
         ValueError
             Another number of features, or a value that is not finite.
         """
-        self._check_fitted()
+        self.check_fitted()
         values = _checked(values)
         if values.shape[1] != len(self.mean):
             raise ValueError(
@@ -221,45 +178,25 @@ class BayesianClassifier:
             }
         )
 
-    def save(self, folder: str | Path) -> None:
-        """Write the fitted model as a Keras file and one JSON; an interruption keeps an older one.
+    def _networks(self) -> dict[str, keras.Model]:
+        return {} if self.network is None else {"network": self.network}
 
-        Raises
-        ------
-        RuntimeError
-            :meth:`fit` has not been called.
-        """
-        self._check_fitted()
-        info = {
+    def _state(self) -> dict:
+        return {
             "hyperparameters": self.hyperparameters.as_dict(),
             "classes": self.classes,
             "mean": self.mean.tolist(),
             "scale": self.scale.tolist(),
             "history": self.history.to_dict("list"),
         }
-        save_models(folder, "bayes", {"network": self.network}, info)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "BayesianClassifier":
-        """Read a model that :meth:`save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            The folder is not a saved Bayesian classifier, or a file of it is missing or damaged.
-        """
-        models, info = load_models(folder, "bayes")
-        model = cls(**info["hyperparameters"])
-        model.network, model.history = models["network"], pd.DataFrame(info["history"])
-        model.classes = info["classes"]
-        model.mean, model.scale = np.array(info["mean"]), np.array(info["scale"])
+    def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "BayesianClassifier":
+        model = cls(**state["hyperparameters"])
+        model.network, model.history = networks["network"], pd.DataFrame(state["history"])
+        model.classes = state["classes"]
+        model.mean, model.scale = np.array(state["mean"]), np.array(state["scale"])
         return model
-
-    def _check_fitted(self) -> None:
-        if self.network is None:
-            raise RuntimeError(
-                "This BayesianClassifier is not fitted yet; call fit(values, labels) first."
-            )
 
 
 def _checked(values) -> np.ndarray:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from ..datasets import load
 from ..imap.components import merge_order
-from ..imap.hyperparameters import Hyperparameters, resolve
+from ..imap.hyperparameters import Hyperparameters
 from ..imap.model import IMAP
 from ..imap.training import find_pairs, train_stage1
 from ..nn.fitting import run
@@ -81,7 +81,7 @@ class Settings:
             settings |= FAST
         if self.epochs is not None:
             settings |= {"stage1_epochs": self.epochs, "stage2_epochs": self.epochs}
-        return resolve(**{"seed": self.seed, **settings, **changes})
+        return Hyperparameters.of(**{"seed": self.seed, **settings, **changes})
 
     @property
     def folder(self) -> Path:

@@ -1,18 +1,9 @@
 """Every number the method can be tuned by, in one place, under the paper's words."""
 
-from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
+from dataclasses import dataclass
 
 from ..nn.blocks import INITIALIZATIONS
-from ..nn.parameters import (
-    Parameters,
-    check_choice,
-    check_count,
-    check_flag,
-    check_number,
-    check_seed,
-    check_widths,
-)
+from ..nn.parameters import Parameters, choice, count, flag, number, seed, widths
 from .pairs import METRICS, SEARCHES
 
 
@@ -122,60 +113,51 @@ class Hyperparameters(Parameters):
     3.0
     """
 
-    spread: float | None = 0.8
-    latent_dim: int = 256
-    hidden: tuple[int, ...] = (1024, 512)
-    critic_hidden: tuple[int, ...] = (512, 512)
-    initialization: str = "zero_bias"
-    lambda_content: float = 3.0
-    lambda_reconstruction: float = 1.0
-    stage1_epochs: int = 15
-    stage1_steps: int = 20
-    stage1_rows: int = 64
-    stage1_learning_rate: float = 1e-3
-    stage1_patience: int | None = None
-    recalibrate: bool = True
-    n_samples: int = 3000
-    k1: int | None = 20
-    k2: int | None = 20
-    walk_length: int = 10
-    pair_space: str = "both"
-    pair_agreement: float = 0.5
-    metric: str = "angular"
-    search: str = "annoy"
-    n_trees: int = 10
-    incremental: bool = True
-    stage2_epochs: int = 10
-    stage2_steps: int = 10
-    stage2_rows: int = 64
-    critic_steps: int = 5
-    stage2_learning_rate: float = 2e-4
-    gradient_penalty: float = 10.0
-    keep_pairs: bool = True
-    balance_pairs: bool = True
-    lambda_pair: float = 100.0
-    neighbor_target: bool = True
-    identity_start: bool = True
-    relu_output: bool = False
-    shift_start: bool = True
-    average_epochs: int = 5
-    unit_length: bool = True
-    n_components: int = 30
-    seed: int = 0
+    METHOD = "iMAP"
+
+    spread: float | None = number(0.8, "above 0", optional=True)
+    latent_dim: int = count(256)
+    hidden: tuple[int, ...] = widths((1024, 512))
+    critic_hidden: tuple[int, ...] = widths((512, 512))
+    initialization: str = choice("zero_bias", INITIALIZATIONS)
+    lambda_content: float = number(3.0)
+    lambda_reconstruction: float = number(1.0)
+    stage1_epochs: int = count(15)
+    stage1_steps: int = count(20)
+    stage1_rows: int = count(64)
+    stage1_learning_rate: float = number(1e-3, "above 0")
+    stage1_patience: int | None = count(None, optional=True)
+    recalibrate: bool = flag(True)
+    n_samples: int = count(3000)
+    k1: int | None = count(20, optional=True)
+    k2: int | None = count(20, optional=True)
+    walk_length: int = count(10)
+    pair_space: str = choice("both", ("content", "pca", "both"))
+    pair_agreement: float = number(0.5)
+    metric: str = choice("angular", METRICS)
+    search: str = choice("annoy", tuple(SEARCHES))
+    n_trees: int = count(10)
+    incremental: bool = flag(True)
+    stage2_epochs: int = count(10)
+    stage2_steps: int = count(10)
+    stage2_rows: int = count(64)
+    critic_steps: int = count(5)
+    stage2_learning_rate: float = number(2e-4, "above 0")
+    gradient_penalty: float = number(10.0)
+    keep_pairs: bool = flag(True)
+    balance_pairs: bool = flag(True)
+    lambda_pair: float = number(100.0)
+    neighbor_target: bool = flag(True)
+    identity_start: bool = flag(True)
+    relu_output: bool = flag(False)
+    shift_start: bool = flag(True)
+    average_epochs: int = count(5)
+    unit_length: bool = flag(True)
+    n_components: int = count(30)
+    seed: int = seed()
 
     def __post_init__(self):
-        self.check(check_widths, "hidden", "critic_hidden")
-        self.check(check_number, *NOT_NEGATIVE)
-        self.check(check_number, "stage1_learning_rate", "stage2_learning_rate", within="above 0")
-        self.check(check_number, "spread", within="above 0", optional=True)
-        self.check(check_count, *COUNTS)
-        self.check(check_count, "k1", "k2", "stage1_patience", optional=True)
-        self.check(check_choice, "initialization", allowed=INITIALIZATIONS)
-        self.check(check_choice, "pair_space", allowed=PAIR_SPACES)
-        self.check(check_choice, "metric", allowed=METRICS)
-        self.check(check_choice, "search", allowed=SEARCHES)
-        self.check(check_seed, "seed")
-        self.check(check_flag, *FLAGS)
+        super().__post_init__()
         if self.critic_steps > self.stage2_steps:
             raise ValueError(
                 f"critic_steps={self.critic_steps} must be at most stage2_steps={self.stage2_steps}, "
@@ -183,44 +165,9 @@ class Hyperparameters(Parameters):
             )
 
 
-PAIR_SPACES = ("content", "pca", "both")
-NOT_NEGATIVE = (
-    "lambda_content",
-    "lambda_reconstruction",
-    "pair_agreement",
-    "gradient_penalty",
-    "lambda_pair",
-)
-COUNTS = (
-    "latent_dim",
-    "stage1_epochs",
-    "stage1_steps",
-    "stage1_rows",
-    "n_samples",
-    "walk_length",
-    "n_trees",
-    "stage2_epochs",
-    "stage2_steps",
-    "stage2_rows",
-    "critic_steps",
-    "average_epochs",
-    "n_components",
-)
-FLAGS = (
-    "recalibrate",
-    "incremental",
-    "keep_pairs",
-    "balance_pairs",
-    "neighbor_target",
-    "identity_start",
-    "relu_output",
-    "shift_start",
-    "unit_length",
-)
-
 # The published code, number by number (package imap 1.0.0; Wang et al. 2021). All are named, so that
 # another default cannot change them.
-REFERENCE = Hyperparameters(
+REFERENCE = dict(
     spread=None,
     latent_dim=256,
     hidden=(1024, 512),
@@ -261,38 +208,4 @@ REFERENCE = Hyperparameters(
     unit_length=False,
     n_components=30,
 )
-PRESETS = {"default": Hyperparameters(), "reference": REFERENCE}
-
-
-def resolve(preset: str = "default", **changes) -> Hyperparameters:
-    """Take a preset and change some of its values.
-
-    Parameters
-    ----------
-    preset
-        ``"default"`` or ``"reference"``.
-    changes
-        Hyperparameters by name.
-
-    Raises
-    ------
-    ValueError
-        Unknown preset, or a value out of range.
-    TypeError
-        Unknown hyperparameter; the message offers the nearest name.
-
-    Examples
-    --------
-    >>> from imap_keras.imap.hyperparameters import resolve
-    >>> resolve("reference", stage1_epochs=50).walk_length
-    50
-    """
-    if preset not in PRESETS:
-        raise ValueError(f"preset={preset!r} is unknown; choose one of {tuple(PRESETS)}.")
-    names = [field.name for field in fields(Hyperparameters)]
-    for name in changes:
-        if name not in names:
-            near = get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}."
-            raise TypeError(f"{name!r} is not a hyperparameter of iMAP; {hint}")
-    return replace(PRESETS[preset], **changes)
+Hyperparameters.PRESETS = {"default": {}, "reference": REFERENCE}

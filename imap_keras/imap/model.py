@@ -2,34 +2,27 @@
 
 import inspect
 from collections.abc import Sequence
-from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..inputs.validation import (
-    check_batches,
-    check_order,
-    check_unique_names,
-    dense_expression,
-    in_memory,
-    labels_of,
-    with_genes,
-)
+from ..inputs.genes import check_unique_names, with_genes
+from ..inputs.labels import check_batches, check_order, labels_of
+from ..inputs.values import dense_expression, in_memory
 from ..nn.blocks import rescaled
+from ..nn.estimator import Estimator
 from ..nn.fitting import run
-from ..nn.persistence import load_models, save_models
 from .components import merge_order, principal_components, scale_factor
-from .hyperparameters import Hyperparameters, resolve
+from .hyperparameters import Hyperparameters
 from .mapping import map_batches
 from .merging import Merged, merge_batches
 from .pairs import check_annoy
 from .training import train_stage1
 
 
-class IMAP:
+class IMAP(Estimator):
     """Integrate batches of single cells with iMAP (Wang et al., Genome Biology 22:63, 2021).
 
     Parameters
@@ -73,8 +66,11 @@ class IMAP:
     (700, 30)
     """
 
+    kind = "imap"
+    how_to_fit = "fit(adata, batch_key=...)"
+
     def __init__(self, preset: str = "default", **hyperparameters):
-        self.hyperparameters = resolve(preset, **hyperparameters)
+        self.hyperparameters = Hyperparameters.of(preset, **hyperparameters)
         self.encoder: keras.Model | None = None
 
     # ------------------------------------------------------------------ fit
@@ -181,7 +177,7 @@ class IMAP:
         ValueError
             Fitted genes are missing, a batch was not fitted, or values are out of range.
         """
-        self._check_fitted()
+        self.check_fitted()
         adata = with_genes(adata, self.genes)
         labels = labels_of(adata, batch_key or self.batch_key)
         unknown = sorted(set(labels) - set(self.order))
@@ -263,7 +259,7 @@ class IMAP:
         NoPairsError
             A new batch has no mutual nearest neighbours in the reference.
         """
-        self._check_fitted()
+        self.check_fitted()
         merged = map_batches(self, adata, reference, batch_key or self.batch_key, verbose)
         self.order = self.order + list(merged.pairs)
         self.generators = self.generators | unscaled_generators(merged, self.scale)
@@ -276,23 +272,19 @@ class IMAP:
 
     # ---------------------------------------------------------- save, load
 
-    def save(self, folder: str | Path) -> None:
-        """Write the fitted model as Keras files and one JSON; an interruption keeps an older one.
-
-        Raises
-        ------
-        RuntimeError
-            :meth:`fit` has not been called.
-        """
-        self._check_fitted()
-        models = {
+    def _networks(self) -> dict[str, keras.Model]:
+        if self.encoder is None:
+            return {}
+        networks = {
             "encoder": self.encoder,
             "content_decoder": self.content_decoder,
             "batch_decoder": self.batch_decoder,
             "pca": self.pca,
         }
-        models |= {f"generator:{name}": model for name, model in self.generators.items()}
-        info = {
+        return networks | {f"generator:{name}": model for name, model in self.generators.items()}
+
+    def _state(self) -> dict:
+        return {
             "hyperparameters": self.hyperparameters.as_dict(),
             "batch_key": self.batch_key,
             "order": self.order,
@@ -302,36 +294,24 @@ class IMAP:
             "history": {stage: table.to_dict("list") for stage, table in self.history.items()},
             "pairs": {name: pairs.tolist() for name, pairs in self.pairs.items()},
         }
-        save_models(folder, "imap", models, info)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "IMAP":
-        """Read a model that :meth:`save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            The folder is not a saved iMAP model, or a file of it is missing or damaged.
-        """
-        models, info = load_models(folder, "imap")
-        model = cls(**info["hyperparameters"])
-        model.batch_key, model.order = info["batch_key"], info["order"]
-        model.genes, model.scale = info["genes"], info["scale"]
-        model.pair_counts = pd.DataFrame(info["pair_counts"])
-        model.history = {stage: pd.DataFrame(table) for stage, table in info["history"].items()}
+    def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "IMAP":
+        model = cls(**state["hyperparameters"])
+        model.batch_key, model.order = state["batch_key"], state["order"]
+        model.genes, model.scale = state["genes"], state["scale"]
+        model.pair_counts = pd.DataFrame(state["pair_counts"])
+        model.history = {stage: pd.DataFrame(table) for stage, table in state["history"].items()}
         model.pairs = {
-            name: np.array(pairs, int).reshape(-1, 2) for name, pairs in info["pairs"].items()
+            name: np.array(pairs, int).reshape(-1, 2) for name, pairs in state["pairs"].items()
         }
         model.generators = {
-            name: models.pop(f"generator:{name}") for name in model.order[1:] if len(model.pairs[name])
+            name: networks[f"generator:{name}"] for name in model.order[1:] if len(model.pairs[name])
         }
-        for name, network in models.items():
-            setattr(model, name, network)
+        model.encoder, model.pca = networks["encoder"], networks["pca"]
+        model.content_decoder = networks["content_decoder"]
+        model.batch_decoder = networks["batch_decoder"]
         return model
-
-    def _check_fitted(self) -> None:
-        if self.encoder is None:
-            raise RuntimeError("This IMAP is not fitted yet; call fit(adata, batch_key=...) first.")
 
 
 def unscaled_generators(merged: Merged, scale: float) -> dict[str, keras.Model]:

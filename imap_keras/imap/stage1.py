@@ -210,7 +210,7 @@ def compile_autoencoder(
     >>> compile_autoencoder(autoencoder)  # doctest: +SKIP
     """
     autoencoder.compile(
-        optimizer=adam(learning_rate, "stage1_adam"),
+        optimizer=adam(learning_rate, "stage1_adam", beta_1=0.5),
         loss={"reconstruction": "mse", "content": "mse"},
         loss_weights={"reconstruction": lambda_reconstruction, "content": lambda_content},
         jit_compile=False,  # the number of moving rows changes from step to step

@@ -173,8 +173,10 @@ class WGANGP(keras.Model):
         """Set the two optimisers; by default Adam(2e-4, 0.5, 0.999) each, as in the paper."""
         super().compile(**kwargs)
 
-        self.generator_optimizer = generator_optimizer or adam(learning_rate, "generator_adam")
-        self.critic_optimizer = critic_optimizer or adam(learning_rate, "critic_adam")
+        self.generator_optimizer = generator_optimizer or adam(
+            learning_rate, "generator_adam", beta_1=0.5
+        )
+        self.critic_optimizer = critic_optimizer or adam(learning_rate, "critic_adam", beta_1=0.5)
         # Slots are made here because a step may run inside tf.cond, where nothing may be created.
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.critic_optimizer.build(self.critic.trainable_variables)

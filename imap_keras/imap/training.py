@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 
 from ..nn.blocks import Initializers
-from ..nn.callbacks import AverageWeights, ProgressBar, StopWhenSettled
-from ..nn.fitting import history_table, make_variables
+from ..nn.callbacks import AverageWeights, StopWhenSettled
+from ..nn.fitting import fit_network
 from .agreement import pair_agreement
 from .balance import balanced_weights
 from .components import pair_space, scaled_components
@@ -57,21 +57,18 @@ def train_stage1(
     compile_autoencoder(
         autoencoder, hp.lambda_content, hp.lambda_reconstruction, hp.stage1_learning_rate
     )
-    callbacks = [ProgressBar("stage I", verbose)]
-    if hp.stage1_patience is not None:
-        callbacks.append(StopWhenSettled(hp.stage1_patience))
-    seed = seed_of("stage1_rows", hp)
-    rows = mixed_cells(cells, codes, hp.latent_dim, hp.stage1_rows, seed)
-    make_variables(autoencoder, *next(iter(rows)))
-    fitted = autoencoder.fit(
+    rows = mixed_cells(cells, codes, hp.latent_dim, hp.stage1_rows, seed_of("stage1_rows", hp))
+    history = fit_network(
+        autoencoder,
         rows,
-        shuffle=False,
-        steps_per_epoch=hp.stage1_steps,
-        epochs=hp.stage1_epochs,
-        verbose=0,
-        callbacks=callbacks,
+        hp.stage1_epochs,
+        "stage I",
+        knob="stage1_learning_rate",
+        steps=hp.stage1_steps,
+        verbose=verbose,
+        callbacks=[] if hp.stage1_patience is None else [StopWhenSettled(hp.stage1_patience)],
+        some=next(iter(rows)),
     )
-    history = history_table(fitted, "stage I", "stage1_learning_rate")
     if hp.recalibrate:
         sample = sample_cells(np.arange(len(cells)), "stage1_recalibration", hp)
         recalibrate_batch_norm(models["encoder"], cells[sample])
@@ -194,25 +191,26 @@ def train_stage2(
     )
     gan.compile(learning_rate=hp.stage2_learning_rate)
     used, local = np.unique(pairs, return_inverse=True)
-    seed = seed_of("stage2_rows", hp, number)
-    fitted = gan.fit(
-        paired_cells(
-            cells[used],
-            corrected[used],
-            local.reshape(pairs.shape),
-            hp.stage2_rows,
-            hp.keep_pairs,
-            seed,
-            hp.walk_length if hp.neighbor_target else 1,
-            weights,
-        ),
-        shuffle=False,
-        steps_per_epoch=hp.stage2_steps,
-        epochs=hp.stage2_epochs,
-        verbose=0,
-        callbacks=[ProgressBar(title, verbose), AverageWeights(gan.generator, hp.average_epochs)],
+    rows = paired_cells(
+        cells[used],
+        corrected[used],
+        local.reshape(pairs.shape),
+        hp.stage2_rows,
+        hp.keep_pairs,
+        seed_of("stage2_rows", hp, number),
+        hp.walk_length if hp.neighbor_target else 1,
+        weights,
     )
-    history = history_table(fitted, title, "stage2_learning_rate")
+    history = fit_network(
+        gan,
+        rows,
+        hp.stage2_epochs,
+        title,
+        knob="stage2_learning_rate",
+        steps=hp.stage2_steps,
+        verbose=verbose,
+        callbacks=[AverageWeights(gan.generator, hp.average_epochs)],
+    )
     if hp.recalibrate:
         sample = sample_cells(query, "stage2_recalibration", hp, number)
         recalibrate_batch_norm(gan.generator, cells[sample])

@@ -2,15 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..nn.parameters import (
-    Parameters,
-    check_choice,
-    check_count,
-    check_flag,
-    check_number,
-    check_seed,
-    check_widths,
-)
+from ..nn.parameters import Parameters, choice, count, flag, number, seed, widths
 from .network import OUTPUTS
 
 
@@ -41,7 +33,7 @@ class Hyperparameters(Parameters):
     learning_rate, epochs, rows_per_step
         Adam's, passes over all rows, rows a step.
     seed
-        Of everything random, 0 to 2**31 - 1.
+        Of everything random, 0 to 2**32 - 1.
 
     Raises
     ------
@@ -59,28 +51,19 @@ class Hyperparameters(Parameters):
     (200, 50)
     """
 
-    latent_dim: int = 50
-    hidden: tuple[int, ...] = (200, 50)
-    decoder_hidden: tuple[int, ...] = (200,)
-    output: str = "relu"
-    n_clusters: int | None = None
-    reconstruction_weight: float = 5.0
-    divergence_weight: float = 1.0
-    entropy_weight: float = 1.0
-    label_weight: float = 50.0
-    recalibrate: bool = True
-    learning_rate: float = 1e-3
-    epochs: int = 50
-    rows_per_step: int = 500
-    seed: int = 0
+    METHOD = "inClust+"
 
-    def __post_init__(self):
-        self.check(check_widths, "hidden", "decoder_hidden")
-        weights = ("reconstruction_weight", "divergence_weight", "entropy_weight", "label_weight")
-        self.check(check_number, *weights)
-        self.check(check_number, "learning_rate", within="above 0")
-        self.check(check_count, "latent_dim", "epochs", "rows_per_step")
-        self.check(check_count, "n_clusters", optional=True)
-        self.check(check_seed, "seed", bits=31)
-        self.check(check_flag, "recalibrate")
-        self.check(check_choice, "output", allowed=OUTPUTS)
+    latent_dim: int = count(50)
+    hidden: tuple[int, ...] = widths((200, 50))
+    decoder_hidden: tuple[int, ...] = widths((200,))
+    output: str = choice("relu", OUTPUTS)
+    n_clusters: int | None = count(None, optional=True)
+    reconstruction_weight: float = number(5.0)
+    divergence_weight: float = number(1.0)
+    entropy_weight: float = number(1.0)
+    label_weight: float = number(50.0)
+    recalibrate: bool = flag(True)
+    learning_rate: float = number(1e-3, "above 0")
+    epochs: int = count(50)
+    rows_per_step: int = count(500)
+    seed: int = seed()

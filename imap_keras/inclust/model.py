@@ -1,14 +1,12 @@
 """inClust+ behind one class: fit rows, then latent, impute, generate, predict_labels."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from ..nn.estimator import Estimator
 from ..nn.fitting import run
-from ..nn.persistence import load_models, save_models
 from .assemble import new_rows
 from .hyperparameters import Hyperparameters
 from .rows import Rows
@@ -16,7 +14,7 @@ from .tables import read_table
 from .training import encode, train
 
 
-class InClust:
+class InClust(Estimator):
     """Integrate, impute and generate with inClust+ (Wang et al., BMC Bioinformatics 25:41, 2024).
 
     Parameters
@@ -47,8 +45,11 @@ class InClust:
     >>> table = model.impute(rows, "query")  # doctest: +SKIP
     """
 
+    kind = "inclust"
+    how_to_fit = "fit(rows)"
+
     def __init__(self, **hyperparameters):
-        self.hyperparameters = Hyperparameters(**hyperparameters)
+        self.hyperparameters = Hyperparameters.of(**hyperparameters)
         self.network: keras.Model | None = None
 
     # ------------------------------------------------------------------ fit
@@ -83,11 +84,29 @@ class InClust:
         self.was_read = rows.input_masks.any(axis=0)
         return self
 
-    def __getattr__(self, name: str) -> keras.Model:
-        if name in ("encoder", "covariates", "classifier", "decoder"):
-            self._check_fitted()
-            return self.network.get_layer(name)
-        raise AttributeError(f"InClust has no attribute {name!r}.")
+    @property
+    def encoder(self) -> keras.Model:
+        """Cells and their mask -> z_mean, z_log_var."""
+        return self._part("encoder")
+
+    @property
+    def covariates(self) -> keras.Model:
+        """One-hot covariate -> its embedding yh."""
+        return self._part("covariates")
+
+    @property
+    def classifier(self) -> keras.Model:
+        """Latent -> probability of each cluster."""
+        return self._part("classifier")
+
+    @property
+    def decoder(self) -> keras.Model:
+        """Latent with covariate -> features."""
+        return self._part("decoder")
+
+    def _part(self, name: str) -> keras.Model:
+        self.check_fitted()
+        return self.network.get_layer(name)
 
     # ------------------------------------------------------------ what comes out
 
@@ -242,7 +261,7 @@ class InClust:
         ValueError
             The covariate or the modality is unknown, or features are missing.
         """
-        self._check_fitted()
+        self.check_fitted()
         if covariate not in self.covariate_names:
             raise ValueError(f"covariate={covariate!r} is unknown; fitted are {self.covariate_names}.")
         known = list(dict.fromkeys(self.modalities))
@@ -259,16 +278,11 @@ class InClust:
 
     # ---------------------------------------------------------- save, load
 
-    def save(self, folder: str | Path) -> None:
-        """Write the fitted model as a Keras file and one JSON; an interruption keeps an older one.
+    def _networks(self) -> dict[str, keras.Model]:
+        return {} if self.network is None else {"network": self.network}
 
-        Raises
-        ------
-        RuntimeError
-            :meth:`fit` has not been called.
-        """
-        self._check_fitted()
-        info = {
+    def _state(self) -> dict:
+        return {
             "hyperparameters": self.hyperparameters.as_dict(),
             "features": self.features,
             "modalities": self.modalities,
@@ -277,33 +291,20 @@ class InClust:
             "was_read": self.was_read.tolist(),
             "history": self.history.to_dict("list"),
         }
-        save_models(folder, "inclust", {"network": self.network}, info)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "InClust":
-        """Read a model that :meth:`save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            The folder is not a saved inClust+ model, or a file of it is missing or damaged.
-        """
-        models, info = load_models(folder, "inclust")
-        model = cls(**info["hyperparameters"])
-        model.network, model.history = models["network"], pd.DataFrame(info["history"])
-        model.was_read = np.array(info["was_read"])
+    def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "InClust":
+        model = cls(**state["hyperparameters"])
+        model.network, model.history = networks["network"], pd.DataFrame(state["history"])
+        model.was_read = np.array(state["was_read"])
         for name in ("features", "modalities", "labels", "covariate_names"):
-            setattr(model, name, info[name])
+            setattr(model, name, state[name])
         return model
 
     # -------------------------------------------------------------- checks
 
-    def _check_fitted(self) -> None:
-        if self.network is None:
-            raise RuntimeError("This InClust is not fitted yet; call fit(rows) first.")
-
     def _check_rows(self, rows: Rows) -> None:
-        self._check_fitted()
+        self.check_fitted()
         for what, own, other in (
             ("features", self.features, rows.features),
             ("modalities", self.modalities, rows.modalities),

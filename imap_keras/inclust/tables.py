@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..inputs.validation import check_unique_names, dense_expression, in_memory
+from ..inputs.genes import check_unique_names
+from ..inputs.modalities import parts_of, same_cells
+from ..inputs.values import dense_expression, in_memory
 from .rows import UNLABELLED
 
 
@@ -68,9 +70,8 @@ def read_table(data, what: str = "data", modality_key: str | None = "modality") 
     >>> read_table(parts).modalities
     ['rna', 'protein']
     """
-    parts = getattr(data, "mod", data)  # MuData keeps its AnnData by modality in .mod
-    if isinstance(parts, Mapping):
-        return _joined({str(name): parts[name] for name in parts}, what, getattr(data, "obs", None))
+    if not isinstance(data, AnnData):
+        return _joined(parts_of(data, what), what, getattr(data, "obs", None))
     adata = in_memory(data)
     check_unique_names(adata)
     if modality_key is None:
@@ -89,16 +90,9 @@ def read_table(data, what: str = "data", modality_key: str | None = "modality") 
 
 def _joined(parts: dict[str, AnnData], what: str, shared_obs: pd.DataFrame | None) -> Table:
     values, features, obs = [], [], []
-    cells = next(iter(parts.values())).obs_names
+    parts = {name: in_memory(adata) for name, adata in parts.items()}
+    cells = same_cells(parts, what)
     for name, adata in parts.items():
-        adata = in_memory(adata)
-        check_unique_names(adata)
-        if set(adata.obs_names) != set(cells):
-            raise ValueError(
-                f"Modality {name!r} of {what} holds other cells than {next(iter(parts))!r} "
-                f"({adata.n_obs} and {len(cells)}); paired modalities are of the same cells. Keep the "
-                "cells that all have, adata[names].copy()."
-            )
         adata = adata[cells]
         values.append(dense_expression(adata))
         features += [(name, feature) for feature in adata.var_names.astype(str)]

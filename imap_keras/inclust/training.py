@@ -4,8 +4,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ..nn.callbacks import ProgressBar
-from ..nn.fitting import history_table, make_variables, run
+from ..nn.fitting import fit_network, run
 from ..nn.rows import steps_of
 from .hyperparameters import Hyperparameters
 from .network import build_network, build_parts, compile_network
@@ -62,16 +61,15 @@ def train(rows: Rows, hp: Hyperparameters, verbose: int = 0) -> tuple[keras.Mode
         hp.learning_rate,
     )
     drawn = draw_rows(rows, clusters, hp.latent_dim, hp.rows_per_step, hp.seed)
-    make_variables(network, *next(iter(drawn)))
-    fitted = network.fit(
+    history = fit_network(
+        network,
         drawn,
-        shuffle=False,
-        steps_per_epoch=steps_of(len(rows), hp.rows_per_step),
-        epochs=hp.epochs,
-        verbose=0,
-        callbacks=[ProgressBar("inClust+", verbose)],
+        hp.epochs,
+        "inClust+",
+        steps=steps_of(len(rows), hp.rows_per_step),
+        verbose=verbose,
+        some=next(iter(drawn)),
     )
-    history = history_table(fitted, "inClust+", "learning_rate")
     if hp.recalibrate:
         recalibrate_covariates(network, rows)
     return network, history

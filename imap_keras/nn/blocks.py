@@ -96,6 +96,29 @@ class Initializers:
         return keras.initializers.RandomUniform(-limit, limit, seed=self._seed())
 
 
+class LayerSeeds:
+    """A seed for each layer of a network, all following from one.
+
+    Examples
+    --------
+    >>> from imap_keras.nn.blocks import LayerSeeds
+    >>> LayerSeeds(0).dense(3, "code", "relu").name
+    'code'
+    """
+
+    def __init__(self, seed: int):
+        self._random = np.random.default_rng(seed)
+
+    def draw(self) -> int:
+        """The next seed."""
+        return int(self._random.integers(2**31 - 1))
+
+    def dense(self, units: int, name: str, activation: str | None = None, **options):
+        """A dense layer with starting weights (Glorot, uniform) from the next seed."""
+        kernel = keras.initializers.GlorotUniform(seed=self.draw())
+        return keras.layers.Dense(units, activation, kernel_initializer=kernel, name=name, **options)
+
+
 def dense_stack(
     fan_in: int,
     widths: Sequence[int],

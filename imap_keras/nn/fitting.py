@@ -1,25 +1,112 @@
 """Train a network and run it."""
 
+from collections.abc import Mapping, Sequence
+
 import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from .callbacks import ProgressBar
 
-def history_table(fitted: keras.callbacks.History, title: str, knob: str) -> pd.DataFrame:
-    """What a Keras `fit` recorded as a table, one row an epoch.
+
+def fit_network(
+    network: keras.Model,
+    rows,
+    epochs: int,
+    title: str,
+    knob: str = "learning_rate",
+    steps: int | None = None,
+    verbose: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    validation=None,
+    validation_batch_size: int | None = None,
+    some: tuple | None = None,
+) -> pd.DataFrame:
+    """Train a compiled network and return its losses, one row an epoch.
+
+    Parameters
+    ----------
+    network
+        Compiled.
+    rows
+        What `fit` reads, in the order to be read.
+    epochs, steps
+        Epochs, and steps an epoch where `rows` has no end.
+    title, knob
+        What is trained, for the progress bar and errors; the hyperparameter to lower if it diverges.
+    verbose
+        0 shows no progress bar.
+    callbacks
+        What else steers the training.
+    validation, validation_batch_size
+        Rows held out, and how many at a time where they are arrays.
+    some
+        Inputs and targets of some rows, for a network with Keras' own training step, see
+        :func:`make_variables`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        See :func:`history_table`.
+
+    Raises
+    ------
+    FloatingPointError
+        Training diverged.
+
+    Examples
+    --------
+    >>> import keras, numpy as np, tensorflow as tf
+    >>> from imap_keras.nn.fitting import fit_network
+    >>> network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    >>> network.compile("sgd", "mse")
+    >>> rows = tf.data.Dataset.from_tensors((np.ones((4, 3)), np.ones(4)))
+    >>> list(fit_network(network, rows, epochs=2, title="a line"))
+    ['epoch', 'loss']
+    """
+    if some is not None:
+        make_variables(network, *some)
+    fitted = network.fit(
+        rows,
+        validation_data=validation,
+        validation_batch_size=validation_batch_size,
+        shuffle=False,
+        steps_per_epoch=steps,
+        epochs=epochs,
+        verbose=0,
+        callbacks=[*callbacks, ProgressBar(title, verbose)],
+    )
+    return history_table(fitted.history, title, knob)
+
+
+def history_table(history: Mapping[str, Sequence[float]], title: str, knob: str) -> pd.DataFrame:
+    """What a Keras `fit` recorded as a table, one row an epoch, under the same names in either Keras.
+
+    Keras 2 names a loss after its layer, and the learning rate of a schedule ``lr``.
 
     Raises
     ------
     FloatingPointError
         A loss is not finite: training diverged.
+
+    Examples
+    --------
+    >>> from imap_keras.nn.fitting import history_table
+    >>> history_table({"rna_output_loss": [2.0, 1.0]}, "stage I", "learning_rate")
+       epoch  rna_loss
+    0      1       2.0
+    1      2       1.0
     """
-    table = pd.DataFrame({name: np.asarray(v, float) for name, v in fitted.history.items()})
+    table = pd.DataFrame({name: np.asarray(v, float) for name, v in history.items()})
     if not np.isfinite(table.to_numpy()).all():
         bad = int((~np.isfinite(table)).any(axis=1).to_numpy().argmax()) + 1
         raise FloatingPointError(
             f"Training of {title} diverged in epoch {bad} (a loss is not finite); lower {knob}."
         )
+    table.columns = [
+        "learning_rate" if name == "lr" else name.replace("_output_loss", "_loss") for name in table
+    ]
     table.insert(0, "epoch", np.arange(1, len(table) + 1))
     return table
 

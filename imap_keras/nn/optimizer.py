@@ -23,8 +23,15 @@ class FusedAdam(keras.optimizers.Adam):
 
     With gradient g, ``m = beta_1 m + (1 - beta_1) g``, ``v = beta_2 v + (1 - beta_2) g**2`` and
     ``w = w - rate * sqrt(1 - beta_2**t) / (1 - beta_1**t) * m / (sqrt(v) + epsilon)`` (Kingma and Ba
-    2015, section 2). Learning rate, clipping and saving are Keras'. `amsgrad` and gradients of some
-    rows only (`tf.IndexedSlices`) take Keras' own way.
+    2015, section 2). Learning rate, decoupled weight decay, clipping and saving are Keras'. `amsgrad`
+    and gradients of some rows only (`tf.IndexedSlices`) take Keras' own way.
+
+    Parameters
+    ----------
+    corrected_epsilon
+        Add epsilon to the bias-corrected root, ``sqrt(v / (1 - beta_2**t)) + epsilon``, as the paper's
+        algorithm 1 and PyTorch do. Keras adds it before the correction; at epsilon 0.01 the first
+        steps then have up to three times another length.
 
     Examples
     --------
@@ -35,6 +42,10 @@ class FusedAdam(keras.optimizers.Adam):
     >>> round(float(weight[0]), 4)
     0.9
     """
+
+    def __init__(self, *arguments, corrected_epsilon: bool = False, **options):
+        super().__init__(*arguments, **options)
+        self.corrected_epsilon = corrected_epsilon
 
     def build(self, var_list):
         super().build(var_list)
@@ -49,32 +60,54 @@ class FusedAdam(keras.optimizers.Adam):
         weight = tensorflow_variable(variable)
         m, v = (tensorflow_variable(moment) for moment in self._moments_of[weight.ref()])
         steps = tf.cast(self.iterations, weight.dtype) + 1.0
+        beta2_power = self.beta_2**steps
+        epsilon = self.epsilon * tf.sqrt(1 - beta2_power) if self.corrected_epsilon else self.epsilon
         tf.raw_ops.ResourceApplyAdam(
             var=weight.handle,
             m=m.handle,
             v=v.handle,
             beta1_power=self.beta_1**steps,
-            beta2_power=self.beta_2**steps,
+            beta2_power=beta2_power,
             lr=tf.cast(rate, weight.dtype),
             beta1=self.beta_1,
             beta2=self.beta_2,
-            epsilon=self.epsilon,
+            epsilon=epsilon,
             grad=tf.cast(gradient, weight.dtype),
         )
 
+    def get_config(self):
+        return {**super().get_config(), "corrected_epsilon": self.corrected_epsilon}
 
-def adam(learning_rate: float, name: str) -> FusedAdam:
-    """Adam with the betas of the paper's code, 0.5 and 0.999.
+
+def adam(
+    learning_rate: float,
+    name: str,
+    beta_1: float = 0.9,
+    epsilon: float = 1e-8,
+    corrected_epsilon: bool = False,
+    weight_decay: float | None = None,
+) -> FusedAdam:
+    """Adam as every method here takes it; iMAP's two stages name a `beta_1` of 0.5.
 
     Parameters
     ----------
-    learning_rate, name
-        As in `keras.optimizers.Adam`.
+    learning_rate, name, beta_1, epsilon, weight_decay
+        As in `keras.optimizers.Adam`; with a weight decay it is AdamW.
+    corrected_epsilon
+        See :class:`FusedAdam`.
 
     Examples
     --------
     >>> from imap_keras.nn.optimizer import adam
-    >>> float(adam(5e-4, "stage1_adam").beta_1)
+    >>> float(adam(5e-4, "stage1_adam", beta_1=0.5).beta_1)
     0.5
     """
-    return FusedAdam(learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8, name=name)
+    return FusedAdam(
+        learning_rate,
+        beta_1=beta_1,
+        beta_2=0.999,
+        epsilon=epsilon,
+        corrected_epsilon=corrected_epsilon,
+        weight_decay=weight_decay,
+        name=name,
+    )

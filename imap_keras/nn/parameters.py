@@ -1,9 +1,12 @@
-"""Checks of single hyperparameters, and what every set of them shares."""
+"""Hyperparameters: what every set of them shares, and the rules of single ones."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
+from functools import partial
 from math import isfinite
 from numbers import Integral, Real
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -20,31 +23,102 @@ RANGES = {
 
 @dataclass(frozen=True)
 class Parameters:
-    """Base of the hyperparameters of a method: a frozen dataclass that checks its own values.
+    """Base of the hyperparameters of a method: a frozen dataclass whose fields carry their own rule.
+
+    A field says its default and its rule at once: :func:`count`, :func:`number`, :func:`widths`,
+    :func:`choice`, :func:`flag`, :func:`seed`. A subclass may name `METHOD`, for messages, and
+    `PRESETS`, changes of the defaults by name.
+
+    Raises
+    ------
+    ValueError
+        A value breaks its rule; the message names it.
 
     Examples
     --------
     >>> from dataclasses import dataclass
-    >>> from imap_keras.nn.parameters import Parameters, check_count
+    >>> from imap_keras.nn.parameters import Parameters, count
     >>> @dataclass(frozen=True)
     ... class Walk(Parameters):
-    ...     steps: int = 3
-    ...
-    ...     def __post_init__(self):
-    ...         self.check(check_count, "steps")
+    ...     steps: int = count(3)
     >>> Walk(steps=5).as_dict()
     {'steps': 5}
+    >>> Walk(steps=0)
+    Traceback (most recent call last):
+    ValueError: steps=0 must be a whole number of at least 1.
     """
 
-    def check(self, rule, *names: str, **limits) -> None:
-        """Replace the named values by what a check makes of them, or raise as it does."""
-        for name in names:
-            # The dataclass is frozen, also for itself.
-            object.__setattr__(self, name, rule(name, getattr(self, name), **limits))
+    METHOD: ClassVar[str] = "this method"
+    PRESETS: ClassVar[dict[str, dict]] = {"default": {}}
+
+    def __post_init__(self):
+        for entry in fields(self):
+            if "rule" in entry.metadata:
+                value = entry.metadata["rule"](entry.name, getattr(self, entry.name))
+                # The dataclass is frozen, also for itself.
+                object.__setattr__(self, entry.name, value)
+
+    @classmethod
+    def of(cls, preset: str = "default", **changes) -> Self:
+        """Take a preset and change some of its values.
+
+        Raises
+        ------
+        ValueError
+            Unknown preset, or a value out of range.
+        TypeError
+            Unknown hyperparameter; the message offers the nearest name.
+        """
+        check_choice("preset", preset, tuple(cls.PRESETS))
+        return cls().changed(**cls.PRESETS[preset] | changes)
+
+    def changed(self, **changes) -> Self:
+        """The same with some values changed; raises as :meth:`of`."""
+        names = [entry.name for entry in fields(self)]
+        for name in changes:
+            if name not in names:
+                near = get_close_matches(name, names, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}."
+                raise TypeError(f"{name!r} is not a hyperparameter of {self.METHOD}; {hint}")
+        return replace(self, **changes)
 
     def as_dict(self) -> dict:
         """All names and values, ready for JSON."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+def _ruled(default, check: Callable, **limits):
+    return field(default=default, metadata={"rule": partial(check, **limits)})
+
+
+def count(default: int | None, least: int = 1, optional: bool = False):
+    """A field for a whole number, see :func:`check_count`."""
+    return _ruled(default, check_count, least=least, optional=optional)
+
+
+def number(default: float | None, within: str = "0 or more", optional: bool = False):
+    """A field for a number, see :func:`check_number`."""
+    return _ruled(default, check_number, within=within, optional=optional)
+
+
+def widths(default: Sequence[int], least: int = 1):
+    """A field for the widths of layers, see :func:`check_widths`."""
+    return _ruled(tuple(default), check_widths, least=least)
+
+
+def choice(default: str, allowed: Sequence[str]):
+    """A field for one of some words, see :func:`check_choice`."""
+    return _ruled(default, check_choice, allowed=tuple(allowed))
+
+
+def flag(default: bool):
+    """A field for True or False, see :func:`check_flag`."""
+    return _ruled(default, check_flag)
+
+
+def seed(default: int = 0):
+    """A field for the seed of everything random, see :func:`check_seed`."""
+    return _ruled(default, check_seed)
 
 
 def check_count(name: str, value, least: int = 1, optional: bool = False) -> int | None:
@@ -154,8 +228,8 @@ def check_flag(name: str, value) -> bool:
     return bool(value)
 
 
-def check_seed(name: str, value, bits: int = 32) -> int:
-    """Return a seed, a whole number from 0 to below 2**bits.
+def check_seed(name: str, value) -> int:
+    """Return a seed, a whole number from 0 to 2**32 - 1.
 
     Raises
     ------
@@ -168,7 +242,7 @@ def check_seed(name: str, value, bits: int = 32) -> int:
     >>> check_seed("seed", 7)
     7
     """
-    seed = check_count(name, value, least=0)
-    if seed >= 2**bits:
-        raise ValueError(f"{name}={value} must be below 2**{bits}.")
-    return seed
+    value = check_count(name, value, least=0)
+    if value >= 2**32:
+        raise ValueError(f"{name}={value} must be below 2**32.")
+    return value

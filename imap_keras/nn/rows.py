@@ -88,28 +88,107 @@ def shuffled_rows(step, n_rows: int, rows_per_step: int, seed: int = 0):
     return tf.random.experimental.index_shuffle(place, order, n_rows - 1)
 
 
-def minibatches(cells: np.ndarray, batch_size: int = 128, seed: int = 0) -> tf.data.Dataset:
-    """Endless minibatches of cells in memory, as input and as target; each cell once an epoch.
+def minibatches(*arrays: np.ndarray, batch_size: int = 128, seed: int = 0) -> tf.data.Dataset:
+    """Endless minibatches of the same rows of some arrays; each row once an epoch, in a new order.
+
+    The last step of an epoch is filled up with rows of the first.
 
     Parameters
     ----------
-    cells
-        Cells x features.
+    arrays
+        Of the same length. One alone is input and target at once.
     batch_size, seed
-        Cells a step; the same seed gives the same order.
+        Rows a step; the same seed gives the same order, whatever TensorFlow's global seed is.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from imap_keras.omics import minibatches
-    >>> rows, target = next(iter(minibatches(np.ones((9, 2)), 4)))
-    >>> tuple(rows.shape)
-    (4, 2)
+    >>> from imap_keras.nn.rows import minibatches
+    >>> rows, target = next(iter(minibatches(np.ones((9, 2), "float32"), np.arange(9), batch_size=4)))
+    >>> tuple(rows.shape), tuple(target.shape)
+    ((4, 2), (4,))
     """
-    table, size = tf.constant(cells, tf.float32), min(batch_size, len(cells))
+    tables, n = [tf.constant(array) for array in arrays], len(arrays[0])
+    size = min(batch_size, n)
 
     def draw(step):
-        rows = tf.gather(table, shuffled_rows(step, len(cells), size, seed))
-        return rows, rows
+        index = shuffled_rows(step, n, size, seed)
+        rows = tuple(tf.gather(table, index) for table in tables)
+        return rows if len(rows) > 1 else rows * 2
 
     return drawn_rows(draw)
+
+
+def draw_from_groups(members, sizes: np.ndarray, shape: tuple[int, ...], seeds):
+    """Random rows, the same number from every group, with replacement.
+
+    Parameters
+    ----------
+    members
+        Indices of the rows, group after group (a tensor).
+    sizes
+        Number of rows of each group.
+    shape
+        What is drawn of each group, for example ``(64,)``.
+    seeds
+        A stateless seed (shape 2).
+
+    Returns
+    -------
+    tf.Tensor
+        Indices of rows, groups x `shape`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tensorflow as tf
+    >>> from imap_keras.nn.rows import draw_from_groups
+    >>> rows = draw_from_groups(tf.constant([4, 7]), np.array([1, 1]), (2,), (0, 0))
+    >>> rows.numpy().tolist()
+    [[4, 4], [7, 7]]
+    """
+    each = (-1,) + (1,) * len(shape)
+    first, size = (np.cumsum(sizes) - sizes).reshape(each), np.reshape(sizes, each)
+    # Drawn within the group and moved as whole numbers: exact, however many rows there are.
+    within = tf.random.stateless_uniform((len(sizes), *shape), seeds) * size.astype("float32")
+    within = tf.minimum(
+        tf.cast(within, tf.int32), (size - 1).astype("int32")
+    )  # rounding may reach size
+    return tf.gather(members, within + first.astype("int32"))
+
+
+def hold_out(
+    n: int, share: float, seed: int, groups: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split rows into those trained on and those held out, the same share of every group.
+
+    Parameters
+    ----------
+    n, share
+        Number of rows, and share of them to hold out: at least one of each group, never all.
+    seed
+        The same seed holds out the same rows.
+    groups
+        Group of each row, its batch for example; None: all are one.
+
+    Returns
+    -------
+    inside, held_out
+        Indices, in order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.nn.rows import hold_out
+    >>> inside, held_out = hold_out(30, 0.1, seed=0, groups=np.repeat([0, 1], [20, 10]))
+    >>> len(inside), len(held_out)
+    (27, 3)
+    """
+    rng, groups = np.random.default_rng((seed, 1)), np.zeros(n) if groups is None else groups
+    chosen = []
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        n_held_out = min(max(round(share * len(rows)), 1), len(rows) - 1)
+        chosen.append(rng.choice(rows, n_held_out, replace=False))
+    held_out = np.sort(np.concatenate(chosen))
+    return np.setdiff1d(np.arange(n), held_out), held_out

@@ -9,8 +9,8 @@ import tensorflow as tf
 from sklearn.decomposition import PCA
 
 from ..nn.blocks import apply
-from ..nn.callbacks import BestEpoch, ProgressBar
-from ..nn.fitting import history_table, make_variables, run
+from ..nn.callbacks import BestEpoch
+from ..nn.fitting import fit_network, run
 from ..nn.optimizer import adam
 from ..nn.rows import minibatches, steps_of, untuned
 from .network import dense
@@ -99,28 +99,25 @@ def train_autoencoder(
     >>> from imap_keras.omics import build_deep_autoencoder, minibatches, train_autoencoder
     >>> cells = np.random.default_rng(0).normal(size=(64, 5)).astype("float32")
     >>> network = build_deep_autoencoder(5, hidden=(4,))
-    >>> history = train_autoencoder(network, minibatches(cells, 32), 2, epochs=2)
+    >>> history = train_autoencoder(network, minibatches(cells, batch_size=32), 2, epochs=2)
     >>> list(history)
     ['epoch', 'loss']
     """
     autoencoder.compile(optimizer=adam(learning_rate, "autoencoder_adam"), loss="mse")
-    callbacks = [ProgressBar("autoencoder", verbose)]
     if isinstance(held_out, np.ndarray):
         held_out = untuned(tf.data.Dataset.from_tensors((held_out, held_out)))
-    if held_out is not None:
-        callbacks.append(BestEpoch(patience))
     some = np.zeros((2, *autoencoder.input_shape[1:]), "float32")
-    make_variables(autoencoder, some, some)
-    fitted = autoencoder.fit(
+    return fit_network(
+        autoencoder,
         rows,
-        validation_data=held_out,
-        shuffle=False,
-        steps_per_epoch=steps,
-        epochs=epochs,
-        verbose=0,
-        callbacks=callbacks,
+        epochs,
+        "the autoencoder",
+        steps=steps,
+        verbose=verbose,
+        callbacks=[] if held_out is None else [BestEpoch(patience)],
+        validation=held_out,
+        some=(some, some),
     )
-    return history_table(fitted, "the autoencoder", "learning_rate")
 
 
 def fit_autoencoder(
@@ -175,7 +172,7 @@ def fit_autoencoder(
     autoencoder = build_deep_autoencoder(cells.shape[1], hidden, latent_dim, seed=seed)
     history = train_autoencoder(
         autoencoder,
-        minibatches(cells[inside], batch_size, seed),
+        minibatches(cells[inside], batch_size=batch_size, seed=seed),
         steps_of(len(inside), batch_size),
         epochs,
         cells[held_out],

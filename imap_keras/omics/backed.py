@@ -7,7 +7,8 @@ import anndata
 import numpy as np
 import tensorflow as tf
 
-from ..inputs.validation import check_file, check_values, dense
+from ..inputs.files import check_file
+from ..inputs.values import check_values, dense
 from ..nn.rows import untuned
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..nn.parameters import Parameters, check_choice, check_count, check_number, check_seed
+from ..nn.parameters import Parameters, choice, count, number, seed
 from .losses import LOSSES
 
 
@@ -35,13 +35,15 @@ class Modality(Parameters):
     'sigmoid'
     """
 
-    loss: str = "mse"
-    width: int = 30
-    weight: float = 1.0
+    METHOD = "a modality"
+
+    loss: str = choice("mse", tuple(LOSSES))
+    width: int = count(30)
+    weight: float = number(1.0, "above 0")
     activation: str | None = None
 
     def __post_init__(self):
-        self.check(check_choice, "loss", allowed=LOSSES)
+        super().__post_init__()
         fitting = LOSSES[self.loss].activations
         if self.activation is None:
             object.__setattr__(self, "activation", fitting[0])
@@ -50,8 +52,6 @@ class Modality(Parameters):
                 f"activation={self.activation!r} does not fit the loss {self.loss!r}; "
                 f"choose one of {fitting}."
             )
-        self.check(check_count, "width")
-        self.check(check_number, "weight", within="above 0")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Hyperparameters(Parameters):
         Share of the cells held out; stop when their loss has not fallen for so many epochs. The best
         weights come back.
     seed
-        Of everything random, 0 to 2**31 - 1.
+        Of everything random, 0 to 2**32 - 1.
 
     Raises
     ------
@@ -86,19 +86,14 @@ class Hyperparameters(Parameters):
     128
     """
 
-    latent_dim: int = 50
-    hide_entries: float = 0.1
-    hide_modality: float = 0.1
-    learning_rate: float = 1e-3
-    batch_size: int = 128
-    epochs: int = 100
-    validation: float = 0.2
-    patience: int = 20
-    seed: int = 0
+    METHOD = "MultiOmics"
 
-    def __post_init__(self):
-        self.check(check_number, "hide_entries", "hide_modality", within="0 or more and below 1")
-        self.check(check_number, "validation", within="above 0 and below 1")
-        self.check(check_number, "learning_rate", within="above 0")
-        self.check(check_count, "latent_dim", "batch_size", "epochs", "patience")
-        self.check(check_seed, "seed", bits=31)
+    latent_dim: int = count(50)
+    hide_entries: float = number(0.1, "0 or more and below 1")
+    hide_modality: float = number(0.1, "0 or more and below 1")
+    learning_rate: float = number(1e-3, "above 0")
+    batch_size: int = count(128)
+    epochs: int = count(100)
+    validation: float = number(0.2, "above 0 and below 1")
+    patience: int = count(20)
+    seed: int = seed()

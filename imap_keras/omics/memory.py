@@ -15,7 +15,8 @@ from pathlib import Path
 import anndata
 import numpy as np
 
-from ..inputs.validation import check_file, dense
+from ..inputs.files import check_file
+from ..inputs.values import dense
 from ..nn.memory import highest_resident, resident
 from ..nn.rows import minibatches
 from .autoencoder import build_deep_autoencoder, train_autoencoder

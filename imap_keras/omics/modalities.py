@@ -7,9 +7,13 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..inputs.validation import check_unique_names, dense, in_memory
+from ..inputs.genes import check_unique_names
+from ..inputs.modalities import parts_of, same_cells
+from ..inputs.values import dense, in_memory
 from .hyperparameters import Modality
 from .losses import LOSSES, RANGES
+
+OR_FILL = ", or call imap_keras.omics.fill_missing(data): it counts the others as not measured"
 
 
 @dataclass(frozen=True)
@@ -29,23 +33,6 @@ class Measured:
     values: dict[str, np.ndarray]
     features: dict[str, list[str]]
     names: list[str]
-
-
-def parts_of(data) -> dict[str, AnnData]:
-    """AnnData by modality of a MuData or of a dictionary.
-
-    Raises
-    ------
-    TypeError
-        It is neither.
-    """
-    parts = getattr(data, "mod", data)  # MuData keeps its AnnData by modality in .mod
-    if not isinstance(parts, Mapping) or not len(parts):
-        raise TypeError(
-            f"data is a {type(data).__name__}; hand in a MuData, or a dictionary of AnnData by "
-            'modality such as {"rna": adata, "methylation": other}.'
-        )
-    return {str(name): parts[name] for name in parts}
 
 
 def fill_missing(data) -> dict[str, AnnData]:
@@ -140,7 +127,7 @@ def read_modalities(
             "Hand it in, NaN where it was not measured, or leave it out of `modalities`."
         )
     parts = {name: in_memory(adata) for name, adata in parts.items()}
-    cells = _same_cells(parts)
+    cells = same_cells(parts, mend=OR_FILL)
     values, names = {}, {}
     for name, spec in specs.items():
         if name not in parts:
@@ -161,21 +148,6 @@ def read_modalities(
             )
     check_measured(values, cells)
     return Measured(values, names, cells)
-
-
-def _same_cells(parts: Mapping[str, AnnData]) -> list[str]:
-    first, cells = next(iter(parts)), next(iter(parts.values())).obs_names
-    for name, adata in parts.items():
-        check_unique_names(adata)
-        other = set(adata.obs_names) ^ set(cells)
-        if other:
-            raise ValueError(
-                f"Modality {name!r} holds other cells than {first!r} ({adata.n_obs} and {len(cells)}; "
-                f"{len(other)} are in one of them only, such as {min(other)!r}). Keep the cells that "
-                "all have, adata[names].copy(), or call imap_keras.omics.fill_missing(data): it counts "
-                "the others as not measured."
-            )
-    return cells.astype(str).tolist()
 
 
 def _known(name: str, adata: AnnData, features: Sequence[str]) -> list[str]:

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 
+from ..nn.estimator import Estimator
 from ..nn.fitting import run
-from ..nn.persistence import load_models, save_models
 from .hyperparameters import Hyperparameters, Modality
 from .losses import LOSSES
 from .modalities import Measured, read_modalities
@@ -17,7 +16,7 @@ from .network import encoder_of
 from .training import train
 
 
-class MultiOmics:
+class MultiOmics(Estimator):
     """Join any number of modalities of the same cells in one code.
 
     Each feature is centred and each modality divided by one number, so that large components stay
@@ -57,6 +56,9 @@ class MultiOmics:
     >>> rna.obsm["X_joint"] = model.latent({"rna": rna})  # doctest: +SKIP
     """
 
+    kind = "omics"
+    how_to_fit = "fit(data)"
+
     def __init__(self, modalities: Mapping[str, Modality | str], **hyperparameters):
         if not isinstance(modalities, Mapping) or not len(modalities):
             raise ValueError(
@@ -73,7 +75,7 @@ class MultiOmics:
             str(name): Modality(spec) if isinstance(spec, str) else spec
             for name, spec in modalities.items()
         }
-        self.hyperparameters = Hyperparameters(**hyperparameters)
+        self.hyperparameters = Hyperparameters.of(**hyperparameters)
         self.network: keras.Model | None = None
 
     # ------------------------------------------------------------------ fit
@@ -123,7 +125,7 @@ class MultiOmics:
         RuntimeError
             :meth:`fit` has not been called.
         """
-        self._check_fitted()
+        self.check_fitted()
         return encoder_of(self.network)
 
     # ------------------------------------------------------------ what comes out
@@ -168,7 +170,7 @@ class MultiOmics:
         RuntimeError, TypeError, ValueError
             As for :meth:`latent`.
         """
-        self._check_fitted()
+        self.check_fitted()
         cells = self._read(data)
         rebuilt = run(self.network, cells.values)
         return {
@@ -196,7 +198,7 @@ class MultiOmics:
         RuntimeError, TypeError, ValueError
             As for :meth:`fit`; an unknown modality.
         """
-        self._check_fitted()
+        self.check_fitted()
         truth, seen = read_modalities(data, self.specs, self.features), data
         if from_modalities is not None:
             unknown = [name for name in from_modalities if name not in self.specs]
@@ -222,21 +224,16 @@ class MultiOmics:
         return table.assign(ratio=table["error"] / table["mean_predictor"])
 
     def _read(self, data) -> Measured:
-        self._check_fitted()
+        self.check_fitted()
         return read_modalities(data, self.specs, self.features)
 
     # ---------------------------------------------------------- save, load
 
-    def save(self, folder: str | Path) -> None:
-        """Write the fitted model as a Keras file and one JSON; an interruption keeps an older one.
+    def _networks(self) -> dict[str, keras.Model]:
+        return {} if self.network is None else {"network": self.network}
 
-        Raises
-        ------
-        RuntimeError
-            :meth:`fit` has not been called.
-        """
-        self._check_fitted()
-        info = {
+    def _state(self) -> dict:
+        return {
             "modalities": {name: asdict(spec) for name, spec in self.specs.items()},
             "hyperparameters": self.hyperparameters.as_dict(),
             "features": self.features,
@@ -244,25 +241,12 @@ class MultiOmics:
             "held_out": self.held_out,
             "history": self.history.to_dict("list"),
         }
-        save_models(folder, "omics", {"network": self.network}, info)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "MultiOmics":
-        """Read a model that :meth:`save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            The folder is not a saved model of several modalities, or a file is missing or damaged.
-        """
-        models, info = load_models(folder, "omics")
-        specs = {name: Modality(**spec) for name, spec in info["modalities"].items()}
-        model = cls(specs, **info["hyperparameters"])
-        model.network, model.history = models["network"], pd.DataFrame(info["history"])
-        model.means = {name: np.array(mean, "float32") for name, mean in info["means"].items()}
-        model.features, model.held_out = info["features"], info["held_out"]
+    def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "MultiOmics":
+        specs = {name: Modality(**spec) for name, spec in state["modalities"].items()}
+        model = cls(specs, **state["hyperparameters"])
+        model.network, model.history = networks["network"], pd.DataFrame(state["history"])
+        model.means = {name: np.array(mean, "float32") for name, mean in state["means"].items()}
+        model.features, model.held_out = state["features"], state["held_out"]
         return model
-
-    def _check_fitted(self) -> None:
-        if self.network is None:
-            raise RuntimeError("This MultiOmics is not fitted yet; call fit(data) first.")

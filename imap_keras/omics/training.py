@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from ..nn.callbacks import BestEpoch, ProgressBar
-from ..nn.fitting import history_table, make_variables
+from ..nn.callbacks import BestEpoch
+from ..nn.fitting import fit_network
 from ..nn.rows import drawn_rows, shuffled_rows, steps_of, untuned
 from .hyperparameters import Hyperparameters, Modality
 from .network import build_joint_network, compile_network, start_from
@@ -152,19 +152,18 @@ def train(
     )
     start_from(network, specs, training)
     compile_network(network, specs, hp.learning_rate)
-    make_variables(network, watched, watched)
-    fitted = network.fit(
+    history = fit_network(
+        network,
         draw_cells(training, hp),
-        validation_data=untuned(tf.data.Dataset.from_tensors((watched, watched))),
-        shuffle=False,
-        steps_per_epoch=steps_of(len(inside), hp.batch_size),
-        epochs=hp.epochs,
-        verbose=0,
-        callbacks=[ProgressBar("omics", verbose), BestEpoch(hp.patience)],
+        hp.epochs,
+        "the autoencoder",
+        steps=steps_of(len(inside), hp.batch_size),
+        verbose=verbose,
+        callbacks=[BestEpoch(hp.patience)],
+        validation=untuned(tf.data.Dataset.from_tensors((watched, watched))),
+        some=(watched, watched),
     )
-    history = history_table(fitted, "the autoencoder", "learning_rate")
-    # Keras 2 names a loss after its layer; any Keras calls that of a single output "loss", weighted.
-    history = history.rename(columns=lambda column: column.replace("_output_loss", "_loss"))
+    # Any Keras calls the loss of a single output "loss", weighted.
     columns = ["epoch"]
     for part in ("", "val_"):
         if len(specs) == 1:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..inputs.validation import labels_of
+from ..inputs.labels import labels_of
 from .files import check_units, read_expression, read_genes, read_pairs, select_genes
 from .homology import chance_rank, region_averages
 from .repeats import run_repeats

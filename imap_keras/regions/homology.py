@@ -8,7 +8,8 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import rankdata
 
-from ..inputs.validation import dense, labels_of
+from ..inputs.labels import labels_of
+from ..inputs.values import dense
 
 
 def standardize(expression: np.ndarray) -> np.ndarray:

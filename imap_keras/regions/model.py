@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..inputs.validation import labels_of
-from ..nn.callbacks import BestEpoch, ProgressBar
-from ..nn.fitting import history_table, make_variables, run
+from ..inputs.labels import labels_of
+from ..nn.callbacks import BestEpoch
+from ..nn.fitting import fit_network, run
 from ..nn.parameters import check_count, check_number, check_widths
 from ..nn.persistence import load_models, save_models
 from .homology import finite_expression
@@ -157,25 +157,22 @@ class RegionClassifier:
             keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         )
-        make_variables(network, scaled[:1], codes[:1])
         schedule = [given[name] for name in ("learning_rate", "decay", "decay_every")]
         best = BestEpoch(given["patience"])
-        fitted = network.fit(
+        self.history = fit_network(
+            network,
             shuffled_rows(scaled[~held_out], codes[~held_out], given["batch_size"], given["seed"]),
-            validation_data=(scaled[held_out], codes[held_out]),
-            validation_batch_size=1024,
-            epochs=given["epochs"],
-            shuffle=False,
-            verbose=0,
+            given["epochs"],
+            "the region classifier",
+            verbose=verbose,
             callbacks=[
                 keras.callbacks.LearningRateScheduler(lambda epoch: step_schedule(epoch, *schedule)),
                 best,
-                ProgressBar("regions", verbose),
             ],
+            validation=(scaled[held_out], codes[held_out]),
+            validation_batch_size=1024,
+            some=(scaled[:1], codes[:1]),
         )
-        fitted.history.pop("lr", None)  # Keras 2 records the learning rate, Keras 3 names it in full
-        fitted.history.pop("learning_rate", None)
-        self.history = history_table(fitted, "the region classifier", "learning_rate")
         self.history["learning_rate"] = [step_schedule(i, *schedule) for i in range(len(self.history))]
         self.network, self.regions, self.genes = (
             network,

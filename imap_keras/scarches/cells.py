@@ -5,7 +5,8 @@ import warnings
 import numpy as np
 from anndata import AnnData
 
-from ..inputs.validation import check_counts, check_unique_names, dense, dense_expression
+from ..inputs.genes import check_unique_names
+from ..inputs.values import check_counts, dense, dense_expression
 
 
 def expression(adata: AnnData, likelihood: str) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..nn.parameters import Parameters, check_choice, check_count, check_number, check_widths
+from ..nn.parameters import Parameters, choice, count, number, seed, widths
 
 LIKELIHOODS = ("nb", "zinb", "mse")
 
@@ -52,28 +52,19 @@ class ReferenceHyperparameters(Parameters):
     (128, 128)
     """
 
-    likelihood: str = "nb"
-    latent_dim: int = 10
-    hidden: tuple[int, ...] = (128, 128)
-    dropout: float = 0.05
-    kl_weight: float = 1.0
-    kl_epochs: int = 200
-    mmd_weight: float = 1.0
-    learning_rate: float = 1e-3
-    batch_size: int = 128
-    epochs: int = 500
-    patience: int = 20
-    plateau: int = 13
-    validation: float = 0.1
-    seed: int = 0
+    METHOD = "scArches"
 
-    def __post_init__(self):
-        self.check(check_choice, "likelihood", allowed=LIKELIHOODS)
-        self.check(check_widths, "hidden")
-        counts = ("latent_dim", "kl_epochs", "batch_size", "epochs", "patience", "plateau")
-        self.check(check_count, *counts)
-        self.check(check_count, "seed", least=0)
-        self.check(check_number, "kl_weight", "mmd_weight")
-        self.check(check_number, "learning_rate", within="above 0")
-        self.check(check_number, "dropout", within="0 or more and below 0.9")
-        self.check(check_number, "validation", within="above 0 and below 0.9")
+    likelihood: str = choice("nb", LIKELIHOODS)
+    latent_dim: int = count(10)
+    hidden: tuple[int, ...] = widths((128, 128))
+    dropout: float = number(0.05, "0 or more and below 0.9")
+    kl_weight: float = number(1.0)
+    kl_epochs: int = count(200)
+    mmd_weight: float = number(1.0)
+    learning_rate: float = number(1e-3, "above 0")
+    batch_size: int = count(128)
+    epochs: int = count(500)
+    patience: int = count(20)
+    plateau: int = count(13)
+    validation: float = number(0.1, "above 0 and below 0.9")
+    seed: int = seed()

@@ -1,6 +1,5 @@
 """A reference: train it once, map queries onto it, share it without its cells."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -8,7 +7,10 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..inputs.validation import check_batch_sizes, check_unique_names, in_memory, labels_of
+from ..inputs.genes import check_unique_names
+from ..inputs.labels import check_batch_sizes, labels_of
+from ..inputs.values import in_memory
+from ..nn.estimator import Estimator
 from ..nn.fitting import run
 from ..nn.persistence import load_models, save_models
 from .cells import align_genes, expression
@@ -23,7 +25,7 @@ ARCHITECTURE = ("likelihood", "latent_dim", "hidden", "dropout")
 PURPOSE = "to train on and to hold some out"
 
 
-class Reference:
+class Reference(Estimator):
     """A reference to map queries onto: a conditional VAE with scArches' surgery.
 
     Parameters
@@ -60,16 +62,18 @@ class Reference:
     >>> query.obsm["X_scarches"] = grown.latent(query)  # doctest: +SKIP
     """
 
+    kind = "scarches"
+    how_to_fit = "fit(adata, batch_key=...)"
+
     def __init__(self, **hyperparameters):
-        self.hyperparameters = ReferenceHyperparameters(**hyperparameters)
+        self.hyperparameters = ReferenceHyperparameters.of(**hyperparameters)
         self.encoder: keras.Model | None = None
 
     @property
     def networks(self) -> dict[str, keras.Model]:
         """Encoder and decoder by name."""
-        if self.encoder is None:
-            raise RuntimeError("This Reference is not fitted yet; call fit(adata, ...) first.")
-        return {"encoder": self.encoder, "decoder": self.decoder}
+        self.check_fitted()
+        return self._networks()
 
     def fit(self, adata: AnnData, batch_key: str = "batch", verbose: int = 1) -> "Reference":
         """Train on the reference batches.
@@ -167,7 +171,7 @@ class Reference:
             raise ValueError(f"{fixed[0]} is the reference's; a query can change its training alone.")
         if degree == "batch":
             changes = {"learning_rate": QUERY_LEARNING_RATE} | changes
-        hp = replace(self.hyperparameters, **changes)
+        hp = self.hyperparameters.changed(**changes)
         grown = grow(networks, len(names), degree, hp, seed=hp.seed + len(self.batches))
         cells, _ = align_genes(adata, self.genes, hp.likelihood, verbose)
         codes = len(self.batches) + np.searchsorted(names, labels)
@@ -210,38 +214,24 @@ class Reference:
 
     # ------------------------------------------------------------- share
 
-    def save(self, folder: str | Path) -> None:
-        """Write the reference as Keras files and one JSON; it holds no cell.
+    def _networks(self) -> dict[str, keras.Model]:
+        return {} if self.encoder is None else {"encoder": self.encoder, "decoder": self.decoder}
 
-        Raises
-        ------
-        RuntimeError
-            :meth:`fit` has not been called.
-        """
-        networks = self.networks
-        info = {
+    def _state(self) -> dict:
+        return {
             "hyperparameters": self.hyperparameters.as_dict(),
             "batch_key": self.batch_key,
             "batches": self.batches,
             "genes": self.genes,
             "history": self.history.to_dict("list"),
         }
-        save_models(folder, "scarches", networks, info)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Reference":
-        """Read a reference that :meth:`save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            The folder is not a saved reference, or a file of it is missing or cut short.
-        """
-        models, info = load_models(folder, "scarches")
-        new = cls(**info["hyperparameters"])
-        new.batch_key, new.batches, new.genes = info["batch_key"], info["batches"], info["genes"]
-        new.encoder, new.decoder = models["encoder"], models["decoder"]
-        new.history = pd.DataFrame(info["history"])
+    def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "Reference":
+        new = cls(**state["hyperparameters"])
+        new.batch_key, new.batches, new.genes = state["batch_key"], state["batches"], state["genes"]
+        new.encoder, new.decoder = networks["encoder"], networks["decoder"]
+        new.history = pd.DataFrame(state["history"])
         return new
 
     def save_adaptor(self, folder: str | Path, batch: str) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from ..nn.callbacks import BestEpoch, Clock, ProgressBar
-from ..nn.fitting import history_table
+from ..nn.callbacks import BestEpoch, Clock
+from ..nn.fitting import fit_network
 from ..nn.rows import drawn_rows, untuned
 from .cvae import CVAE
 from .hyperparameters import ReferenceHyperparameters
@@ -145,13 +145,14 @@ def train(
     adam.build(cvae.trainable_variables)  # made inside the step, it would be traced twice
     clock = Clock()
     plateau = keras.callbacks.ReduceLROnPlateau(factor=0.1, patience=hp.plateau, min_delta=0)
-    fitted = cvae.fit(
+    history = fit_network(
+        cvae,
         training_rows(cells[inside], codes[inside], n_batches, per_batch, hp.seed),
-        validation_data=validation_rows(cells[held_out], codes[held_out], n_batches, per_batch),
-        shuffle=False,
-        steps_per_epoch=steps,
-        epochs=hp.epochs,
-        verbose=0,
-        callbacks=[ProgressBar(title, verbose), BestEpoch(hp.patience), plateau, clock],
+        hp.epochs,
+        title,
+        steps=steps,
+        verbose=verbose,
+        callbacks=[BestEpoch(hp.patience), plateau, clock],
+        validation=validation_rows(cells[held_out], codes[held_out], n_batches, per_batch),
     )
-    return history_table(fitted, title, "learning_rate").assign(seconds=clock.seconds)
+    return history.assign(seconds=clock.seconds)

@@ -1,0 +1,110 @@
+"""Genes, and other features, found by name."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from .values import in_memory
+
+
+def check_unique_names(adata: AnnData) -> None:
+    """Raise if two cells, or two genes, share a name.
+
+    Raises
+    ------
+    ValueError
+        Names the first duplicate and how to mend it.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> from imap_keras.inputs.genes import check_unique_names
+    >>> check_unique_names(imap_keras.datasets.simulate(n_cells=30))
+    """
+    for names, what, mend in (
+        (adata.obs_names, "cell", "adata.obs_names_make_unique()"),
+        (adata.var_names, "gene", "adata.var_names_make_unique()"),
+    ):
+        if not names.is_unique:
+            twice = names[names.duplicated()]
+            raise ValueError(
+                f"{len(twice)} {what} names are used twice, the first is {twice[0]!r}. "
+                f"Call {mend} first."
+            )
+
+
+def features(
+    adata: AnnData, names: Sequence[str], missing: str = "error", what: str = "fitted genes"
+) -> tuple[AnnData, np.ndarray]:
+    """Return the data with the features of these names, in this order, and which of them were found.
+
+    Names are compared as text, so that the integers of a plain index are found too.
+
+    Parameters
+    ----------
+    adata
+        Cells x any features.
+    names
+        Features that are wanted.
+    missing
+        ``"error"``, or ``"skip"``: only those that are there come back.
+    what
+        What the names are, for errors.
+
+    Returns
+    -------
+    adata, found
+        A view of the cells in the features found; True for each name that is there.
+
+    Raises
+    ------
+    ValueError
+        A feature is missing, all are, or names are used twice.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> from imap_keras.inputs.genes import features
+    >>> adata = imap_keras.datasets.simulate(n_cells=30, n_genes=50)
+    >>> some, found = features(adata, ["gene_7", "other"], missing="skip")
+    >>> some.var_names.tolist(), found.tolist()
+    (['gene_7'], [True, False])
+    """
+    check_unique_names(adata)
+    names = [str(name) for name in names]
+    place = pd.Index(adata.var_names.astype(str)).get_indexer(names)
+    found = place >= 0
+    if not found.any():
+        raise ValueError(
+            f"None of the {len(names)} {what} is there: the data have {list(adata.var_names[:3])} ..., "
+            f"wanted are {names[:3]} .... Are both named by the same kind of gene name?"
+        )
+    if missing == "error" and not found.all():
+        raise ValueError(
+            f"{int((~found).sum())} of the {len(names)} {what} are missing, the first is "
+            f"{names[(~found).argmax()]!r}. Hand in data with the genes that fit() saw."
+        )
+    if found.all() and place.tolist() == list(range(adata.n_vars)):
+        return adata, found
+    return adata[:, place[found]], found
+
+
+def with_genes(adata: AnnData, genes: Sequence[str]) -> AnnData:
+    """Return a copy in memory with exactly these genes, in this order.
+
+    Raises
+    ------
+    ValueError
+        A gene is missing, or names are used twice.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> from imap_keras.inputs.genes import with_genes
+    >>> adata = imap_keras.datasets.simulate(n_cells=30, n_genes=50)
+    >>> with_genes(adata, ["gene_7", "gene_3"]).var_names.tolist()
+    ['gene_7', 'gene_3']
+    """
+    return features(in_memory(adata), genes)[0].copy()

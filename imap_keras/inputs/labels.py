@@ -1,0 +1,142 @@
+"""Labels of cells: the batch, the type; which there are, how many cells each has."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from anndata import AnnData
+
+MIN_CELLS = 10
+
+
+def labels_of(adata: AnnData, key: str, argument: str = "batch_key") -> np.ndarray:
+    """Return the label of each cell, its batch for example, as strings.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes.
+    key
+        Column of ``adata.obs``.
+    argument
+        What the caller names the column by, for errors.
+
+    Raises
+    ------
+    KeyError
+        The column does not exist.
+    ValueError
+        A cell has no label.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> from imap_keras.inputs.labels import labels_of
+    >>> labels_of(imap_keras.datasets.simulate(n_cells=30), "batch").shape
+    (30,)
+    """
+    if key not in adata.obs:
+        raise KeyError(
+            f"{argument}={key!r} is not a column of adata.obs. "
+            f"Columns there: {', '.join(map(str, adata.obs.columns)) or 'none'}."
+        )
+    column = adata.obs[key]
+    if column.isna().any():
+        raise ValueError(
+            f"adata.obs[{key!r}] is empty for {int(column.isna().sum())} cells. "
+            "Fill it in or leave those cells out."
+        )
+    return column.astype(str).to_numpy()
+
+
+def check_batches(labels: np.ndarray, min_cells: int = MIN_CELLS) -> list[str]:
+    """Return the batch names, sorted, if there are at least two of at least `min_cells` cells.
+
+    Raises
+    ------
+    ValueError
+        One batch only, or a batch too small to find neighbours in.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inputs.labels import check_batches
+    >>> check_batches(np.repeat(["b", "a"], 10))
+    ['a', 'b']
+    """
+    names = np.unique(labels)
+    if len(names) < 2:
+        raise ValueError(
+            f"All cells are in one batch, {names[0]!r}; at least two batches are needed. "
+            "Is batch_key the right column?"
+        )
+    return check_batch_sizes(labels, min_cells)
+
+
+def check_batch_sizes(
+    labels: np.ndarray, min_cells: int = MIN_CELLS, purpose: str = "to find neighbours in"
+) -> list[str]:
+    """Return the batch names, sorted, if each batch has the `min_cells` cells that `purpose` needs.
+
+    Raises
+    ------
+    ValueError
+        A batch is too small.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inputs.labels import check_batch_sizes
+    >>> check_batch_sizes(np.repeat(["new"], 10))
+    ['new']
+    """
+    names, sizes = np.unique(labels, return_counts=True)
+    for name, size in zip(names, sizes, strict=True):
+        if size < min_cells:
+            raise ValueError(
+                f"Batch {name!r} has {size} cells; at least {min_cells} are needed {purpose}. "
+                "Leave it out or merge it with another batch."
+            )
+    return [str(name) for name in names]
+
+
+def check_order(order: Sequence[str], batches: Sequence[str]) -> list[str]:
+    """Return `order` as strings if it names every batch exactly once.
+
+    Raises
+    ------
+    ValueError
+        Names the batches that are forgotten, unknown or named twice.
+
+    Examples
+    --------
+    >>> from imap_keras.inputs.labels import check_order
+    >>> check_order(["b", "a"], ["a", "b"])
+    ['b', 'a']
+    """
+    order = [str(name) for name in order]
+    faults = {
+        "forgets": [name for name in batches if name not in order],
+        "names unknown": [name for name in order if name not in batches],
+        "names twice": sorted({name for name in order if order.count(name) > 1}),
+    }
+    for fault, names in faults.items():
+        if names:
+            raise ValueError(
+                f"order={order} {fault} {', '.join(map(repr, names))}; it must name each of the "
+                f"batches {list(batches)} once, the anchor first."
+            )
+    return order
+
+
+def coded(labels: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Return the names that occur, sorted, and the number of each label among them.
+
+    Examples
+    --------
+    >>> from imap_keras.inputs.labels import coded
+    >>> names, codes = coded(["b", "a", "b"])
+    >>> names, codes.tolist()
+    (['a', 'b'], [1, 0, 1])
+    """
+    names, codes = np.unique(np.asarray(labels).astype(str), return_inverse=True)
+    return names.tolist(), codes.reshape(-1)

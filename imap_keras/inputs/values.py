@@ -1,0 +1,158 @@
+"""The matrix of values: what it must hold, and how it is read."""
+
+import numpy as np
+from anndata import AnnData
+from scipy import sparse
+
+# log1p of counts per 10,000 is at most 9.2; log2 of counts per million at most 19.9.
+LARGEST_LOG = 20.0
+
+
+def in_memory(adata: AnnData) -> AnnData:
+    """Return the data in memory: a backed file is read, anything else is returned as it is.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> from imap_keras.inputs.values import in_memory
+    >>> adata = imap_keras.datasets.simulate(n_cells=30)
+    >>> in_memory(adata) is adata
+    True
+    """
+    return adata.to_memory() if adata.isbacked else adata
+
+
+def check_values(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") -> None:
+    """Raise if a matrix is missing, or holds NaN, infinite or negative values.
+
+    Raises
+    ------
+    ValueError
+        Says how many such values there are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inputs.values import check_values
+    >>> check_values(np.ones((2, 2)))
+    """
+    check_finite(values, what)
+    data = values.data if sparse.issparse(values) else np.asarray(values)
+    negative = int(np.count_nonzero(data < 0))
+    if negative:
+        raise ValueError(
+            f"{what} holds {negative} negative values (smallest {data.min():.3g}); expression must "
+            "be 0 or more. Scaled or centred data do not fit: hand in log-normalised values."
+        )
+
+
+def check_logged(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") -> None:
+    """Raise if a matrix looks like counts or like normalised values without logarithm.
+
+    Raises
+    ------
+    ValueError
+        All values are whole numbers, or the largest is beyond any log1p of normalised counts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inputs.values import check_logged
+    >>> check_logged(np.array([[0.0, 1.4]]))
+    """
+    data = values.data if sparse.issparse(values) else np.asarray(values)
+    largest = float(data.max(initial=0))
+    whole = largest > 1 and not np.any(data % 1)
+    if whole or largest > LARGEST_LOG:
+        looks = "whole numbers only, like counts" if whole else f"values up to {largest:.4g}"
+        raise ValueError(
+            f"{what} holds {looks}; log-normalised values are expected. "
+            "Call imap_keras.preprocess(adata, batch_key=...) first, or "
+            "scanpy.pp.normalize_total and scanpy.pp.log1p."
+        )
+
+
+def check_counts(values, what: str = "adata.X") -> None:
+    """Raise unless a matrix holds counts: whole numbers, none negative, all finite.
+
+    Raises
+    ------
+    ValueError
+        Says what was found and where counts are looked for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inputs.values import check_counts
+    >>> check_counts(np.array([[0, 3]]))
+    """
+    check_values(values, what)
+    data = values.data if sparse.issparse(values) else np.asarray(values)
+    fractional = int(np.count_nonzero(data % 1))
+    if fractional:
+        raise ValueError(
+            f"{what} holds {fractional} fractional values; raw counts are expected. Put the counts "
+            "into adata.layers['counts']; if X is log-normalised already, leave preprocess out and "
+            "hand adata to imap_keras.integrate."
+        )
+
+
+def dense(matrix: np.ndarray | sparse.spmatrix) -> np.ndarray:
+    """Return a matrix as dense float32, copied only where it is something else.
+
+    Examples
+    --------
+    >>> from imap_keras.inputs.values import dense
+    >>> from scipy import sparse
+    >>> dense(sparse.csr_matrix([[0, 2]])).tolist()
+    [[0.0, 2.0]]
+    """
+    if sparse.issparse(matrix):
+        return matrix.astype("float32", copy=False).toarray()
+    return np.asarray(matrix, dtype="float32")
+
+
+def dense_expression(adata: AnnData) -> np.ndarray:
+    """Return ``adata.X``, checked, as dense float32 cells x genes.
+
+    Raises
+    ------
+    ValueError
+        As :func:`check_values` and :func:`check_logged`.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> from imap_keras.inputs.values import dense_expression
+    >>> adata = imap_keras.preprocess(imap_keras.datasets.demo(), min_genes=50, verbose=0)
+    >>> dense_expression(adata).dtype
+    dtype('float32')
+    """
+    check_values(adata.X)
+    check_logged(adata.X)
+    return dense(adata.X)
+
+
+def check_finite(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") -> None:
+    """Raise if a matrix is missing, or holds NaN or infinite values; negative ones are fine.
+
+    Raises
+    ------
+    ValueError
+        Says how many such values there are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inputs.values import check_finite
+    >>> check_finite(np.array([[-1.0, 2.0]]))
+    """
+    if values is None:
+        raise ValueError(f"{what} is empty (None); put the expression matrix there.")
+    data = values.data if sparse.issparse(values) else np.asarray(values)
+    bad = int(np.count_nonzero(~np.isfinite(data)))
+    if bad:
+        raise ValueError(
+            f"{what} holds {bad} NaN or infinite values; expression must be finite. "
+            "Fill them in or leave those cells or genes out."
+        )

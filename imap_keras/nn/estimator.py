@@ -1,0 +1,84 @@
+"""What the methods' public classes share: hyperparameters, "not fitted yet", save and load."""
+
+from pathlib import Path
+from typing import ClassVar, Self
+
+import keras
+
+from .persistence import load_models, save_models
+
+
+class NotFittedError(RuntimeError):
+    """Something was asked of a model that has not been fitted."""
+
+
+class Estimator:
+    """Base of the methods' classes.
+
+    A subclass names its `kind`, as written into the saved model, and `how_to_fit`, for the message; it
+    gives its networks and its state, and takes them back.
+
+    Examples
+    --------
+    >>> from imap_keras.nn.estimator import Estimator
+    >>> class Lamp(Estimator):
+    ...     how_to_fit = "fit(adata)"
+    ...     def _networks(self):
+    ...         return {}
+    >>> Lamp().check_fitted()
+    Traceback (most recent call last):
+    imap_keras.nn.estimator.NotFittedError: This Lamp is not fitted yet; call fit(adata) first.
+    """
+
+    kind: ClassVar[str]
+    how_to_fit: ClassVar[str]
+
+    def _networks(self) -> dict[str, keras.Model]:
+        """The trained networks by name; none before `fit`."""
+        raise NotImplementedError
+
+    def _state(self) -> dict:
+        """Everything else that makes the model, as JSON can hold it."""
+        raise NotImplementedError
+
+    @classmethod
+    def _restored(cls, networks: dict[str, keras.Model], state: dict) -> Self:
+        """The model that gave these networks and this state."""
+        raise NotImplementedError
+
+    def check_fitted(self) -> None:
+        """Raise if the model has not been fitted.
+
+        Raises
+        ------
+        NotFittedError
+            Says what to call first.
+        """
+        if not self._networks():
+            raise NotFittedError(
+                f"This {type(self).__name__} is not fitted yet; call {self.how_to_fit} first."
+            )
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted model as Keras files and one JSON; an interruption keeps an older one.
+
+        Raises
+        ------
+        NotFittedError
+            The model has not been fitted.
+        NotADirectoryError
+            `folder` is a file.
+        """
+        self.check_fitted()
+        save_models(folder, self.kind, self._networks(), self._state())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read a model that :meth:`save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            The folder is not a saved model of this kind, or a file of it is missing or damaged.
+        """
+        return cls._restored(*load_models(folder, cls.kind))
