@@ -37,7 +37,7 @@ from imap_keras import datasets, plots, preprocess
 from imap_keras.course import Results, check, handover, versions_table
 from imap_keras.imap.agreement import regression_slopes, squared_distances, unit_length
 from imap_keras.imap.components import merge_order
-from imap_keras.imap.pairs import check_annoy, exact_neighbors
+from imap_keras.imap.pairs import MOST_CELLS, check_annoy, exact_neighbors
 from imap_keras.imap.training import find_pairs
 from imap_keras.metrics import pair_purity
 from imap_keras.nn.fitting import run
@@ -72,7 +72,7 @@ print(f"query {query_name}: {len(query)} cells; anchor {anchor_name}: {len(ancho
 
 # %% tags=["lesson"]
 def annoy_neighbors(points, queries, k, metric="angular", n_trees=10, seed=0):
-    _check_metric(metric)
+    check_metric(metric)
     check_annoy()
     index = AnnoyIndex(points.shape[1], metric)
     index.set_seed(seed + 1)  # annoy reads 0 as "use the default seed"
@@ -85,11 +85,11 @@ def annoy_neighbors(points, queries, k, metric="angular", n_trees=10, seed=0):
 
 
 # %% [markdown]
-# `_check_metric` refuses unknown metrics; `check_annoy` refuses builds of annoy that are known to return a
+# `check_metric` refuses unknown metrics; `check_annoy` refuses builds of annoy that are known to return a
 # single neighbour.
 
 # %%
-from imap_keras.imap.pairs import _check_metric
+from imap_keras.imap.pairs import check_metric
 
 annoy_neighbors(content[anchor], content[query[:1]], k=5)
 
@@ -101,11 +101,11 @@ annoy_neighbors(content[anchor], content[query[:1]], k=5)
 
 # %% tags=["lesson"]
 def recall(approximate, exact):
-    return float(np.isin(_codes(exact), _codes(approximate)).mean())
+    return float(np.isin(pair_codes(exact), pair_codes(approximate)).mean())
 
 
 # %%
-from imap_keras.imap.pairs import _codes
+from imap_keras.imap.pairs import pair_codes
 
 # %%
 rng = np.random.default_rng(seed)
@@ -151,8 +151,8 @@ def mutual_neighbors(left, right, k, metric="angular", search=annoy_neighbors, *
     options = {"metric": metric, **search_options}
     forward = search(right, left, k, **options)
     backward = search(left, right, k, **options)[:, ::-1]
-    both = np.intersect1d(_codes(forward), _codes(backward))
-    return np.column_stack([both // 2**31, both % 2**31])
+    both = np.intersect1d(pair_codes(forward), pair_codes(backward))
+    return np.column_stack(np.divmod(both, MOST_CELLS))
 
 
 # %%

@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 from sklearn.neighbors import NearestNeighbors
 
 METRICS = ("angular", "euclidean", "manhattan")
+MOST_CELLS = np.int64(2**31)  # above any number of cells: row * MOST_CELLS + column is one pair's alone
 
 
 class NoPairsError(ValueError):
@@ -48,7 +49,19 @@ def check_annoy() -> None:
         )
 
 
-def _check_metric(metric: str) -> None:
+def check_metric(metric: str) -> None:
+    """Raise if neighbours cannot be searched by this distance.
+
+    Raises
+    ------
+    ValueError
+        Names the metric and those that exist.
+
+    Examples
+    --------
+    >>> from imap_keras.imap.pairs import check_metric
+    >>> check_metric("angular")
+    """
     if metric not in METRICS:
         raise ValueError(f"metric={metric!r} is unknown; choose one of {METRICS}.")
 
@@ -96,7 +109,7 @@ def annoy_neighbors(
     >>> annoy_neighbors(line, line[:1], k=2).tolist()
     [[0, 0], [0, 1]]
     """
-    _check_metric(metric)
+    check_metric(metric)
     check_annoy()
     index = AnnoyIndex(points.shape[1], metric)
     index.set_seed(seed + 1)  # annoy reads 0 as "use the default seed"
@@ -129,7 +142,7 @@ def exact_neighbors(
     >>> exact_neighbors(line, line[:1], k=2).tolist()
     [[0, 0], [0, 1]]
     """
-    _check_metric(metric)
+    check_metric(metric)
     if metric == "angular":  # the angle orders points as the distance on the unit sphere does
         points, queries = (
             rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
@@ -146,9 +159,17 @@ def exact_neighbors(
 SEARCHES = {"annoy": annoy_neighbors, "exact": exact_neighbors}
 
 
-def _codes(pairs: np.ndarray) -> np.ndarray:
-    """One integer a pair, so that pair lists can be compared as sets."""
-    return pairs[:, 0] * np.int64(2**31) + pairs[:, 1]
+def pair_codes(pairs: np.ndarray) -> np.ndarray:
+    """One integer per pair, so that lists of pairs can be compared as sets.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.imap.pairs import pair_codes
+    >>> pair_codes(np.array([[0, 7], [1, 7]])).tolist()
+    [7, 2147483655]
+    """
+    return pairs[:, 0] * MOST_CELLS + pairs[:, 1]
 
 
 def recall(approximate: np.ndarray, exact: np.ndarray) -> float:
@@ -161,7 +182,7 @@ def recall(approximate: np.ndarray, exact: np.ndarray) -> float:
     >>> recall(np.array([[0, 1], [0, 2]]), np.array([[0, 1], [0, 3]]))
     0.5
     """
-    return float(np.isin(_codes(exact), _codes(approximate)).mean())
+    return float(np.isin(pair_codes(exact), pair_codes(approximate)).mean())
 
 
 def mutual_neighbors(
@@ -207,8 +228,8 @@ def mutual_neighbors(
     options = {"metric": metric, **search_options}
     forward = search(right, left, k, **options)
     backward = search(left, right, k, **options)[:, ::-1]
-    both = np.intersect1d(_codes(forward), _codes(backward))
-    return np.column_stack([both // 2**31, both % 2**31])
+    both = np.intersect1d(pair_codes(forward), pair_codes(backward))
+    return np.column_stack(np.divmod(both, MOST_CELLS))
 
 
 def neighbor_graph(
