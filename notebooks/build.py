@@ -1,10 +1,12 @@
 """Make the .ipynb notebooks from their .py sources: ``python notebooks/build.py [NN ...]``.
 
 Each percent-format ``NN_title.py`` is the source; this executes it from top to bottom at its defaults and
-writes ``NN_title.ipynb`` beside it, outputs in, without widget state.
+writes ``NN_title.ipynb`` beside it, outputs in, without widget state, and its results into
+``results/NN_title.json``: with these the sentences of the notebook are compared, and later runs of the course.
 """
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from imap_keras.course.runner import prepare_environment
 from imap_keras.nn.persistence import write_whole
 
 HERE = Path(__file__).parent
+MADE = HERE.parent / "build" / "course" / "results"  # where notebooks write at their defaults
 
 
 def build(source: Path, execute: bool = True) -> Path:
@@ -41,6 +44,9 @@ def build(source: Path, execute: bool = True) -> Path:
     notebook.metadata["language_info"] = {"name": "python"}
     target = source.with_suffix(".ipynb")
     write_whole(target, lambda path: nbformat.write(notebook, path))
+    if execute:
+        results = f"{source.stem}.json"
+        write_whole(HERE / "results" / results, lambda path: shutil.copyfile(MADE / results, path))
     return target
 
 

@@ -1,8 +1,11 @@
 """The course: sources and notebooks agree, lessons are library code, results keep their bounds."""
 
 import ast
+import copy
+import html
 import inspect
 import json
+import re
 import textwrap
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import nbformat
 import pytest
 
 from imap_keras import bayes, omics, pairs, regions, scarches, stage1, stage2
+from imap_keras.course.claims import agrees, broken_claims, quoted_numbers
 from imap_keras.course.results import holds
 from imap_keras.course.runner import NOTEBOOKS, declared_parameters, run_notebook
 from imap_keras.imap import agreement, balance
@@ -68,7 +72,11 @@ def notebook(source):
 
 
 def test_notebook_was_made_from_its_source(cells, notebook):
-    assert [(c.cell_type, c.source) for c in notebook.cells] == [(c.cell_type, c.source) for c in cells]
+    told, made = (
+        [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in place]
+        for place in (cells, notebook.cells)
+    )
+    assert made == told
     nbformat.validate(notebook)
 
 
@@ -128,6 +136,136 @@ def test_every_figure_says_what_to_see(cells):
                 c.source for c in cells[max(number - 4, 0) : number + 3] if c.cell_type == "markdown"
             ]
             assert any("What to see" in text for text in near), cell.source
+
+
+# ------------------------------------------------------------- sentences rest on results
+
+# Notebooks whose sentences are not bound to results yet. Whoever binds one strikes it here.
+CLAIMS_MISSING = {
+    "00_tour",
+    "01_data_and_batch_effects",
+    "02_building_blocks",
+    "03_stage_one",
+    "04_pairs",
+    "05_stage_two",
+    "06_several_batches",
+    "07_real_data",
+    "08_ablation",
+    "09_peers",
+    "10_scarches_query_to_reference",
+    "11_inclust_masks",
+    "12_regions_across_species",
+    "13_autoencoder_or_pca",
+    "14_many_omics_one_code",
+    "15_convolution_and_uncertainty",
+}
+
+
+def committed_rows(stem: str) -> list[dict]:
+    """The results the notebook was built with."""
+    return json.loads((NOTEBOOKS / "results" / f"{stem}.json").read_text())["results"]
+
+
+def printed_rows(notebook) -> list[tuple[str, float, str, bool]]:
+    """Rows of the table that `results.save()` shows, to six digits."""
+    (table,) = (
+        output.data["text/html"]
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "results.save()" in cell.source
+        for output in cell.outputs
+        if output.output_type == "execute_result"
+    )
+    fields = [html.unescape(text) for text in re.findall(r"<td>(.*?)</td>", table)]
+    rows = zip(*(fields[column::4] for column in range(4)), strict=True)
+    return [(name, float(value), bound, held == "True") for name, value, bound, held in rows]
+
+
+def test_committed_results_are_those_the_notebook_shows(source, notebook):
+    rows = committed_rows(source.stem)
+    shown = printed_rows(notebook)
+    assert [(r["name"], r["bound"], r["holds"]) for r in rows] == [(n, b, h) for n, _, b, h in shown]
+    assert [r["value"] for r in rows] == pytest.approx([v for _, v, _, _ in shown], 1e-6, abs=1e-6)
+
+
+def test_what_the_text_claims_is_what_came_out(source, cells):
+    """Each "What to see" names its results; each decimal number or percentage there is one of them."""
+    faults = broken_claims(cells, committed_rows(source.stem))
+    if source.stem in CLAIMS_MISSING:
+        assert faults, f"{source.stem} claims rightly by now; strike it from CLAIMS_MISSING"
+    else:
+        assert not faults, "\n".join(faults)
+
+
+TEXT = "**What to see:** green grows by 0.66 (from 21 % to 88 %), orange stays; `k2=100`, $p = 0.5$."
+ROWS = [
+    {"name": "before", "value": 0.2143, "bound": "<= 0.3", "holds": True},
+    {"name": "after", "value": 0.8786, "bound": ">= 0.5", "holds": True},
+    {"name": "gain", "value": 0.6643, "bound": ">= 0.15", "holds": True},
+]
+
+
+def claiming(text=TEXT, **metadata):
+    return [nbformat.v4.new_markdown_cell(text, metadata=metadata)]
+
+
+def changed(row, **changes):
+    rows = copy.deepcopy(ROWS)
+    rows[row].update(changes)
+    return rows
+
+
+def test_a_claim_is_held_against_the_results():
+    every = ["before", "after", "gain"]
+    assert broken_claims(claiming(claims=every), ROWS) == []
+    told = "before = 0.2143, after = 0.8786, gain = 0.7"
+    assert broken_claims(claiming(claims=every), changed(2, value=0.7)) == [
+        f"cell 0: 0.66 is none of the claimed results {told}"
+    ]
+    told = "before = 0.2143, after = 0.8843, gain = 0.6643"
+    assert broken_claims(claiming(claims=every), changed(1, value=0.8843)) == []
+    (fault,) = broken_claims(claiming(claims=every), changed(1, value=0.8851))
+    assert fault.startswith(
+        "cell 0: 88 % is none of the claimed results before = 0.2143, after = 0.8851"
+    )
+    assert broken_claims(claiming(claims=every), changed(0, value=0.2143, holds=False)) == [
+        "cell 0: before = 0.2143, not <= 0.3"
+    ]
+    assert broken_claims(claiming(claims=[*every, "loss"]), ROWS) == [
+        "cell 0: no result is named 'loss'"
+    ]
+
+
+@pytest.mark.parametrize("metadata", [{}, {"claims": []}])
+def test_what_to_see_without_a_claim_is_a_fault(metadata):
+    assert broken_claims(claiming(**metadata), ROWS) == [
+        "cell 0: says what to see and claims no result"
+    ]
+    assert broken_claims(claiming("Half, 0.5, is a number of a text that claims nothing."), ROWS) == []
+
+
+@pytest.mark.parametrize(
+    "number, right",
+    [("0.664", True), ("0.665", False), ("66 %", True), ("66.4 per cent", True), ("67 %", False)]
+    + [("\u22120.66", False), ("0.7", True), ("2.15.1", True), ("v0.9", True), ("[0.5, 0.9]", False)],
+)
+def test_numbers_agree_to_the_digits_shown(number, right):
+    faults = broken_claims(claiming(f"It grows by {number}.", claims=["gain"]), ROWS)
+    assert (not faults) is right
+
+
+def test_one_changed_result_of_the_course_breaks_a_sentence():
+    """Each number that a text quotes hangs on its result: with another result, a fault is found."""
+    for source in SOURCES:
+        rows, cells = committed_rows(source.stem), jupytext.read(source, fmt="py:percent").cells
+        if source.stem in CLAIMS_MISSING:
+            continue
+        quoted = [(c, n) for c in cells if c.metadata.get("claims") for n in quoted_numbers(c.source)]
+        for cell, (number, percent) in quoted:
+            other = copy.deepcopy(rows)
+            for row in other:
+                if agrees(number, percent, row["value"]):
+                    row["value"] += 0.1 + abs(row["value"])
+            assert broken_claims([cell], other), (source.stem, number)
 
 
 # ------------------------------------------------------------- lessons are the library
