@@ -69,7 +69,7 @@ def broken_claims(cells: Iterable, rows: list[dict]) -> list[str]:
     >>> broken_claims([cell], [{"name": "gain", "value": 0.6643, "bound": ">= 0.15", "holds": True}])
     []
     >>> broken_claims([cell], [{"name": "gain", "value": 0.7, "bound": ">= 0.15", "holds": True}])
-    ["cell 0: 0.66 is none of the claimed results gain = 0.7"]
+    ['cell 0: 0.66 is none of the claimed results gain = 0.7']
     """
     known, faults = {row["name"]: row for row in rows}, []
     for place, cell in enumerate(cells):
