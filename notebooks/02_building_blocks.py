@@ -18,6 +18,8 @@
 
 # %% tags=["parameters"]
 dataset = "demo"
+batch_key = "batch"
+label_key = "cell_type"
 seed = 0
 epochs = 20
 fast = False
@@ -36,7 +38,7 @@ from imap_keras.course import Results, check, handover, versions_table
 from imap_keras.nn.blocks import BatchNorm, Initializers, Mish
 
 # %%
-settings = handover.Settings(dataset, seed, None, output_dir, fast)
+settings = handover.Settings(dataset, seed, None, output_dir, fast, batch_key, label_key)
 results = Results("02_building_blocks", output_dir, {**settings.as_dict(), "epochs": epochs})
 
 # %% [markdown]
@@ -106,7 +108,7 @@ print(f"shifted by 7, the output differs by {np.abs(shifted - normalised).max():
 
 # %%
 adata = handover.prepared(settings)
-cells = adata.X.toarray()
+cells, _, _ = handover.arrays(settings)
 n_genes, n_code, width = adata.n_vars, 8, 64 if fast else 256
 
 # %%
@@ -158,7 +160,7 @@ pd.Series(errors, name="mean squared error").round(4).to_frame()
 
 # %%
 adata.obsm["code"] = encoder.predict(cells, verbose=0)
-figure = plots.before_after(adata, {"plain autoencoder": "code"}, seed=seed)
+figure = plots.before_after(adata, {"plain autoencoder": "code"}, settings.keys, seed)
 settings.save_figure(figure, "02_code")
 
 # %% [markdown]

@@ -26,6 +26,8 @@
 
 # %% tags=["parameters"]
 dataset = "demo"
+batch_key = "batch"
+label_key = "cell_type"
 seed = 0
 epochs = None
 fast = False
@@ -46,7 +48,7 @@ from imap_keras.nn.blocks import Initializers, apply, dense_stack
 from imap_keras.nn.fitting import run
 
 # %%
-settings = handover.Settings(dataset, seed, epochs, output_dir, fast)
+settings = handover.Settings(dataset, seed, epochs, output_dir, fast, batch_key, label_key)
 results = Results("03_stage_one", output_dir, settings.as_dict())
 
 # %% [markdown]
@@ -188,9 +190,9 @@ settings.save_figure(figure, "03_mixtures")
 from imap_keras.imap.training import train_stage1
 
 adata = handover.prepared(settings)
-cells = adata.X.toarray()
-batch = adata.obs["batch"].astype("category")
-models, history = train_stage1(cells, batch.cat.codes.to_numpy(), settings.hyperparameters())
+cells, batch, _ = handover.arrays(settings)
+_, codes = np.unique(batch, return_inverse=True)
+models, history = train_stage1(cells, codes, settings.hyperparameters())
 handover.save_encoder(settings, models["encoder"])
 history.iloc[[0, -1]].round(4)
 
@@ -230,7 +232,7 @@ def readable(space, labels):
 table = pd.DataFrame(
     {
         key: {space: readable(adata.obsm[space], adata.obs[key]) for space in ("X_pca", "content")}
-        for key in ("batch", "cell_type")
+        for key in settings.keys
     }
 )
 table.loc["chance"] = [1 / adata.obs[key].nunique() for key in table]
@@ -240,7 +242,9 @@ table.round(3)
 # **What to see:** in the content code the batches overlap much more; the types are still apart.
 
 # %%
-figure = plots.before_after(adata, {"PCA": "X_pca", "content of stage I": "content"}, seed=seed)
+figure = plots.before_after(
+    adata, {"PCA": "X_pca", "content of stage I": "content"}, settings.keys, seed
+)
 settings.save_figure(figure, "03_content")
 
 # %% [markdown]
@@ -271,8 +275,8 @@ check(answer, solution)
 
 # %%
 first, last = history.iloc[0], history.iloc[-1]
-batch_drop = table.loc["X_pca", "batch"] - table.loc["content", "batch"]
-type_over_chance = table.loc["content", "cell_type"] - table.loc["chance", "cell_type"]
+batch_drop = table.loc["X_pca", batch_key] - table.loc["content", batch_key]
+type_over_chance = table.loc["content", label_key] - table.loc["chance", label_key]
 fall = last["reconstruction_loss"] / first["reconstruction_loss"]
 results.add("reconstruction_falls", fall, "<= 0.8")
 results.add("content_loss_last", last["content_loss"], "<= 0.1")

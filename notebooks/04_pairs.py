@@ -19,6 +19,8 @@
 
 # %% tags=["parameters"]
 dataset = "demo"
+batch_key = "batch"
+label_key = "cell_type"
 seed = 0
 epochs = None
 fast = False
@@ -43,7 +45,7 @@ from imap_keras.metrics import pair_purity
 from imap_keras.nn.fitting import run
 
 # %%
-settings = handover.Settings(dataset, seed, epochs, output_dir, fast)
+settings = handover.Settings(dataset, seed, epochs, output_dir, fast, batch_key, label_key)
 results = Results("04_pairs", output_dir, settings.as_dict())
 
 # %% [markdown]
@@ -54,9 +56,7 @@ results = Results("04_pairs", output_dir, settings.as_dict())
 
 # %%
 adata = handover.prepared(settings)
-labels = adata.obs["batch"].astype(str).to_numpy()
-kinds = adata.obs["cell_type"].astype(str).to_numpy()
-cells = adata.X.toarray()
+cells, labels, kinds = handover.arrays(settings)
 anchor_name, query_name = merge_order(cells, labels)[:2]
 content = run(handover.encoder(settings), cells)
 query, anchor = (np.flatnonzero(labels == name) for name in (query_name, anchor_name))

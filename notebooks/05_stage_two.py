@@ -19,6 +19,8 @@
 
 # %% tags=["parameters"]
 dataset = "demo"
+batch_key = "batch"
+label_key = "cell_type"
 seed = 0
 epochs = None
 fast = False
@@ -42,7 +44,7 @@ from imap_keras.nn.blocks import Initializers, apply, dense_stack
 from imap_keras.nn.fitting import run
 
 # %%
-settings = handover.Settings(dataset, seed, epochs, output_dir, fast)
+settings = handover.Settings(dataset, seed, epochs, output_dir, fast, batch_key, label_key)
 results = Results("05_stage_two", output_dir, settings.as_dict())
 
 # %% [markdown]
@@ -246,8 +248,8 @@ def balanced_weights(pairs):
 
 # %%
 adata = handover.prepared(settings)
-cells, pairs = adata.X.toarray(), handover.first_pairs(settings)
-labels, kinds = (adata.obs[key].astype(str).to_numpy() for key in ("batch", "cell_type"))
+cells, labels, kinds = handover.arrays(settings)
+pairs = handover.first_pairs(settings)
 anchor_name, query_name = merge_order(cells, labels)[:2]
 weights = balanced_weights(pairs)
 listed = np.bincount(pairs[:, 0])[np.unique(pairs[:, 0])]
@@ -329,9 +331,11 @@ two.layers["carried"] = carried[is_query | is_anchor]
 # %%
 import scanpy as sc
 
-for name, values in {"before": two.X.toarray(), "carried": two.layers["carried"]}.items():
+for name, values in {"before": cells[is_query | is_anchor], "carried": two.layers["carried"]}.items():
     two.obsm[name] = sc.pp.pca(values, n_comps=20, random_state=seed)
-figure = plots.before_after(two, {"before": "before", "query carried over": "carried"}, seed=seed)
+figure = plots.before_after(
+    two, {"before": "before", "query carried over": "carried"}, settings.keys, seed
+)
 settings.save_figure(figure, "05_carried")
 
 # %% [markdown]
@@ -380,7 +384,7 @@ check(np.round(answer, 6) if answer is not None else None, np.round(solution, 6)
 
 # %%
 off = {name: np.abs(mean - target).mean() for name, mean in means.items()}
-batch_two, type_two = two.obs["batch"].astype(str), two.obs["cell_type"].astype(str)
+batch_two, type_two = (two.obs[key].astype(str) for key in settings.keys)
 index = {
     s: metrics.imap_index(two.obsm[s], batch_two, type_two, threshold=3.0)
     for s in ("before", "carried")

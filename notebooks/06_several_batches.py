@@ -48,8 +48,7 @@ results = Results("06_several_batches", output_dir, settings.as_dict())
 
 # %%
 adata = handover.prepared(settings)
-cells, labels = adata.X.toarray(), adata.obs[batch_key].astype(str).to_numpy()
-kinds = adata.obs[label_key].astype(str).to_numpy()
+cells, labels, kinds = handover.arrays(settings)
 variance = {name: total_variance(cells[labels == name]) for name in np.unique(labels)}
 pd.Series(variance, name="total variance").sort_values(ascending=False).round(1).to_frame()
 

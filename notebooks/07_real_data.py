@@ -123,7 +123,7 @@ settings.save_figure(plots.index_bars(index, "The paper's index"), "07_index")
 # %%
 is_dropseq, is_anchor = (batch == name for name in ("dropseq", model.order[0]))
 shared = lines.isin(lines[is_dropseq].unique())
-layers = {"before": adata.X.toarray(), "after": adata.layers["imap"]}
+layers = {"before": handover.arrays(settings)[0], "after": adata.layers["imap"]}
 gap = {
     name: abs(values[is_dropseq & shared].mean(0) - values[is_anchor & shared].mean(0))
     for name, values in layers.items()

@@ -6,6 +6,7 @@ import anndata
 import numpy as np
 import pytest
 
+from imap_keras import datasets
 from imap_keras.course import handover
 from imap_keras.course.exercise import check
 from imap_keras.course.handover import Settings
@@ -48,6 +49,108 @@ def test_an_own_file_is_taken_with_its_own_column_names(tmp_path):
     read = handover.prepared(own)
     np.testing.assert_array_equal(read.X.toarray(), demo.X.toarray())
     assert read.obs["donor"].tolist() == demo.obs["batch"].tolist()
+
+
+KEYS = {"batch_key": "donor", "label_key": "kind"}
+
+
+def own_file(tmp_path, change=lambda adata: adata, n_cells=120):
+    """A small file of a user: simulated counts, dense, with column names of her own."""
+    adata = datasets.simulate(n_cells=n_cells, n_genes=60, n_batches=2, n_types=2, seed=1)
+    adata.obs = adata.obs.rename(columns={"batch": "donor", "cell_type": "kind"})
+    adata.layers.clear()
+    adata.X = adata.X.toarray()
+    change(adata)
+    adata.write_h5ad(tmp_path / "mine.h5ad")
+    return Settings(str(tmp_path / "mine.h5ad"), 0, 1, str(tmp_path / "out"), True, **KEYS)
+
+
+def test_arrays_of_a_dense_file_with_its_own_column_names(tmp_path):
+    settings = own_file(tmp_path)
+    cells, batches, types = handover.arrays(settings)
+    prepared = handover.prepared(settings)
+    assert cells.dtype == np.float32
+    np.testing.assert_array_equal(cells, prepared.X)
+    assert batches.tolist() == prepared.obs["donor"].tolist()
+    assert types.tolist() == prepared.obs["kind"].tolist()
+
+
+def test_arrays_of_sparse_cells_are_dense(settings):
+    cells, batches, types = handover.arrays(settings)
+    np.testing.assert_array_equal(cells, handover.prepared(settings).X.toarray())
+    assert set(batches) == {"platform_A", "platform_B", "platform_C"}
+    assert len(types) == len(cells) == 700
+
+
+def test_arrays_without_a_type_name_the_column(tmp_path):
+    settings = own_file(tmp_path, lambda adata: adata.obs.drop(columns="kind", inplace=True))
+    with pytest.raises(KeyError, match="label_key='kind' is not a column of adata.obs. Columns there"):
+        handover.arrays(settings)
+
+
+def test_a_dense_file_with_unused_categories_is_handed_over_and_what_is_damaged_made_again(
+    tmp_path, eagerly, tiny, monkeypatch
+):
+    def foreign(adata):
+        adata.obs["donor"] = adata.obs["donor"].astype("category").cat.add_categories(["a", "zz"])
+
+    monkeypatch.setattr(handover, "FAST", {**tiny, "stage1_steps": 1, "stage2_steps": 1})
+    settings = own_file(tmp_path, foreign)
+    assert handover.first_pairs(settings).shape[1] == 2
+    model, adata = handover.integrated(settings)
+    assert sorted(model.order) == sorted(set(adata.obs["donor"]))
+    assert np.isfinite(adata.obsm["X_imap"]).all()
+    for part in ("stage1", "imap"):
+        (next((settings.folder / part).glob("*.keras"))).unlink()
+    assert handover.encoder(settings).count_params() > 0
+    again, _ = handover.integrated(settings)
+    assert again.order == model.order
+    for part in ("stage1", "imap"):
+        assert (settings.folder / part / "model.json").is_file()
+
+
+def test_log_values_are_taken_as_they_are(tmp_path):
+    def logged(adata):
+        adata.X = np.log1p(adata.X / adata.X.sum(1, keepdims=True) * 1e4).astype("float32")
+
+    settings = own_file(tmp_path, logged)
+    read = anndata.read_h5ad(settings.dataset)
+    np.testing.assert_array_equal(handover.prepared(settings).X, read.X)
+
+
+def test_of_many_log_values_the_variable_genes_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(handover, "N_TOP_GENES", 40)
+    settings = own_file(tmp_path, lambda adata: setattr(adata, "X", np.log1p(adata.X)))
+    made = handover.prepared(settings)
+    assert made.n_vars == 40
+    spread = np.log1p(
+        datasets.simulate(n_cells=120, n_genes=60, n_batches=2, n_types=2, seed=1).X.toarray()
+    )
+    spread = dict(zip(anndata.read_h5ad(settings.dataset).var_names, spread.std(0), strict=True))
+    left_out = set(spread) - set(made.var_names)
+    assert np.mean([spread[g] for g in made.var_names]) > np.mean([spread[g] for g in left_out])
+
+
+@pytest.mark.parametrize(
+    "change, told", [(lambda x: x * 1.5 + 30, "values up to"), (lambda x: x - 0.5, "negative")]
+)
+def test_values_that_are_neither_counts_nor_logarithms_are_refused(tmp_path, change, told):
+    settings = own_file(tmp_path, lambda adata: setattr(adata, "X", change(adata.X)))
+    with pytest.raises(ValueError, match=told):
+        handover.prepared(settings)
+
+
+def test_changed_code_has_another_folder(tmp_path, monkeypatch):
+    (tmp_path / "stage1.py").write_text("epochs = 1")
+    first = handover.code_hash(tmp_path)
+    handover.code_hash.cache_clear()
+    assert handover.code_hash(tmp_path) == first
+    handover.code_hash.cache_clear()
+    (tmp_path / "stage1.py").write_text("epochs = 2")
+    assert handover.code_hash(tmp_path) != first
+    folder = Settings().folder
+    monkeypatch.setattr(handover, "code_hash", lambda: "edited")
+    assert Settings().folder != folder
 
 
 def test_settings_become_hyperparameters():

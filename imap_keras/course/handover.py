@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import anndata
@@ -12,16 +13,22 @@ import numpy as np
 import scanpy as sc
 from anndata import AnnData
 from matplotlib.figure import Figure
+from scipy import sparse
 
 from ..datasets import load
 from ..imap.components import merge_order
 from ..imap.hyperparameters import Hyperparameters
 from ..imap.model import IMAP
 from ..imap.training import find_pairs, train_stage1
+from ..inputs.labels import coded, labels_of
+from ..inputs.values import check_logged, check_values, dense
 from ..nn.fitting import run
-from ..nn.persistence import DESCRIPTION, load_models, save_models, write_whole
+from ..nn.persistence import load_models, save_models, write_whole
 from ..preprocessing import preprocess
 from .results import installed_versions
+
+PACKAGE = Path(__file__).parents[1]
+N_TOP_GENES = 2000  # kept of a file that is log-normalised already, as preprocess keeps of counts
 
 # The demo's 700 cells: a quarter of the paper's widths memorises less and needs more epochs of stage I;
 # after 50 epochs of stage II the critic begins to learn single cells by heart.
@@ -84,12 +91,17 @@ class Settings:
         return Hyperparameters.of(**{"seed": self.seed, **settings, **changes})
 
     @property
+    def keys(self) -> tuple[str, str]:
+        """Columns of batch and cell type."""
+        return self.batch_key, self.label_key
+
+    @property
     def folder(self) -> Path:
-        """Folder of handed-over files; whatever changes them has another one."""
+        """Folder of handed-over files; whatever changes them has another one, the code included."""
         path = Path(self.dataset).expanduser()
         file = [str(path.resolve()), path.stat().st_mtime_ns] if path.is_file() else [self.dataset]
-        keys, changes = [self.batch_key, self.label_key], self.hyperparameters().as_dict()
-        content = json.dumps([file, keys, changes, installed_versions()])
+        changes = self.hyperparameters().as_dict()
+        content = json.dumps([file, self.keys, changes, installed_versions(), code_hash()])
         digest = hashlib.sha256(content.encode()).hexdigest()[:8]
         name = re.sub(r"[^\w-]", "_", path.stem)
         return Path(self.output_dir) / "handover" / f"{name}-seed_{self.seed}-{digest}"
@@ -102,8 +114,32 @@ class Settings:
         return figure
 
 
+@cache
+def code_hash(package: Path = PACKAGE) -> str:
+    """Hash of the package's own files: who changes a network must not be handed yesterday's.
+
+    Examples
+    --------
+    >>> from imap_keras.course.handover import code_hash
+    >>> len(code_hash())
+    64
+    """
+    content = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        content.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes())
+    return content.hexdigest()
+
+
 def prepared(settings: Settings) -> AnnData:
     """Preprocessed cells with ``obsm["X_pca"]`` (notebook 01), read or made.
+
+    A file without counts, whose ``X`` is log-normalised already, is taken as it is; of many genes the
+    2000 most variable are kept.
+
+    Raises
+    ------
+    KeyError, ValueError
+        As :func:`imap_keras.preprocess`.
 
     Examples
     --------
@@ -116,12 +152,53 @@ def prepared(settings: Settings) -> AnnData:
     adata = load(settings.dataset)
     if settings.dataset == "sc_mixology":
         adata = adata[~adata.obs["doublet"]].copy()
-    # Reduced gene panels, like the demo's 765, have fewer genes a cell than a whole transcriptome.
-    min_genes = min(200, adata.n_vars // 15)
-    adata = preprocess(adata, settings.batch_key, min_genes=min_genes, verbose=0)
+    if _is_logged(adata):
+        adata = _most_variable(adata, settings.batch_key)
+    else:
+        # Reduced gene panels, like the demo's 765, have fewer genes a cell than a whole transcriptome.
+        min_genes = min(200, adata.n_vars // 15)
+        adata = preprocess(adata, settings.batch_key, min_genes=min_genes, verbose=0)
     sc.pp.pca(adata, n_comps=30, random_state=settings.seed, mask_var=None)
     write_whole(path, adata.write_h5ad)
     return adata
+
+
+def _is_logged(adata: AnnData) -> bool:
+    """A file without counts: no such layer, and fractional values in X."""
+    if "counts" in adata.layers or adata.X is None:
+        return False
+    return bool(np.any((adata.X.data if sparse.issparse(adata.X) else adata.X) % 1))
+
+
+def _most_variable(adata: AnnData, batch_key: str) -> AnnData:
+    """Log-normalised cells with their most variable genes, checked."""
+    labels_of(adata, batch_key)
+    check_values(adata.X)
+    check_logged(adata.X)
+    if adata.n_vars <= N_TOP_GENES:
+        return adata
+    table = sc.pp.highly_variable_genes(
+        adata, n_top_genes=N_TOP_GENES, batch_key=batch_key, inplace=False
+    )
+    return adata[:, table["highly_variable"].to_numpy()].copy()
+
+
+def arrays(settings: Settings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Expression (cells x genes, dense), batch and cell type of the cells of :func:`prepared`.
+
+    Raises
+    ------
+    KeyError, ValueError
+        The batch or the cell type is not a column of ``obs``, or is empty for some cells.
+
+    Examples
+    --------
+    >>> cells, batches, types = arrays(Settings())  # doctest: +SKIP
+    """
+    adata = prepared(settings)
+    batches = labels_of(adata, settings.batch_key)
+    types = labels_of(adata, settings.label_key, "label_key")
+    return dense(adata.X), batches, types
 
 
 def encoder(settings: Settings) -> keras.Model:
@@ -132,12 +209,12 @@ def encoder(settings: Settings) -> keras.Model:
     >>> encoder(Settings()).output_shape  # doctest: +SKIP
     (None, 256)
     """
-    path = settings.folder / "stage1"
-    if (path / DESCRIPTION).is_file():
-        return load_models(path, "stage1")[0]["encoder"]
-    adata = prepared(settings)
-    codes = adata.obs[settings.batch_key].astype("category").cat.codes.to_numpy()
-    models, _ = train_stage1(adata.X.toarray(), codes, settings.hyperparameters())
+    try:
+        return load_models(settings.folder / "stage1", "stage1")[0]["encoder"]
+    except (FileNotFoundError, ValueError):  # not trained yet, or damaged: trained (again)
+        adata = prepared(settings)
+    _, codes = coded(labels_of(adata, settings.batch_key))
+    models, _ = train_stage1(dense(adata.X), codes, settings.hyperparameters())
     save_encoder(settings, models["encoder"])
     return models["encoder"]
 
@@ -164,8 +241,8 @@ def first_pairs(settings: Settings) -> np.ndarray:
     if path.exists():
         return np.load(path)
     adata = prepared(settings)
-    labels = adata.obs[settings.batch_key].astype(str).to_numpy()
-    cells, hp = adata.X.toarray(), settings.hyperparameters()
+    labels = labels_of(adata, settings.batch_key)
+    cells, hp = dense(adata.X), settings.hyperparameters()
     anchor, query = (np.flatnonzero(labels == name) for name in merge_order(cells, labels)[:2])
     pairs, _ = find_pairs(run(encoder(settings), cells), cells, query, anchor, hp)
     save_first_pairs(settings, pairs)
@@ -195,9 +272,9 @@ def integrated(settings: Settings) -> tuple[IMAP, AnnData]:
     >>> model, adata = integrated(Settings())  # doctest: +SKIP
     """
     adata, path = prepared(settings), settings.folder / "imap"
-    if (path / DESCRIPTION).is_file():
+    try:
         model = IMAP.load(path)
-    else:
+    except (FileNotFoundError, ValueError):  # not fitted yet, or damaged: fitted (again)
         model = IMAP(**settings.hyperparameters().as_dict())
         model.fit(adata, settings.batch_key, verbose=0).save(path)
     return model, model.transform(adata)
