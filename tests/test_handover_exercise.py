@@ -94,7 +94,7 @@ def test_a_dense_file_with_unused_categories_is_handed_over_and_what_is_damaged_
     def foreign(adata):
         adata.obs["donor"] = adata.obs["donor"].astype("category").cat.add_categories(["a", "zz"])
 
-    monkeypatch.setattr(handover, "FAST", {**tiny, "stage1_steps": 1, "stage2_steps": 1})
+    monkeypatch.setattr(handover, "FAST", {**tiny, "stage1_steps": 1, "stage2_steps": 3})
     settings = own_file(tmp_path, foreign)
     assert handover.first_pairs(settings).shape[1] == 2
     model, adata = handover.integrated(settings)
