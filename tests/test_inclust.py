@@ -1,6 +1,7 @@
 """inClust+: masks, losses by hand, tasks, training, what comes out, saving, errors."""
 
-from dataclasses import replace
+import tracemalloc
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from imap_keras.datasets import simulate_modalities
 from imap_keras.inclust import (
     Hyperparameters,
     InClust,
+    Rows,
     generation,
     imputation,
     paired,
@@ -22,10 +24,12 @@ from imap_keras.inclust.evaluation import feature_correlations, ridge_prediction
 from imap_keras.inclust.network import build_network, build_parts, compile_network
 from imap_keras.inclust.plots import JUDGED, MASKED, READ, draw_masks
 from imap_keras.inclust.rows import draw_rows
-from imap_keras.inclust.training import recalibrate_covariates
+from imap_keras.inclust.training import first_output, loss_weights, recalibrate_covariates
 from imap_keras.metrics import partner_rank, predictability
 
 SMALL = {"latent_dim": 4, "hidden": (16, 8), "decoder_hidden": (16,), "rows_per_step": 32, "epochs": 2}
+PINNED = [20.62794, 21.44578, -0.4639449, 0.4903421, 0.5584655]
+PINNED += [-0.1207949, 0.01871140, 0.02361778, 0.4755615, 0.4797812]
 SIZES = {"rna": 9, "protein": 5, "atac": 7}
 
 
@@ -345,6 +349,166 @@ def test_training_lowers_the_loss_and_the_seed_decides(paired_rows, fitted):
     assert fitted.history["loss"].iloc[-1] < fitted.history["loss"].iloc[0]
 
 
+# A value of each hyperparameter other than that of the tiny fit.
+CHANGES = {
+    "latent_dim": 5,
+    "hidden": (12, 8),
+    "decoder_hidden": (12,),
+    "activation": "tanh",
+    "output": "sigmoid",
+    "n_clusters": 3,
+    "reconstruction_weight": 4.0,
+    "divergence_weight": 2.0,
+    "entropy_weight": 3.0,
+    "entropy_until": "unsupervised",
+    "label_weight": 40.0,
+    "cluster_start": "zero",
+    "covariate_start": "random",
+    "decoder_start": "random",
+    "recalibrate": False,
+    "learning_rate": 1e-2,
+    "epochs": 1,
+    "rows_per_step": 16,
+    "seed": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def few_rows(two):
+    """Rows of which some have a label, values in [0, 1]."""
+    some = {name: adata[:20].copy() for name, adata in two.items()}
+    for adata in some.values():
+        adata.X /= adata.X.max()
+        adata.obs["cell_type"] = adata.obs["cell_type"].astype(object)
+        adata.obs.loc[adata.obs_names[::3], "cell_type"] = np.nan
+    return paired_batches(some, "batch", "cell_type")
+
+
+def what_comes_out(rows, **changes):
+    model = InClust(**SMALL | changes).fit(rows, verbose=0)
+    table = model.generate(rows, "rna->rna", "protein")
+    return [model.history["loss"].to_numpy(), model.latent(rows, "rna->rna"), table.to_numpy()]
+
+
+@pytest.fixture(scope="module")
+def unchanged(few_rows):
+    return what_comes_out(few_rows)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Hyperparameters)])
+def test_every_hyperparameter_does_something(name, few_rows, unchanged):
+    changed = what_comes_out(few_rows, **{name: CHANGES[name]})
+    same = [a.shape == b.shape and np.allclose(a, b, 1e-6) for a, b in zip(unchanged, changed)]
+    assert not all(same)
+
+
+def test_ten_numbers_of_a_tiny_fit(few_rows, unchanged):
+    """A silent change of a default, of the rows or of Keras moves them."""
+    losses, latent, table = unchanged
+    found = [*losses, *latent[0], *latent.std(axis=0)[:2], *table[3, :2]]
+    np.testing.assert_allclose(found, PINNED, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "supervision, until, weight",
+    [
+        ("unsupervised", "unsupervised", 2.0),
+        ("semi-supervised", "unsupervised", 0.0),
+        ("supervised", "unsupervised", 0.0),
+        ("unsupervised", "semi-supervised", 2.0),
+        ("semi-supervised", "semi-supervised", 2.0),
+        ("supervised", "semi-supervised", 0.0),
+        ("supervised", "supervised", 2.0),
+    ],
+)
+def test_supervision_decides_whether_the_entropy_counts(supervision, until, weight):
+    hp = Hyperparameters(entropy_weight=2.0, entropy_until=until)
+    assert loss_weights(supervision, hp) == {
+        "reconstruction_weight": 5.0,
+        "divergence_weight": 1.0,
+        "entropy_weight": weight,
+        "label_weight": 50.0,
+    }
+
+
+def test_entropy_has_no_weight_in_a_supervised_fit(paired_rows, few_rows):
+    """The whole loss is the weighted sum of its parts, with the entropy's weight as it should be."""
+    for rows, weight in ((paired_rows, 0.0), (few_rows, 1.0)):
+        history = InClust(**SMALL).fit(rows, verbose=0).history
+        without = 5 * history["reconstruction_loss"] + history["divergence_loss"]
+        without += 50 * history["label_loss"]
+        np.testing.assert_allclose(
+            history["loss"] - without, weight * history["entropy_loss"], atol=2e-4
+        )
+        assert (history["entropy_loss"] < -0.1).all()
+
+
+def test_reference_preset_starts_as_the_published_code(few_rows):
+    parts = build_parts(9, 2, 2, 4, (8,), (8,), covariate_start="random")
+    assert parts["covariates"](np.eye(2)).numpy().all()
+    network = build_network(**parts, cluster_start="zero")
+    assert not network.get_layer("clusters").means.numpy().any()
+    assert build_network(**parts).get_layer("clusters").means.numpy().all()
+    model = InClust("reference", **SMALL)
+    assert model.hyperparameters == Hyperparameters.of("reference", **SMALL)
+    assert model.fit(few_rows, verbose=0).hyperparameters.recalibrate is False
+    with pytest.raises(ValueError, match=r"preset='paper' is unknown; choose one of .*'reference'"):
+        InClust("paper")
+
+
+@pytest.mark.parametrize("output", ["relu", "sigmoid", "tanh"])
+def test_the_decoder_starts_at_the_mean_of_what_is_judged(output, few_rows):
+    mean = first_output(few_rows, Hyperparameters(output=output))
+    parts = build_parts(14, 2, 2, 4, (8,), (8,), output, start=mean)
+    decoded = parts["decoder"](np.random.default_rng(0).normal(size=(3, 4))).numpy()
+    np.testing.assert_allclose(decoded, np.tile(mean, (3, 1)), rtol=1e-5)
+    by_hand = few_rows.values[few_rows.of_block("rna->rna")].mean(axis=0)
+    np.testing.assert_allclose(mean, np.maximum(by_hand, 0.01), rtol=1e-5)
+
+
+def test_means_are_summed_in_double_precision_and_slice_by_slice():
+    n = 200_000
+    values = np.full((n, 8), np.float32(0.1))
+    every, none = np.ones((2, 8)), np.arange(n)
+    rows = Rows(
+        values=values,
+        input_masks=every,
+        output_masks=every,
+        cell=np.concatenate([none, none]),
+        block=np.repeat([0, 1], n),
+        blocks=["one", "two"],
+        features=list("abcdefgh"),
+        modalities=["rna"] * 8,
+        cells=[str(i) for i in range(n)],
+        covariate=np.zeros(n, "int32"),
+        covariates=["batch"],
+        label=np.full(n, -1),
+        labels=[],
+    )
+    tracemalloc.start()
+    mean = rows.judged_mean()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(mean, np.float64(np.float32(0.1)), rtol=1e-12)
+    assert peak < 0.6 * values.nbytes  # numbers of the cells of a block take most of it
+
+
+def test_what_stands_where_nothing_is_read_or_judged_has_no_effect(two):
+    """Not even NaN, which no product with a mask would take away."""
+    rows = paired(two, "cell_type").keep(["rna->rna"])
+    values = rows.values.copy()
+    values[:, np.array(rows.modalities) == "protein"] = np.nan
+    one, other = (InClust(**SMALL).fit(r, verbose=0) for r in (rows, replace(rows, values=values)))
+    assert np.isfinite(other.history.to_numpy()).all()
+    for a, b in zip(one.network.get_weights(), other.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_largest_seed_is_a_seed(few_rows):
+    losses, latent, _ = what_comes_out(few_rows, seed=2**32 - 1, epochs=1)
+    assert np.isfinite(losses).all() and np.isfinite(latent).all()
+
+
 def test_latent_is_the_mean_without_the_covariate(paired_rows, fitted):
     z = fitted.latent(paired_rows, "rna->rna")
     z_mean = fitted.latent(paired_rows, "rna->rna", with_covariate=True)
@@ -542,7 +706,7 @@ def test_wrong_models_are_refused(two, paired_rows, fitted):
 @pytest.mark.parametrize(
     "option, message",
     [
-        ({"output": "tanh"}, "output='tanh' is unknown"),
+        ({"output": "softplus"}, "output='softplus' is unknown"),
         ({"epochs": 0}, "epochs=0 must be a whole number of at least 1"),
         ({"hidden": ()}, "hidden=.* must be one or more"),
         ({"label_weight": -1}, "label_weight=-1 must be a number, 0 or more"),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from .rows import UNLABELLED, Rows
-from .tables import Table, codes_of
+from .tables import Table, codes_of, column_of
 
 # What a block reads and what it is judged by: (data set, modality read, modality judged).
 Plan = Sequence[tuple[str, str, str]]
@@ -55,38 +55,14 @@ def all_features(tables: Mapping[str, Table]) -> pd.MultiIndex:
     return pd.MultiIndex.from_tuples(features)
 
 
-def assemble(
-    tables: Mapping[str, Table], features, blocks: dict, batch_key, label_key, hidden=()
-) -> Rows:
+def assemble(tables: Mapping[str, Table], features, blocks: dict, batch_key, label_key) -> Rows:
     """Rows out of blocks, by name: (data set, input mask, output mask)."""
-    sizes = [len(table.obs) for table in tables.values()]
-    cells = dict(zip(tables, np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])))
-    values = np.zeros((sum(sizes), len(features)), "float32")
-    for dataset, table in tables.items():
-        column = table.features.get_indexer(features)
-        there = column >= 0
-        values[np.ix_(cells[dataset], there)] = table.values[:, column[there]]
-    for dataset in hidden:
-        values[np.ix_(cells[dataset], hidden[dataset])] = 0
-    covariate, covariates = np.repeat(np.arange(len(tables)), sizes), list(tables)
-    if batch_key is not None:
-        covariate, covariates = codes_of(tables, batch_key, what="covariate")
-        if (covariate < 0).any():
-            raise ValueError(
-                f"{batch_key!r} is empty for {int((covariate < 0).sum())} cells. Give every cell a "
-                "batch or leave those cells out."
-            )
-    label, labels = np.full(sum(sizes), UNLABELLED), []
-    if label_key is not None:
-        first = next(iter(tables))
-        label[cells[first]], labels = codes_of({first: tables[first]}, label_key)
-        for dataset in list(tables)[1:]:
-            if label_key in tables[dataset].obs:
-                part = {dataset: tables[dataset]}
-                label[cells[dataset]], _ = codes_of(part, label_key, labels)
+    cells = cells_of_datasets(tables)
+    covariates, covariate = covariates_of(tables, batch_key)
+    labels, label = labels_of_datasets(tables, label_key)
     used = [cells[dataset] for dataset, _, _ in blocks.values()]
     return Rows(
-        values=values,
+        values=stacked_values(tables, features),
         input_masks=np.array([read for _, read, _ in blocks.values()]),
         output_masks=np.array([judged for _, _, judged in blocks.values()]),
         cell=np.concatenate(used),
@@ -100,6 +76,80 @@ def assemble(
         label=label.astype("int32"),
         labels=labels,
     )
+
+
+def cells_of_datasets(tables: Mapping[str, Table]) -> dict[str, np.ndarray]:
+    """Numbers of the cells of each data set, counted through from the first to the last."""
+    sizes = [len(table.obs) for table in tables.values()]
+    return dict(zip(tables, np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])))
+
+
+def stacked_values(tables: Mapping[str, Table], features: pd.MultiIndex) -> np.ndarray:
+    """All cells x features, data set after data set; 0 where a data set lacks a feature."""
+    cells = cells_of_datasets(tables)
+    values = np.zeros((sum(map(len, cells.values())), len(features)), "float32")
+    for dataset, table in tables.items():
+        column = table.features.get_indexer(features)
+        there = column >= 0
+        values[np.ix_(cells[dataset], there)] = table.values[:, column[there]]
+    return values
+
+
+def covariates_of(tables: Mapping[str, Table], batch_key: str | None) -> tuple[list[str], np.ndarray]:
+    """Names of the covariates and the number of each cell's; without a key the data set is it.
+
+    Raises
+    ------
+    KeyError
+        A data set has no such column.
+    ValueError
+        A cell has no batch.
+    """
+    if batch_key is None:
+        return list(tables), np.repeat(np.arange(len(tables)), [len(t.obs) for t in tables.values()])
+    columns = [column_of(table, batch_key, dataset) for dataset, table in tables.items()]
+    names, codes = codes_of(pd.concat(columns))
+    n_empty = int((codes == UNLABELLED).sum())
+    if n_empty:
+        raise ValueError(
+            f"{batch_key!r} is empty for {n_empty} cells. Give every cell a batch or leave those cells "
+            "out."
+        )
+    return names, codes
+
+
+def labels_of_datasets(
+    tables: Mapping[str, Table], label_key: str | None
+) -> tuple[list[str], np.ndarray]:
+    """Names of the labels, all of the first data set, and the number of each cell's, -1 for none.
+
+    The first data set must have the column; another one without it is unlabelled.
+
+    Raises
+    ------
+    KeyError
+        The first data set has no such column.
+    ValueError
+        Another one has a label that the first has not.
+    """
+    if label_key is None:
+        return [], np.full(sum(len(table.obs) for table in tables.values()), UNLABELLED)
+    (first, one), *others = tables.items()
+    names, codes = codes_of(column_of(one, label_key, first))
+    parts = [codes]
+    for dataset, table in others:
+        if label_key in table.obs:
+            column = column_of(table, label_key, dataset)
+            unknown = sorted(set(column.dropna()) - set(names))
+            if unknown:
+                raise ValueError(
+                    f"label {unknown[0]!r} of {dataset} is unknown; known are {names}. "
+                    f"Rename it, or leave {label_key!r} empty (NaN) for those cells."
+                )
+            parts.append(codes_of(column, names)[1])
+        else:
+            parts.append(np.full(len(table.obs), UNLABELLED))
+    return names, np.concatenate(parts)
 
 
 def new_rows(

@@ -19,8 +19,10 @@ class InClust(Estimator):
 
     Parameters
     ----------
+    preset
+        ``"default"``, or ``"reference"``: what the published code does.
     hyperparameters
-        Any of :class:`imap_keras.inclust.Hyperparameters` by name.
+        Any of :class:`imap_keras.inclust.Hyperparameters` by name, to change the preset.
 
     Attributes
     ----------
@@ -35,21 +37,25 @@ class InClust(Estimator):
     Raises
     ------
     ValueError, TypeError
-        A hyperparameter is out of range or unknown.
+        A preset is unknown; a hyperparameter is out of range or unknown.
 
     Examples
     --------
+    >>> from imap_keras.datasets import simulate_modalities
     >>> from imap_keras.inclust import InClust, imputation
-    >>> rows = imputation(reference, query, label_key="cell_type")  # doctest: +SKIP
-    >>> model = InClust(epochs=50).fit(rows)  # doctest: +SKIP
-    >>> table = model.impute(rows, "query")  # doctest: +SKIP
+    >>> rna = simulate_modalities(40, {"rna": 9})["rna"]
+    >>> rows = imputation(rna[:25], rna[25:], ["rna_2", "rna_7"], label_key="cell_type")
+    >>> model = InClust(epochs=1, latent_dim=3).fit(rows, verbose=0)
+    >>> table = model.impute(rows, "query")
+    >>> list(table.columns), len(table)
+    (['rna_2', 'rna_7'], 15)
     """
 
     kind = "inclust"
     how_to_fit = "fit(rows)"
 
-    def __init__(self, **hyperparameters):
-        self.hyperparameters = Hyperparameters.of(**hyperparameters)
+    def __init__(self, preset: str = "default", **hyperparameters):
+        self.hyperparameters = Hyperparameters.of(preset, **hyperparameters)
         self.network: keras.Model | None = None
 
     # ------------------------------------------------------------------ fit
@@ -72,7 +78,8 @@ class InClust(Estimator):
         Raises
         ------
         ValueError
-            No labels and no `n_clusters`, or fewer clusters than labels; values above 1 for a sigmoid.
+            No labels and no `n_clusters`, or fewer clusters than labels; values above 1 for a sigmoid
+            or tanh.
         FloatingPointError
             Training diverged.
         """
@@ -233,7 +240,7 @@ class InClust(Estimator):
         return pd.DataFrame(decoded, [rows.cells[cell] for cell in cells], names)
 
     def _yh(self, codes: np.ndarray) -> np.ndarray:
-        """Embedding of each covariate, one row a code."""
+        """Embedding of each covariate, one row per code."""
         return run(self.covariates, np.eye(len(self.covariate_names), dtype="float32"))[codes]
 
     # ------------------------------------------------------------ new cells

@@ -12,9 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..nn.blocks import PACKAGE, apply
+from ..nn.blocks import PACKAGE, LayerSeeds, apply
+from ..nn.optimizer import adam
 
-OUTPUTS = ("relu", "sigmoid")
+ACTIVATIONS = ("relu", "tanh")
+# Last activation -> what it has to read to put a value out.
+OUTPUTS = {"relu": np.asarray, "sigmoid": lambda y: np.log(y / (1 - y)), "tanh": np.arctanh}
+STARTS = ("zero", "random")
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -69,17 +73,28 @@ class ClusterDivergence(keras.layers.Layer):
         Number of means.
     seed
         Of their starting values.
+    start
+        ``"random"``: Glorot's uniform numbers; ``"zero"``: all at 0, as in the published code.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inclust.network import ClusterDivergence
+    >>> z = np.array([[3.0, 4.0]], "float32")
+    >>> ClusterDivergence(2, start="zero")(z, np.zeros((1, 2), "float32")).numpy().tolist()
+    [[12.5, 12.5]]
     """
 
-    def __init__(self, n_clusters: int, seed: int = 0, **kwargs):
+    def __init__(self, n_clusters: int, seed: int = 0, start: str = "random", **kwargs):
         super().__init__(**kwargs)
-        self.n_clusters, self.seed = n_clusters, seed
+        self.n_clusters, self.seed, self.start = n_clusters, seed, start
 
     def build(self, z_shape, log_var_shape=None):
+        drawn = keras.initializers.GlorotUniform(seed=self.seed)
         self.means = self.add_weight(
             name="means",
             shape=(self.n_clusters, z_shape[-1]),
-            initializer=keras.initializers.GlorotUniform(seed=self.seed),
+            initializer="zeros" if self.start == "zero" else drawn,
         )
         self.built = True
 
@@ -87,7 +102,8 @@ class ClusterDivergence(keras.layers.Layer):
         return cluster_divergence(z, log_var, self.means)
 
     def get_config(self):
-        return {**super().get_config(), "n_clusters": self.n_clusters, "seed": self.seed}
+        own = {"n_clusters": self.n_clusters, "seed": self.seed, "start": self.start}
+        return {**super().get_config(), **own}
 
 
 def cluster_divergence(z, log_var, means):
@@ -122,11 +138,6 @@ class NegativeEntropy(keras.layers.Layer):
         return tf.reduce_sum(probability * safe_log(probability), axis=-1, keepdims=True)
 
 
-def _dense(units: int, name: str, seeds: np.random.Generator, activation: str | None = None):
-    start = keras.initializers.GlorotUniform(seed=int(seeds.integers(2**31 - 1)))
-    return keras.layers.Dense(units, activation, kernel_initializer=start, name=name)
-
-
 def build_parts(
     n_features: int,
     n_covariates: int,
@@ -137,6 +148,8 @@ def build_parts(
     output: str = "relu",
     seed: int = 0,
     start: np.ndarray | None = None,
+    activation: str = "relu",
+    covariate_start: str = "zero",
 ) -> dict[str, keras.Model]:
     """Build encoder, covariate embedding, classifier and decoder, each a Keras model.
 
@@ -145,15 +158,21 @@ def build_parts(
     n_features, n_covariates, n_clusters
         Widths of input and output, of the one-hot covariate and of the classifier.
     latent_dim, hidden, decoder_hidden
-        Width of the latent, and of the hidden ReLU layers before and after it.
+        Width of the latent, and of the hidden layers before and after it.
     output
-        Activation of the last layer: ``"relu"`` for values of 0 or more, ``"sigmoid"`` for [0, 1].
+        Activation of the last layer: ``"relu"`` for values of 0 or more, ``"sigmoid"`` for [0, 1],
+        ``"tanh"`` for [-1, 1].
     seed
         Of the starting weights.
     start
-        What the decoder puts out before training, whatever it reads: one positive value a feature, for
-        example the mean. From a random start the output ReLU of a sparse gene is soon 0 for every
-        cell, and no gradient reaches it any more.
+        What the decoder puts out before training, whatever it reads: one positive value per feature,
+        for example the mean. From a random start the output ReLU of a sparse gene is soon 0 for every
+        cell, and no gradient reaches it any more. None: a random start.
+    activation
+        Of the hidden layers, ``"relu"`` or ``"tanh"``.
+    covariate_start
+        ``"zero"``: yh starts at 0, so what it takes out of the latent is what it has learnt, never a
+        random offset; ``"random"``: as any other layer.
 
     Returns
     -------
@@ -171,26 +190,28 @@ def build_parts(
     >>> {name: part.output_shape for name, part in build_parts(9, 2, 3, 4).items()}["decoder"]
     (None, 9)
     """
-    seeds = np.random.default_rng(seed)
+    seeds = LayerSeeds(seed)
     cells, mask = (keras.Input((n_features,), name=name) for name in ("cells", "input_mask"))
     read = Mask(name="read")(cells, mask)
-    layers = [_dense(w, f"encoder_{i + 1}", seeds, "relu") for i, w in enumerate(hidden)]
-    heads = [_dense(latent_dim, name, seeds) for name in ("z_mean", "z_log_var")]
+    layers = [seeds.dense(w, f"encoder_{i + 1}", activation) for i, w in enumerate(hidden)]
+    heads = [seeds.dense(latent_dim, name) for name in ("z_mean", "z_log_var")]
     summary = apply(layers, read)
     encoder = keras.Model([cells, mask], [head(summary) for head in heads], name="encoder")
 
     covariate = keras.Input((n_covariates,), name="covariate")
-    # From zero: what yh takes out of the latent is what it has learnt, never a random offset.
-    embedding = keras.layers.Dense(latent_dim, kernel_initializer="zeros", name="yh")(covariate)
     z = keras.Input((latent_dim,), name="z")
-    probability = _dense(n_clusters, "probability", seeds, "softmax")(z)
+    probability = seeds.dense(n_clusters, "probability", "softmax")(z)
     latent = keras.Input((latent_dim,), name="latent")
-    layers = [_dense(w, f"decoder_{i + 1}", seeds, "relu") for i, w in enumerate(decoder_hidden)]
-    layers.append(_dense(n_features, "decoded", seeds, output))
+    layers = [seeds.dense(w, f"decoder_{i + 1}", activation) for i, w in enumerate(decoder_hidden)]
+    layers.append(seeds.dense(n_features, "decoded", output))
     decoder = keras.Model(latent, apply(layers, latent), name="decoder")
     if start is not None:
-        before = np.log(start / (1 - start)) if output == "sigmoid" else start
-        layers[-1].set_weights([np.zeros(layers[-1].kernel.shape, "float32"), before])
+        kernel = np.zeros(layers[-1].kernel.shape, "float32")
+        layers[-1].set_weights([kernel, OUTPUTS[output](start)])
+    covariate_layer = seeds.dense(latent_dim, "yh")
+    embedding = covariate_layer(covariate)
+    if covariate_start == "zero":
+        covariate_layer.kernel.assign(tf.zeros_like(covariate_layer.kernel))
     return {
         "encoder": encoder,
         "covariates": keras.Model(covariate, embedding, name="covariates"),
@@ -205,6 +226,7 @@ def build_network(
     classifier: keras.Model,
     decoder: keras.Model,
     seed: int = 0,
+    cluster_start: str = "random",
 ) -> keras.Model:
     """Wire the parts into the training model: masks at both ends, minus and plus in the middle.
 
@@ -212,8 +234,8 @@ def build_network(
     ----------
     encoder, covariates, classifier, decoder
         From :func:`build_parts`.
-    seed
-        Of the cluster means' starting values.
+    seed, cluster_start
+        Of the cluster means' starting values; ``"random"`` or ``"zero"``.
 
     Returns
     -------
@@ -238,7 +260,7 @@ def build_network(
     widths |= {"covariate": n_covariates, "noise": latent_dim}
     inputs = {name: keras.Input((width,), name=name) for name, width in widths.items()}
     parts = {"encoder": encoder, "covariates": covariates, "classifier": classifier, "decoder": decoder}
-    clusters = ClusterDivergence(n_clusters, seed, name="clusters")
+    clusters = ClusterDivergence(n_clusters, seed, cluster_start, name="clusters")
     return keras.Model(inputs, wire(inputs, parts, clusters), name="inclust")
 
 
@@ -251,10 +273,6 @@ def wire(inputs, parts, clusters) -> dict:
         Symbolic inputs and Keras models by name, see :func:`build_network`.
     clusters
         A :class:`ClusterDivergence`.
-
-    Examples
-    --------
-    >>> wire(inputs, parts, clusters)  # doctest: +SKIP
     """
     z_mean, z_log_var = parts["encoder"]([inputs["cells"], inputs["input_mask"]])  # masks its input
     yh = parts["covariates"](inputs["covariate"])
@@ -270,18 +288,22 @@ def wire(inputs, parts, clusters) -> dict:
 
 
 def minus_plus(z_mean, yh) -> tuple:
-    """Symbolic vector arithmetic: the latent without its covariate, and with it again.
+    """Vector arithmetic: the latent without its covariate, and with it again.
 
     Examples
     --------
-    >>> z, plus = minus_plus(z_mean, yh)  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from imap_keras.inclust.network import minus_plus
+    >>> z, plus = minus_plus(np.array([[3.0]], "float32"), np.array([[1.0]], "float32"))
+    >>> float(z[0, 0]), float(plus[0, 0])
+    (2.0, 3.0)
     """
     z = keras.layers.Subtract(name="minus")([z_mean, yh])
     return z, keras.layers.Add(name="plus")([z, yh])
 
 
 def half_squared_error(target, output):
-    """``sum over features of 0.5 * (x - x_hat)^2``, one value a row. Both sides come masked."""
+    """``sum over features of 0.5 * (x - x_hat)^2``, one value per row. Both sides come masked."""
     return 0.5 * tf.reduce_sum((target - output) ** 2, axis=-1)
 
 
@@ -291,7 +313,7 @@ def value_itself(target, output):
 
 
 def labelled_cross_entropy(target, output):
-    """``-sum_c target_c log output_c``, one value a row; 0 for an unlabelled row, all zero."""
+    """``-sum_c target_c log output_c``, one value per row; 0 for an unlabelled row, all zero."""
     return -tf.reduce_sum(target * safe_log(output), axis=-1)
 
 
@@ -315,9 +337,10 @@ def compile_network(
     network
         From :func:`build_network`.
     reconstruction_weight, divergence_weight, entropy_weight, label_weight
-        Weights of the losses; the paper's code has 5, 1, 1 (0 if every row has a label) and 50.
+        Weights of the losses. The published code has 5, 1, 1 and 50; its entropy counts only where
+        no row has a label.
     learning_rate
-        Adam's, other settings as Keras has them.
+        Adam's; beta_1 0.9, beta_2 0.999 and epsilon 1e-7 are Keras', as in the published code.
 
     References
     ----------
@@ -325,10 +348,14 @@ def compile_network(
 
     Examples
     --------
-    >>> compile_network(network)  # doctest: +SKIP
+    >>> from imap_keras.inclust.network import build_network, build_parts, compile_network
+    >>> network = build_network(**build_parts(9, 2, 3, 4))
+    >>> compile_network(network, label_weight=0.0)
+    >>> network.optimizer.name
+    'inclust_adam'
     """
     network.compile(
-        optimizer=keras.optimizers.Adam(learning_rate, name="inclust_adam"),
+        optimizer=adam(learning_rate, "inclust_adam", epsilon=1e-7),
         loss={
             "reconstruction": half_squared_error,
             "divergence": value_itself,

@@ -14,7 +14,7 @@ MASKED, READ, JUDGED = "#EEEEEE", COLORS[0], COLORS[1]
 
 
 def draw_masks(tasks: Mapping[str, Rows]) -> Figure:
-    """Draw what each block reads (left) and what it is judged by (right), one line of panels a task.
+    """Draw what each block reads (left) and what it is judged by (right), one line of panels per task.
 
     Features are the columns, modality after modality, those that are masked alike side by side.
 
@@ -25,7 +25,12 @@ def draw_masks(tasks: Mapping[str, Rows]) -> Figure:
 
     Examples
     --------
-    >>> draw_masks({"paired": rows})  # doctest: +SKIP
+    >>> from imap_keras.datasets import simulate_modalities
+    >>> from imap_keras.inclust import paired
+    >>> from imap_keras.inclust.plots import draw_masks
+    >>> rows = paired(simulate_modalities(30, {"rna": 6, "protein": 4}))
+    >>> len(draw_masks({"paired": rows}).axes)
+    2
     """
     heights = [len(rows.blocks) + 1.2 for rows in tasks.values()]
     figure, axes = plt.subplots(

@@ -7,8 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from ..nn.rows import drawn_rows, shuffled_rows
+from .network import masked
 
 UNLABELLED = -1
+SLICE = 1024  # cells that are summed at a time
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Rows:
     Parameters
     ----------
     values
-        Cells x features, float32; 0 where a cell was not measured.
+        Cells x features, float32; what stands where a cell was not measured has no effect.
     input_masks, output_masks
         Blocks x features, 1 where a feature is read or judged.
     cell, block
@@ -77,7 +79,7 @@ class Rows:
             if mask.shape != shape:
                 raise ValueError(
                     f"{what} has the shape {mask.shape}; expected blocks x features, {shape}. "
-                    "Give one mask of 0 and 1 a block."
+                    "Give one mask of 0 and 1 per block."
                 )
             other = mask[~np.isin(mask, (0, 1))]
             if len(other):
@@ -112,9 +114,14 @@ class Rows:
 
     def judged_mean(self) -> np.ndarray:
         """Mean of each feature over the rows that are judged by it, 0 without any."""
-        of_block = [self.values[self.of_block(name)] for name in self.blocks]
-        count = sum(len(x) * mask for x, mask in zip(of_block, self.output_masks))
-        total = sum(x.sum(axis=0) * mask for x, mask in zip(of_block, self.output_masks))
+        total, count = np.zeros((2, self.values.shape[1]))
+        for name, mask in zip(self.blocks, self.output_masks):
+            cells, judged = self.of_block(name), np.flatnonzero(mask)
+            count[judged] += len(cells)
+            # A slice of cells at a time, never a copy of a whole block; sums in double precision.
+            for i in range(0, len(cells), SLICE):
+                some = self.values[np.ix_(cells[i : i + SLICE], judged)]
+                total[judged] += some.sum(axis=0, dtype=float)
         return total / np.maximum(count, 1)
 
     def keep(self, blocks: Sequence[str]) -> "Rows":
@@ -165,7 +172,7 @@ def draw_rows(
     n_clusters, latent_dim
         Widths of the label and of the noise.
     rows_per_step
-        Rows a step (500 in the paper's code).
+        Rows per step (500 in the published code).
     seed
         The same seed gives the same rows, order and noise.
 
@@ -176,7 +183,13 @@ def draw_rows(
 
     Examples
     --------
-    >>> draw_rows(rows, n_clusters=7)  # doctest: +SKIP
+    >>> from imap_keras.datasets import simulate_modalities
+    >>> from imap_keras.inclust import paired
+    >>> from imap_keras.inclust.rows import draw_rows
+    >>> rows = paired(simulate_modalities(30, {"rna": 6, "protein": 4}), "cell_type")
+    >>> inputs, targets = next(iter(draw_rows(rows, n_clusters=4, rows_per_step=8)))
+    >>> tuple(inputs["cells"].shape), tuple(targets["label"].shape)
+    ((8, 10), (8, 4))
     """
     tables = {
         name: tf.constant(value, tf.float32)
@@ -203,7 +216,7 @@ def draw_rows(
             ),
         }
         targets = {
-            "reconstruction": inputs["cells"] * inputs["output_mask"],
+            "reconstruction": masked(inputs["cells"], inputs["output_mask"]),
             "divergence": none,
             "entropy": none,
             # one_hot of -1 is all zero: an unlabelled row.

@@ -1,6 +1,5 @@
 """One table of cells x features out of an AnnData, a MuData or a dictionary of AnnData."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 from anndata import AnnData
 
 from ..inputs.genes import check_unique_names
+from ..inputs.labels import coded
 from ..inputs.modalities import parts_of, same_cells
 from ..inputs.values import dense_expression, in_memory
 from .rows import UNLABELLED
@@ -39,6 +39,10 @@ class Table:
     def of_modality(self, modality: str) -> np.ndarray:
         """True for the columns of a modality."""
         return self.features.get_level_values(0) == modality
+
+    def keep(self, columns: np.ndarray) -> "Table":
+        """The same cells with some of the columns."""
+        return Table(self.values[:, columns], self.features[columns], self.obs)
 
 
 def read_table(data, what: str = "data", modality_key: str | None = "modality") -> Table:
@@ -104,51 +108,37 @@ def _joined(parts: dict[str, AnnData], what: str, shared_obs: pd.DataFrame | Non
     return Table(np.hstack(values), pd.MultiIndex.from_tuples(features), together)
 
 
-def codes_of(
-    tables: Mapping[str, Table], key: str, names: Sequence[str] | None = None, what: str = "label"
-) -> tuple[np.ndarray, list[str]]:
-    """Number the values of a column over data sets, one after another; -1 for an empty one.
-
-    Parameters
-    ----------
-    tables
-        Data sets by name.
-    key
-        Column of their obs.
-    names
-        Values that are known; by default all that occur, sorted.
-    what
-        What the column holds, for errors.
+def column_of(table: Table, key: str, dataset: str) -> pd.Series:
+    """A column of the cells' annotation as text, its empty entries left empty.
 
     Raises
     ------
     KeyError
-        A data set has no such column.
-    ValueError
-        A value is not known.
+        The data set has no such column.
+    """
+    if key not in table.obs:
+        raise KeyError(
+            f"{key!r} is not a column of the obs of {dataset}. Columns there: "
+            f"{', '.join(map(str, table.obs.columns)) or 'none'}."
+        )
+    column = table.obs[key].astype(object)
+    return column.where(column.isna(), column.astype(str))
+
+
+def codes_of(column: pd.Series, names: list[str] | None = None) -> tuple[list[str], np.ndarray]:
+    """Names that occur, sorted (or those given), and the number of each entry; -1 for an empty one.
 
     Examples
     --------
-    >>> codes_of({"query": table}, "cell_type", ["B", "T"])  # doctest: +SKIP
+    >>> import pandas as pd
+    >>> from imap_keras.inclust.tables import codes_of
+    >>> names, codes = codes_of(pd.Series(["T", None, "B"]))
+    >>> names, codes.tolist()
+    (['B', 'T'], [1, -1, 0])
     """
-    columns = []
-    for dataset, table in tables.items():
-        if key not in table.obs:
-            raise KeyError(
-                f"{key!r} is not a column of the obs of {dataset}. Columns there: "
-                f"{', '.join(map(str, table.obs.columns)) or 'none'}."
-            )
-        column = table.obs[key].astype(object)
-        column = column.where(column.isna(), column.astype(str))
-        unknown = sorted(set(column.dropna()) - set(names)) if names is not None else []
-        if unknown:
-            raise ValueError(
-                f"{what} {unknown[0]!r} of {dataset} is unknown; known are {list(names)}. "
-                f"Rename it, or leave {key!r} empty (NaN) for those cells."
-            )
-        columns.append(column)
-    values = pd.concat(columns)
-    names = sorted(set(values.dropna())) if names is None else list(names)
-    codes = pd.Categorical(values, names).codes.astype("int32")
-    assert UNLABELLED == -1  # pandas numbers an empty value so, and so does Rows
-    return codes, names
+    there, codes = column.notna().to_numpy(), np.full(len(column), UNLABELLED)
+    if names is None:
+        names, codes[there] = coded(column[there])
+    else:
+        codes[there] = pd.Index(names).get_indexer(column[there])
+    return names, codes

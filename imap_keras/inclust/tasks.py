@@ -79,11 +79,12 @@ def imputation(
         )
     used = tables["reference"].features[shared | known.isin(targets)]
     is_target = used.get_level_values(1).isin(targets)
-    masks = {"reference": (~is_target, np.ones(len(used))), "query": (~is_target, ~is_target)}
-    hidden = {"query": is_target}
-    return assemble(
-        tables, used, {name: (name, *masks[name]) for name in masks}, batch_key, label_key, hidden
-    )
+    blocks = {
+        "reference": ("reference", ~is_target, np.ones(len(used))),
+        "query": ("query", ~is_target, ~is_target),
+    }
+    tables["query"] = tables["query"].keep(~there.isin(targets))  # its target genes are hidden
+    return assemble(tables, used, blocks, batch_key, label_key)
 
 
 def paired(data, label_key: str | None = None, modality_key: str = "modality") -> Rows:
@@ -153,7 +154,11 @@ def paired_batches(
 
     Examples
     --------
-    >>> rows = paired_batches(adata, "batch", "cell_type")  # doctest: +SKIP
+    >>> from imap_keras.datasets import simulate_modalities
+    >>> from imap_keras.inclust import paired_batches
+    >>> cells = simulate_modalities(30, {"rna": 6, "protein": 4}, n_batches=2)
+    >>> paired_batches(cells, "batch", "cell_type").covariates
+    ['batch_0', 'batch_1']
     """
     table = read_table(data, "data", modality_key)
     if len(table.modalities) != 2:
@@ -199,7 +204,13 @@ def three_modalities(
 
     Examples
     --------
-    >>> rows = three_modalities(cite_seq, asap_seq, label_key="cell_type")  # doctest: +SKIP
+    >>> from imap_keras.datasets import simulate_modalities
+    >>> from imap_keras.inclust import three_modalities
+    >>> cells = simulate_modalities(30, {"rna": 6, "protein": 4, "atac": 5})
+    >>> cite_seq = {name: cells[name][:20] for name in ("rna", "protein")}
+    >>> asap_seq = {name: cells[name][20:] for name in ("protein", "atac")}
+    >>> three_modalities(cite_seq, asap_seq, label_key="cell_type").blocks[-2:]
+    ['first: protein->rna', 'second: protein->atac']
     """
     tables = {
         name: read_table(data, name, modality_key)
@@ -261,7 +272,12 @@ def generation(
 
     Examples
     --------
-    >>> rows = generation(cite_seq, {"rna": adata}, label_key="cell_type")  # doctest: +SKIP
+    >>> from imap_keras.datasets import simulate_modalities
+    >>> from imap_keras.inclust import generation
+    >>> cells = simulate_modalities(30, {"rna": 6, "protein": 4})
+    >>> cite_seq = {name: cells[name][:20] for name in cells}
+    >>> generation(cite_seq, {"rna": cells["rna"][20:]}, label_key="cell_type").blocks
+    ['reference: rna->rna', 'reference: rna->protein', 'query: rna->rna']
     """
     tables = {name: read_table(data, name, modality_key) for name, data in _two(reference, query)}
     source = shared_modality(tables)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from ..nn.fitting import fit_network, run
 from ..nn.rows import steps_of
-from .hyperparameters import Hyperparameters
+from .hyperparameters import SUPERVISION, Hyperparameters
 from .network import build_network, build_parts, compile_network
 from .rows import Rows, draw_rows
 
@@ -31,15 +31,23 @@ def train(rows: Rows, hp: Hyperparameters, verbose: int = 0) -> tuple[keras.Mode
     Raises
     ------
     ValueError
-        No labels and no `n_clusters`, or fewer clusters than labels; values above 1 for a sigmoid.
+        No labels and no `n_clusters`, or fewer clusters than labels; values above 1 for a sigmoid or
+        tanh.
     FloatingPointError
         Training diverged.
 
     Examples
     --------
-    >>> network, history = train(rows, Hyperparameters())  # doctest: +SKIP
+    >>> from imap_keras.datasets import simulate_modalities
+    >>> from imap_keras.inclust import Hyperparameters, paired
+    >>> from imap_keras.inclust.training import train
+    >>> rows = paired(simulate_modalities(30, {"rna": 6, "protein": 4}), "cell_type")
+    >>> network, history = train(rows, Hyperparameters(latent_dim=3, hidden=(4,), epochs=2))
+    >>> history["epoch"].tolist()
+    [1, 2]
     """
     clusters = n_clusters(rows, hp)
+    start = first_output(rows, hp)  # also refuses values that the last activation cannot reach
     parts = build_parts(
         rows.values.shape[1],
         len(rows.covariates),
@@ -49,17 +57,12 @@ def train(rows: Rows, hp: Hyperparameters, verbose: int = 0) -> tuple[keras.Mode
         hp.decoder_hidden,
         hp.output,
         hp.seed,
-        first_output(rows, hp),
+        start if hp.decoder_start == "mean" else None,
+        hp.activation,
+        hp.covariate_start,
     )
-    network = build_network(**parts, seed=hp.seed)
-    compile_network(
-        network,
-        hp.reconstruction_weight,
-        hp.divergence_weight,
-        0.0 if rows.supervision == "supervised" else hp.entropy_weight,
-        hp.label_weight,
-        hp.learning_rate,
-    )
+    network = build_network(**parts, seed=hp.seed, cluster_start=hp.cluster_start)
+    compile_network(network, **loss_weights(rows.supervision, hp), learning_rate=hp.learning_rate)
     drawn = draw_rows(rows, clusters, hp.latent_dim, hp.rows_per_step, hp.seed)
     history = fit_network(
         network,
@@ -72,7 +75,36 @@ def train(rows: Rows, hp: Hyperparameters, verbose: int = 0) -> tuple[keras.Mode
     )
     if hp.recalibrate:
         recalibrate_covariates(network, rows)
-    return network, history
+    # Keras 2 calls a loss after its last layer, here a whole model.
+    return network, history.rename(columns={"classifier_loss": "label_loss"})
+
+
+def loss_weights(supervision: str, hp: Hyperparameters) -> dict[str, float]:
+    """Weights of the four losses, as :func:`imap_keras.inclust.network.compile_network` takes them.
+
+    Parameters
+    ----------
+    supervision
+        How far labels supervise the training, see :attr:`imap_keras.inclust.Rows.supervision`.
+    hp
+        Hyperparameters; `entropy_until` decides whether the entropy counts.
+
+    Examples
+    --------
+    >>> from imap_keras.inclust import Hyperparameters
+    >>> from imap_keras.inclust.training import loss_weights
+    >>> loss_weights("supervised", Hyperparameters())["entropy_weight"]
+    0.0
+    >>> loss_weights("semi-supervised", Hyperparameters())["entropy_weight"]
+    1.0
+    """
+    counts = SUPERVISION.index(supervision) <= SUPERVISION.index(hp.entropy_until)
+    return {
+        "reconstruction_weight": hp.reconstruction_weight,
+        "divergence_weight": hp.divergence_weight,
+        "entropy_weight": hp.entropy_weight if counts else 0.0,
+        "label_weight": hp.label_weight,
+    }
 
 
 def recalibrate_covariates(network: keras.Model, rows: Rows) -> None:
@@ -86,17 +118,13 @@ def recalibrate_covariates(network: keras.Model, rows: Rows) -> None:
     ----------
     network, rows
         The trained model and its rows.
-
-    Examples
-    --------
-    >>> recalibrate_covariates(network, rows)  # doctest: +SKIP
     """
     encoder, covariates, classifier, clusters = (
         network.get_layer(name) for name in ("encoder", "covariates", "classifier", "clusters")
     )
     n, means = len(rows.covariates), clusters.means.numpy()
     yh = run(covariates, np.eye(n, dtype="float32"))
-    total, count = np.zeros_like(yh), np.zeros((n, 1))
+    total, count = np.zeros(yh.shape), np.zeros((n, 1))  # float64: sums over all rows
     for name, mask in zip(rows.blocks, rows.input_masks):
         cells = rows.of_block(name)
         z_mean, code = encode(encoder, rows.values[cells], mask), rows.covariate[cells]
@@ -119,14 +147,18 @@ def encode(encoder: keras.Model, values: np.ndarray, mask: np.ndarray) -> np.nda
 
     Examples
     --------
-    >>> encode(model.encoder, rows.values, rows.input_masks[0]).shape  # doctest: +SKIP
-    (8540, 50)
+    >>> import numpy as np
+    >>> from imap_keras.inclust.network import build_parts
+    >>> from imap_keras.inclust.training import encode
+    >>> encoder = build_parts(9, 2, 3, latent_dim=4)["encoder"]
+    >>> encode(encoder, np.ones((5, 9), "float32"), np.ones(9, "float32")).shape
+    (5, 4)
     """
     return run(encoder, [values, np.broadcast_to(mask, values.shape)])[0]
 
 
 def n_clusters(rows: Rows, hp: Hyperparameters) -> int:
-    """Number of clusters: as asked for, else one a label.
+    """Number of clusters: as asked for, else one per label.
 
     Raises
     ------
@@ -149,15 +181,15 @@ def first_output(rows: Rows, hp: Hyperparameters) -> np.ndarray:
     Raises
     ------
     ValueError
-        Values above 1 for a sigmoid.
+        Values above 1 for a sigmoid or tanh.
     """
     start = np.maximum(rows.judged_mean(), LEAST_START)
     if hp.output == "relu":
         return start
-    largest = rows.values.max()
+    largest = np.nanmax(rows.values)  # NaN may stand where nothing is read or judged
     if largest > 1:
         raise ValueError(
-            f"Values reach {largest:.4g} and a sigmoid at most 1: take output='relu', or scale every "
-            "feature to [0, 1]."
+            f"Values reach {largest:.4g} and a {hp.output} at most 1: take output='relu', or scale "
+            "every feature to [0, 1]."
         )
     return np.minimum(start, 1 - LEAST_START)
