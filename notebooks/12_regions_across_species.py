@@ -37,6 +37,7 @@ from scipy.stats import rankdata
 # %%
 from imap_keras import plots, regions
 from imap_keras.course import Results, Settings, check, versions_table
+from imap_keras.nn.blocks import LayerSeeds
 from imap_keras.regions import check_features, check_pairs, donors_to_hold
 
 # %%
@@ -121,18 +122,18 @@ print(f"{held_out.mean():.0%} of the cortical cells validate")
 
 
 # %% tags=["lesson"]
-def build_region_classifier(n_genes, n_regions, hidden=(500, 500, 500), dropout=0.1, seed=0):
-    seeds = np.random.default_rng(seed).integers(2**31 - 1, size=(len(hidden) + 1, 2)).tolist()
-    expression = keras.Input((n_genes,), name="expression")
-    inner = expression
-    for i, units in enumerate(hidden):
-        name = "embedding" if i + 1 == len(hidden) else f"hidden_{i + 1}"
-        start = keras.initializers.GlorotUniform(seeds[i][0])
-        layer = keras.layers.Dense(units, activation="relu", kernel_initializer=start, name=name)
-        inner = keras.layers.Dropout(dropout, seed=seeds[i][1], name=f"dropout_{i + 1}")(layer(inner))
-    start = keras.initializers.GlorotUniform(seeds[-1][0])
-    scores = keras.layers.Dense(n_regions, kernel_initializer=start, name="region_scores")(inner)
-    return keras.Model(expression, scores, name="region_classifier")
+def build_region_classifier(
+    n_genes, n_regions, hidden=(500, 500, 500), dropout=0.1, seed=0, dropped="units"
+):
+    seeds = LayerSeeds(seed)
+    inner = expression = keras.Input((n_genes,), name="expression")
+    for i, units in enumerate(hidden, start=1):
+        name = "embedding" if i == len(hidden) else f"hidden_{i}"
+        inner = seeds.dense(units, name, "relu")(inner)
+        if name == "embedding" or dropped == "units":
+            mask = (None, 1) if dropped == "rows" else None  # one draw per row, or one per unit
+            inner = seeds.dropout(dropout, f"dropout_{i}", mask)(inner)
+    return keras.Model(expression, seeds.dense(n_regions, "scores")(inner), name="region_classifier")
 
 
 # %% [markdown]
@@ -222,14 +223,12 @@ def correlation_map(human, mouse):
 # %% tags=["lesson"]
 def pair_ranks(correlation, pairs):
     check_pairs(pairs, correlation.index, correlation.columns)
-    ranks = pd.DataFrame(
-        rankdata(-correlation.to_numpy(), axis=0), correlation.index, correlation.columns
-    )
-    rows = [
-        (mouse, human, correlation.loc[human, mouse], ranks.loc[human, mouse])
-        for mouse, human in zip(pairs["mouse_region"], pairs["human_region"], strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["mouse_region", "human_region", "correlation", "rank"])
+    values = correlation.to_numpy()
+    ranks = rankdata(-values, axis=0)
+    rows = correlation.index.astype(str).get_indexer(pairs["human_region"].astype(str))
+    columns = correlation.columns.astype(str).get_indexer(pairs["mouse_region"].astype(str))
+    table = pairs[["mouse_region", "human_region"]].reset_index(drop=True)
+    return table.assign(correlation=values[rows, columns], rank=ranks[rows, columns])
 
 
 # %% [markdown]

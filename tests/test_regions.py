@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from imap_keras import regions
 from imap_keras.nn.callbacks import BestEpoch
+from imap_keras.nn.estimator import NotFittedError
 from imap_keras.regions import RegionClassifier
 
 SMALL = {"hidden": (32, 16), "learning_rate": 5e-3, "epochs": 8, "batch_size": 32}
@@ -176,16 +177,19 @@ def test_network_is_the_papers():
 
 
 def test_defaults_are_the_papers():
-    assert RegionClassifier().settings == {
-        "hidden": (500, 500, 500),
+    assert RegionClassifier().hyperparameters.as_dict() == {
+        "hidden": [500, 500, 500],
         "dropout": 0.1,
+        "dropped": "units",
         "learning_rate": 6e-5,
         "decay": 0.8,
         "decay_every": 20,
         "weight_decay": 1e-6,
+        "corrected_epsilon": False,
         "batch_size": 256,
         "epochs": 50,
         "patience": 5,
+        "keep_best": True,
         "validation_share": 0.1,
         "seed": 0,
     }
@@ -274,10 +278,11 @@ def test_scaler_is_of_the_training_rows_alone(species):
 
 
 def test_the_same_seed_gives_the_same_network_and_another_another(species):
-    tf.random.set_seed(7)  # the session's random state must not matter
-    models = [
-        RegionClassifier(**{**SMALL, "epochs": 2}, seed=s).fit(species[0], verbose=0) for s in (0, 0, 1)
-    ]
+    models = []
+    for seed, session in ((0, 7), (0, 8), (1, 8)):
+        keras.utils.set_random_seed(session)  # the session's random state must not matter
+        model = RegionClassifier(**{**SMALL, "epochs": 2}, seed=seed)
+        models.append(model.fit(species[0], verbose=0))
     first, second, third = (model.network.get_weights() for model in models)
     for left, right in zip(first, second, strict=True):
         np.testing.assert_array_equal(left, right)
@@ -304,7 +309,7 @@ def test_a_saved_classifier_is_the_same(fitted, species, tmp_path):
     pd.testing.assert_frame_equal(loaded.embed(averages), fitted.embed(averages))
     pd.testing.assert_frame_equal(loaded.history, fitted.history)
     np.testing.assert_array_equal(loaded.held_out, fitted.held_out)
-    assert (loaded.settings, loaded.regions) == (fitted.settings, fitted.regions)
+    assert (loaded.hyperparameters, loaded.regions) == (fitted.hyperparameters, fitted.regions)
     assert loaded.validation_accuracy == fitted.validation_accuracy
     assert not list(tmp_path.rglob("*.pkl"))
 
@@ -333,12 +338,21 @@ def test_bad_input_is_told_before_training(species, fitted):
     one = species[0][species[0].obs["region"] == "CA1"]
     with pytest.raises(ValueError, match="All rows are of region 'CA1'"):
         RegionClassifier().fit(one)
-    with pytest.raises(ValueError, match="99 genes.*fitted on 100.*missing are 1, the first 'gene_0'"):
+    missing = "1 of the 100 fitted genes are missing, the first is 'gene_0'"
+    with pytest.raises(ValueError, match=missing):
         fitted.predict(species[0][:, 1:])
-    with pytest.raises(ValueError, match="another order"):
-        fitted.embed(regions.region_averages(species[1])[fitted.genes[::-1]])
-    with pytest.raises(RuntimeError, match="not fitted yet"):
+    averages = regions.region_averages(species[1])
+    with pytest.raises(ValueError, match=missing):
+        fitted.embed(averages[fitted.genes[1:]])
+    averages.iloc[2, 5] = np.inf
+    with pytest.raises(ValueError, match="1 NaN or infinite"):
+        fitted.embed(averages)
+    with pytest.raises(NotFittedError, match="not fitted yet; call fit"):
         RegionClassifier().predict(species[0])
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        print(RegionClassifier().validation_loss)
+    with pytest.raises(TypeError, match="'learning_rat'.*mean 'learning_rate'"):
+        RegionClassifier(learning_rat=1)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_models_embeddings_map_and_ranking_come_out(saved, files):
     for i in range(2):
         place = saved / f"repeat_00{i}"
         model = RegionClassifier.load(place)
-        assert model.settings["seed"] == i and model.genes == [f"gene_{j}" for j in range(25)]
+        assert model.hyperparameters.seed == i and model.genes == [f"gene_{j}" for j in range(25)]
         human, mouse, correlation = (
             pd.read_csv(place / f"{name}.csv", index_col=0)
             for name in ("human_embedding", "mouse_embedding", "correlation")
@@ -86,7 +86,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(files, saved, tmp_path, mon
     folder, fit, fits = tmp_path / "results", RegionClassifier.fit, []
 
     def counted(model, *arguments, **options):
-        fits.append(model.settings["seed"])
+        fits.append(model.hyperparameters.seed)
         if len(fits) == 2:
             raise KeyboardInterrupt
         return fit(model, *arguments, **options)

@@ -12,7 +12,10 @@ try:  # tensorflow-addons ended in May 2024; it imports up to TensorFlow 2.15.
 except ImportError:
     mish = keras.activations.mish
 
-__all__ = ["backend_is_tensorflow", "describe_device", "mish"]
+__all__ = ["OWN_DRAWS", "backend_is_tensorflow", "describe_device", "mish"]
+
+# Keras 2 mixes TensorFlow's global seed into a dropout layer's, unless the layer has its own generator.
+OWN_DRAWS = {"force_generator": True} if keras.__version__.startswith("2.") else {}
 
 
 def backend_is_tensorflow() -> None:

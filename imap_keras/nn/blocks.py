@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from .backend import mish
+from .backend import OWN_DRAWS, mish
 
 PACKAGE = "imap_keras"
 INITIALIZATIONS = ("zero_bias", "reference")
@@ -117,6 +117,13 @@ class LayerSeeds:
         """A dense layer with starting weights (Glorot, uniform) from the next seed."""
         kernel = keras.initializers.GlorotUniform(seed=self.draw())
         return keras.layers.Dense(units, activation, kernel_initializer=kernel, name=name, **options)
+
+    def dropout(self, share: float, name: str, mask: tuple | None = None):
+        """Dropout with draws from the next seed, whatever TensorFlow's global seed is.
+
+        `mask` is Keras' `noise_shape`: ``(None, 1)`` draws once for a whole row.
+        """
+        return keras.layers.Dropout(share, mask, self.draw(), name=name, **OWN_DRAWS)
 
 
 def dense_stack(

@@ -19,6 +19,7 @@ from .homology import (
     standardize,
     unit_rows,
 )
+from .hyperparameters import Hyperparameters
 from .model import RegionClassifier
 from .network import build_region_classifier, donors_to_hold, hold_out_donors, step_schedule
 from .repeats import run_repeats
@@ -26,6 +27,7 @@ from .simulate import simulate_species
 
 __all__ = [
     "PARTS",
+    "Hyperparameters",
     "RegionClassifier",
     "build_region_classifier",
     "chance_rank",

@@ -8,8 +8,27 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import rankdata
 
+from ..inputs.genes import check_unique_names
 from ..inputs.labels import labels_of
-from ..inputs.values import dense
+from ..inputs.values import check_finite, dense, in_memory
+
+
+def moments(expression: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of every gene, float64; a constant gene has the deviation 1.
+
+    Summed in float64: a million float32 numbers added one by one lose the third digit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.regions.homology import moments
+    >>> mean, deviation = moments(np.array([[1.0, 5.0], [3.0, 5.0]], "float32"))
+    >>> mean.tolist(), deviation.tolist()
+    ([2.0, 5.0], [1.0, 1.0])
+    """
+    constant = expression.max(axis=0) == expression.min(axis=0)
+    deviation = expression.std(axis=0, dtype=float)
+    return expression.mean(axis=0, dtype=float), np.where(constant, 1, deviation)
 
 
 def standardize(expression: np.ndarray) -> np.ndarray:
@@ -25,8 +44,9 @@ def standardize(expression: np.ndarray) -> np.ndarray:
     >>> standardize(np.array([[1.0, 5.0], [3.0, 5.0]])).tolist()
     [[-1.0, 0.0], [1.0, 0.0]]
     """
-    deviation = expression.std(axis=0)
-    return (expression - expression.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+    kind = np.result_type(expression, np.float32)
+    mean, deviation = (moment.astype(kind) for moment in moments(expression))
+    return (expression - mean) / deviation
 
 
 def region_averages(adata: AnnData, region_key: str = "region") -> pd.DataFrame:
@@ -61,13 +81,13 @@ def region_averages(adata: AnnData, region_key: str = "region") -> pd.DataFrame:
     return table.groupby(regions, sort=False).mean()
 
 
-def finite_expression(adata: AnnData, what: str = "adata.X") -> np.ndarray:
+def finite_expression(adata: AnnData) -> np.ndarray:
     """Return ``adata.X`` as dense float32; negative values are fine, NaN and infinite ones are not.
 
     Raises
     ------
     ValueError
-        Says how many values are not finite.
+        A value is not finite, or a cell or gene has its name twice.
 
     Examples
     --------
@@ -77,14 +97,10 @@ def finite_expression(adata: AnnData, what: str = "adata.X") -> np.ndarray:
     >>> finite_expression(human).dtype
     dtype('float32')
     """
-    values = dense(adata.X)
-    bad = int(np.count_nonzero(~np.isfinite(values)))
-    if bad:
-        raise ValueError(
-            f"{what} holds {bad} NaN or infinite values; expression must be finite. "
-            "Fill them in or leave those cells or genes out."
-        )
-    return values
+    check_unique_names(adata)
+    values = in_memory(adata).X
+    check_finite(values)
+    return dense(values)
 
 
 def shuffled_labels(labels: Sequence[str], seed: int = 0) -> np.ndarray:
@@ -161,7 +177,8 @@ def check_features(human: pd.DataFrame, mouse: pd.DataFrame) -> None:
     >>> from imap_keras.regions.homology import check_features
     >>> check_features(pd.DataFrame([[1.0, 2.0]]), pd.DataFrame([[3.0, 4.0]]))
     """
-    if list(human.columns) != list(mouse.columns):
+    # As text: a table read from a file has the columns "0", "1" ..., one just made 0, 1 ...
+    if list(map(str, human.columns)) != list(map(str, mouse.columns)):
         raise ValueError(
             f"human has {human.shape[1]} features and mouse {mouse.shape[1]}, and they must be the "
             "same in the same order: embed both with the same network, or give both the same genes."
@@ -238,14 +255,12 @@ def pair_ranks(correlation: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     [1.0, 3.0]
     """
     check_pairs(pairs, correlation.index, correlation.columns)
-    ranks = pd.DataFrame(
-        rankdata(-correlation.to_numpy(), axis=0), correlation.index, correlation.columns
-    )
-    rows = [
-        (mouse, human, correlation.loc[human, mouse], ranks.loc[human, mouse])
-        for mouse, human in zip(pairs["mouse_region"], pairs["human_region"], strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["mouse_region", "human_region", "correlation", "rank"])
+    values = correlation.to_numpy()
+    ranks = rankdata(-values, axis=0)
+    rows = correlation.index.astype(str).get_indexer(pairs["human_region"].astype(str))
+    columns = correlation.columns.astype(str).get_indexer(pairs["mouse_region"].astype(str))
+    table = pairs[["mouse_region", "human_region"]].reset_index(drop=True)
+    return table.assign(correlation=values[rows, columns], rank=ranks[rows, columns])
 
 
 def mean_rank(human: pd.DataFrame, mouse: pd.DataFrame, pairs: pd.DataFrame) -> float:

@@ -1,12 +1,11 @@
-"""The classifier and what its training needs: the split by donor, the schedule, shuffled rows."""
+"""The classifier and what its training needs: the split by donor, the schedule."""
 
 from collections.abc import Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from ..nn.rows import untuned
+from ..nn.blocks import LayerSeeds
 
 
 def build_region_classifier(
@@ -15,8 +14,9 @@ def build_region_classifier(
     hidden: Sequence[int] = (500, 500, 500),
     dropout: float = 0.1,
     seed: int = 0,
+    dropped: str = "units",
 ) -> keras.Model:
-    """Build the classifier, genes -> 500 -> 500 -> 500 -> one score a region.
+    """Build the classifier, genes -> 500 -> 500 -> 500 -> one score per region.
 
     ReLU and dropout follow the hidden layers; the output is linear (logits). The layer named
     ``embedding`` is the last hidden one, before its dropout.
@@ -28,9 +28,12 @@ def build_region_classifier(
     hidden
         Widths of the hidden layers.
     dropout
-        Share of hidden units dropped in training.
+        Share dropped in training.
     seed
         Of starting weights and dropout.
+    dropped
+        ``"units"`` after every hidden layer, or whole ``"rows"`` after the last one, see
+        :class:`imap_keras.regions.Hyperparameters`.
 
     Returns
     -------
@@ -47,17 +50,15 @@ def build_region_classifier(
     >>> build_region_classifier(4542, 105).count_params()
     2825105
     """
-    seeds = np.random.default_rng(seed).integers(2**31 - 1, size=(len(hidden) + 1, 2)).tolist()
-    expression = keras.Input((n_genes,), name="expression")
-    inner = expression
-    for i, units in enumerate(hidden):
-        name = "embedding" if i + 1 == len(hidden) else f"hidden_{i + 1}"
-        start = keras.initializers.GlorotUniform(seeds[i][0])
-        layer = keras.layers.Dense(units, activation="relu", kernel_initializer=start, name=name)
-        inner = keras.layers.Dropout(dropout, seed=seeds[i][1], name=f"dropout_{i + 1}")(layer(inner))
-    start = keras.initializers.GlorotUniform(seeds[-1][0])
-    scores = keras.layers.Dense(n_regions, kernel_initializer=start, name="region_scores")(inner)
-    return keras.Model(expression, scores, name="region_classifier")
+    seeds = LayerSeeds(seed)
+    inner = expression = keras.Input((n_genes,), name="expression")
+    for i, units in enumerate(hidden, start=1):
+        name = "embedding" if i == len(hidden) else f"hidden_{i}"
+        inner = seeds.dense(units, name, "relu")(inner)
+        if name == "embedding" or dropped == "units":
+            mask = (None, 1) if dropped == "rows" else None  # one draw per row, or one per unit
+            inner = seeds.dropout(dropout, f"dropout_{i}", mask)(inner)
+    return keras.Model(expression, seeds.dense(n_regions, "scores")(inner), name="region_classifier")
 
 
 def hold_out_donors(
@@ -140,22 +141,3 @@ def step_schedule(
     [6.0, 6.0, 4.8, 3.84]
     """
     return learning_rate * decay ** (epoch // every)
-
-
-def shuffled_rows(
-    expression: np.ndarray, labels: np.ndarray, batch_size: int, seed: int
-) -> tf.data.Dataset:
-    """Training rows in another order each epoch; indices are shuffled, rows gathered.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from imap_keras.regions.network import shuffled_rows
-    >>> rows = shuffled_rows(np.ones((5, 2), "float32"), np.arange(5), 2, seed=0)
-    >>> sorted(int(label) for _, labels in rows for label in labels)
-    [0, 1, 2, 3, 4]
-    """
-    table, targets = tf.constant(expression, tf.float32), tf.constant(labels, tf.int32)
-    order = tf.data.Dataset.range(len(labels)).shuffle(len(labels), seed=seed).batch(batch_size)
-    rows = order.map(lambda i: (tf.gather(table, i), tf.gather(targets, i)))
-    return untuned(rows.prefetch(2))
