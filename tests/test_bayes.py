@@ -5,6 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from anndata import AnnData
+from scipy import sparse
 
 from imap_keras.bayes import (
     AnnealDivergence,
@@ -21,6 +23,7 @@ from imap_keras.bayes import (
     reliability,
 )
 from imap_keras.bayes.layers import variational_layers
+from imap_keras.bayes.network import FIRST_DRAW
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +118,7 @@ def test_a_draw_is_one_set_of_weights_for_all_cells():
     draws = posterior_draws(network, x, 3)
     (layer,) = variational_layers(network)
     assert int(layer.draw) == 0  # unchanged
-    layer.draw.assign(10**9 + 1)
+    layer.draw.assign(FIRST_DRAW + 1)
     w = layer.sample().numpy()
     logits = x @ w[:-1] + w[-1]
     by_hand = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -133,6 +136,42 @@ def test_it_classifies_and_is_sure_where_it_may_be(fitted, clouds):
     middle, far = fitted.predict(np.array([[0.0, 0.0], [3.0, 3.0]]))["entropy"]
     assert middle > 0.4 > 0.1 > far
     assert table["entropy"][~correct].mean() > table["entropy"][correct].mean()
+
+
+def test_sparse_values_give_what_dense_ones_give(fitted, clouds):
+    thin = sparse.csr_matrix(clouds[0])
+    np.testing.assert_array_equal(fitted.draws(thin, 3), fitted.draws(clouds[0], 3))
+    own = BayesianClassifier(epochs=1, seed=3)
+    from_thin = own.fit(thin, clouds[1], verbose=0).draws(thin, 2)
+    np.testing.assert_array_equal(own.fit(*clouds, verbose=0).draws(thin, 2), from_thin)
+
+
+def test_the_table_keeps_the_names_of_the_cells(fitted, clouds):
+    """So that ``adata.obs["label"] = model.predict(...)["label"]`` is not a column of NaN."""
+    adata = AnnData(sparse.csr_matrix(clouds[0][:3]), obs=pd.DataFrame(index=["c1", "c2", "c3"]))
+    plain = fitted.predict(adata.X, 5)
+    assert plain.index.tolist() == [0, 1, 2]
+    for table in (fitted.predict(adata.to_df(), 5), fitted.predict(adata.X, 5, adata.obs_names)):
+        adata.obs["label"] = table["label"]
+        assert adata.obs["label"].tolist() == plain["label"].tolist()
+    with pytest.raises(ValueError, match="There are 3 cells and 2 names; they must agree"):
+        fitted.predict(adata.X, 5, ["c1", "c2"])
+
+
+def test_an_anndata_gets_one_sentence(fitted, clouds):
+    said = (
+        "values are an AnnData; hand in a matrix of it: adata.X, adata.obsm[...] or adata.to_df() "
+        "(which keeps the cells' names)."
+    )
+    adata = AnnData(clouds[0])
+    for call in (
+        lambda: fitted.predict(adata),
+        lambda: fitted.draws(adata),
+        lambda: BayesianClassifier().fit(adata, clouds[1]),
+    ):
+        with pytest.raises(TypeError) as error:
+            call()
+        assert str(error.value) == said
 
 
 def test_few_cells_leave_wider_weights_than_many(clouds):
@@ -209,12 +248,14 @@ def test_faults_are_named(clouds, fitted):
         model.fit(values, [None, *labels[1:]])
     with pytest.raises(ValueError, match="All cells are of one class, 'a'"):
         model.fit(values[:60], labels[:60])
-    with pytest.raises(ValueError, match="values hold 1 NaN or infinite numbers"):
+    with pytest.raises(ValueError, match="values holds 1 NaN or infinite values"):
         model.fit(np.where(np.arange(240).reshape(120, 2) == 3, np.nan, values), labels)
     with pytest.raises(ValueError, match=r"values have the shape \(120,\); expected cells x features"):
         model.fit(values[:, 0], labels)
     with pytest.raises(ValueError, match="Cells have 1 features; fit\\(\\) saw 2"):
         fitted.predict(values[:, :1])
+    with pytest.raises(ValueError, match="n_draws=0 must be a whole number of at least 1"):
+        fitted.predict(values, 0)
 
 
 @pytest.mark.parametrize(

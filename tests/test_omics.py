@@ -14,6 +14,7 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 
 from imap_keras.datasets import simulate_file, simulate_manifold, simulate_modalities
+from imap_keras.nn.rows import hold_out
 from imap_keras.omics import (
     BackedCells,
     Hyperparameters,
@@ -39,7 +40,7 @@ from imap_keras.omics.losses import (
     squared_error,
 )
 from imap_keras.omics.modalities import read_modalities
-from imap_keras.omics.network import build_joint_network, start_from
+from imap_keras.omics.network import build_joint_network, layer_names, start_from
 from imap_keras.omics.training import draw_cells, hide
 
 SPECS = {
@@ -205,6 +206,35 @@ def test_hiding_takes_its_shares_and_at_most_one_modality():
     assert not np.isnan(alone).any()  # a single modality is never hidden whole
 
 
+def test_what_is_hidden_from_the_encoders_is_asked_of_the_decoders():
+    """The inputs of a step lack the shares that were asked for, and its targets lack nothing."""
+    table = np.random.default_rng(0).normal(size=(500, 8)).astype("float32")
+    hp = Hyperparameters(batch_size=500, hide_entries=0.2, hide_modality=0.4, seed=1)
+    inputs, targets = next(iter(draw_cells({"a": table, "b": 2 * table}, hp)))
+    for name, factor in (("a", 1), ("b", 2)):
+        x, target = inputs[name].numpy(), targets[name].numpy()
+        np.testing.assert_array_equal(np.sort(target, axis=0), np.sort(factor * table, axis=0))
+        seen = np.isfinite(x)
+        np.testing.assert_array_equal(x[seen], target[seen])
+        whole = ~seen.any(axis=1)
+        assert whole.mean() == pytest.approx(0.2, abs=0.06)
+        assert (~seen[~whole]).mean() == pytest.approx(0.2, abs=0.03)
+
+
+def test_moments_of_many_cells_are_exact():
+    """A sum of a million float32 values down the cells is off by up to a percent."""
+    rng, n = np.random.default_rng(0), 400_000
+    table = np.where(rng.random((n, 2)) < 0.01, rng.normal(2, 0.3, (n, 2)), 0).astype("float32")
+    table += np.float32(30)
+    specs = {"rna": SPECS["rna"]}
+    network = build_joint_network({"rna": 2}, specs, 3)
+    start_from(network, specs, {"rna": table})
+    mean, scale = network.get_layer("rna_standardized").get_weights()
+    exact = table.astype(float)
+    np.testing.assert_allclose(mean, exact.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(scale, np.sqrt(exact.var(0).mean()), rtol=1e-6)
+
+
 # ------------------------------------------------------------------ fitting
 
 
@@ -280,6 +310,68 @@ def test_a_single_modality_and_its_weight(cells, eagerly):
     assert model.latent({"rna": cells["rna"]}).shape == (60, 3)
 
 
+ODD = [
+    "gene expression",
+    "ATAC/peaks",
+    "rna:counts",
+    "ADT (µ)",
+    "code",
+    "back",
+    "joined",
+    "a/b",
+    "modality_0",
+    "rna_encoder",
+    "rna",
+    "_x",
+    "",
+    "../../up",
+    "loss",
+]
+
+
+def test_any_name_of_a_modality_will_do(tmp_path, eagerly):
+    """Keras' layers have names of their own; saved and loaded under the user's."""
+    features = simulate_modalities(20, {"one": 3}, n_types=2, seed=1)["one"]
+    cells = {name: features.copy() for name in ODD}
+    model = MultiOmics(dict.fromkeys(ODD, Modality(width=2)), **TINY | {"epochs": 1})
+    model.fit(cells, verbose=0).save(tmp_path / "model")
+    columns = [
+        f"{part}{name}" for part in ("", "val_") for name in ("loss", *(f"{n}_loss" for n in ODD))
+    ]
+    assert list(model.history) == ["epoch", *columns]
+    total = sum(model.history[f"val_{name}_loss"] for name in ODD)
+    np.testing.assert_allclose(model.history["val_loss"], total, rtol=1e-4)
+    loaded = MultiOmics.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.latent({"a/b": features}), model.latent({"a/b": features}))
+    assert list(loaded.reconstruct(cells)) == ODD and list(loaded.errors(cells).index) == ODD
+
+
+def test_layers_are_named_by_plain_names_and_by_numbers_else():
+    names = layer_names(ODD)
+    assert {name: names[name] for name in ("rna_encoder", "modality_0")} == {
+        "rna_encoder": "rna_encoder",
+        "modality_0": "modality_8",  # "gene expression" has taken that one
+    }
+    assert len(set(names.values())) == len(ODD) and names["rna"] == "modality_10"
+    assert layer_names(["rna", "x.1-b"]) == {"rna": "rna", "x.1-b": "x.1-b"}  # as before: models load
+
+
+@pytest.mark.parametrize("name", ["a\0", "half \ud83d"])
+def test_a_name_that_no_file_can_hold_is_refused(name):
+    with pytest.raises(ValueError) as error:
+        MultiOmics({"rna": "mse", name: "mse"})
+    assert str(error.value) == (
+        f"The modality name {name!r} holds a NUL or half a character (a lone surrogate), which no file "
+        "can hold; give it another name."
+    )
+
+
+@pytest.mark.parametrize("names", [["val"], ["x", "val_x"], [1, "1"]])
+def test_names_that_the_history_cannot_tell_apart_are_refused(names):
+    with pytest.raises(ValueError, match=r"give two columns '.*' of the history; rename one"):
+        MultiOmics(dict.fromkeys(names, "mse"))
+
+
 def test_saved_and_loaded(fitted, cells, tmp_path):
     fitted.save(tmp_path / "model")
     loaded = MultiOmics.load(tmp_path / "model")
@@ -343,10 +435,10 @@ def test_a_cell_measured_in_no_modality_is_refused(changed):
 
 
 def test_a_feature_measured_only_in_cells_held_out_is_refused(changed):
-    held_out = np.random.default_rng((1, 1)).permutation(60)[0]  # the first cell held out at seed 1
+    held_out = hold_out(60, 0.2, seed=1)[1][0]
     changed["rna"].X[np.arange(60) != held_out, 3] = np.nan
     with pytest.raises(
-        ValueError, match=r"number 3 \(from 0\) of modality 'rna' .* held out only \(1 "
+        ValueError, match=r"Feature 'rna_3' of modality 'rna' .* held out only \(1 such"
     ):
         MultiOmics(SPECS, **TINY).fit(changed, verbose=0)
 
@@ -455,7 +547,7 @@ def test_minibatches_are_target_and_input():
 def test_faults_of_the_cells_of_an_autoencoder_are_named():
     with pytest.raises(ValueError, match="There are 9 cells; at least 10"):
         fit_autoencoder(np.ones((9, 3)))
-    with pytest.raises(ValueError, match="cells hold 1 NaN or infinite values"):
+    with pytest.raises(ValueError, match="cells holds 1 NaN or infinite values"):
         fit_autoencoder(np.where(np.arange(36).reshape(12, 3) == 5, np.nan, 1.0))
 
 
@@ -482,6 +574,61 @@ def test_a_file_comes_in_minibatches_every_training_cell_once_an_epoch(file):
     assert not np.allclose(seen[:50], inside[:50])
     held_out = np.vstack([x for x, _ in cells.validation(16)])
     np.testing.assert_allclose(held_out, np.concatenate([whole[s : s + 8] for s in cells.held_out]))
+
+
+@pytest.mark.parametrize("held, batch_size", [(64, 16), (64, 100), (64, 7), (640, 128), (640, 2000)])
+def test_an_epoch_of_the_file_is_every_training_cell_once(file, held, batch_size):
+    """Few cells at once leave a rest at each reading; an epoch neither drops nor repeats it."""
+    cells = BackedCells(file, memory=held * 4 * 30 * 4, seed=2)
+    inside = np.concatenate([cells.read(start) for start in cells.inside])
+    rows, steps = iter(cells.minibatches(batch_size)), cells.steps(batch_size)
+    for _ in range(2):
+        seen = np.concatenate([next(rows)[0] for _ in range(steps)])
+        assert len(seen) == len(inside)
+        np.testing.assert_array_equal(np.sort(seen, axis=0), np.sort(inside, axis=0))
+
+
+def test_a_file_written_after_preprocessing_gives_its_counts(file, tmp_path, monkeypatch):
+    """X is logarithms there: the counts are in their layer, and are taken the logarithm of once."""
+    adata = anndata.read_h5ad(file)
+    counts = adata.X.toarray()
+    adata.layers["counts"] = adata.X.copy()
+    adata.X = np.log1p(adata.X.toarray() / 3)
+    adata.write_h5ad(tmp_path / "logged.h5ad")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cells = BackedCells("~/logged.h5ad", memory=1e6)
+    assert cells.name == "layers['counts']"
+    np.testing.assert_array_equal(cells.read(0), np.log1p(counts[: cells.block]))
+    del adata.layers["counts"]
+    adata.write_h5ad(tmp_path / "only_logs.h5ad")
+    with pytest.raises(ValueError, match="X of only_logs.h5ad, cells from 0 on, holds .* fractional"):
+        BackedCells("~/only_logs.h5ad", memory=1e6)
+
+
+def test_a_file_kept_gene_by_gene_is_refused_with_the_line_that_converts_it(
+    file, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    adata = anndata.read_h5ad(file)
+    adata.X = adata.X.tocsc()
+    adata.write_h5ad("by_genes.h5ad")
+    with pytest.raises(ValueError) as error:
+        BackedCells("by_genes.h5ad")
+    message = str(error.value)
+    assert message.startswith("X of by_genes.h5ad is kept gene by gene (CSC)")
+    exec(message.split("once: ")[1].removesuffix("."), {"anndata": anndata})
+    assert BackedCells("by_cells.h5ad").n_cells == 700
+    with pytest.raises(ValueError, match="CSC"):
+        memory.counts_in("by_genes.h5ad")
+
+
+def test_what_is_no_file_of_cells_is_named(tmp_path):
+    (tmp_path / "text.h5ad").write_text("cells")
+    with pytest.raises(ValueError, match="text.h5ad cannot be read as an .h5ad file: "):
+        BackedCells(tmp_path / "text.h5ad")
+    AnnData(obs=pd.DataFrame(index=["a"])).write_h5ad(tmp_path / "empty.h5ad")
+    with pytest.raises(ValueError, match=r"empty.h5ad holds neither layers\['counts'\] nor X"):
+        BackedCells(tmp_path / "empty.h5ad")
 
 
 def test_standardised_by_the_training_cells(file):
@@ -579,10 +726,24 @@ def test_no_unit_is_led_to_by_weights_longer_than_three():
         layer.kernel.assign(50 * np.ones(layer.kernel.shape))
     images, labels = rng.random((20, 4, 4, 1)), rng.integers(2, size=20)
     history = train_image_classifier(network, images, labels, epochs=1, held_out=(images, labels))
-    assert set(history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert set(history) == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
     for layer in (network.layers[1], network.layers[3], network.layers[6]):
         kernel = layer.kernel.numpy().reshape(-1, layer.kernel.shape[-1])
         assert np.linalg.norm(kernel, axis=0).max() <= 3.0001
+
+
+def test_the_seed_alone_decides_the_training_of_images(eagerly):
+    """Neither TensorFlow's global seed nor anything else moves the order of the images."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((20, 4, 4, 1)), rng.integers(2, size=20)
+    weights = []
+    for seed, elsewhere in ((0, 7), (0, 8), (1, 8)):
+        tf.random.set_seed(elsewhere)
+        network = build_image_classifier((4, 4, 1), 2, 3, 5, dropout=(0.0, 0.0))
+        train_image_classifier(network, images, labels, epochs=2, batch_size=8, seed=seed)
+        weights.append(np.concatenate([w.ravel() for w in network.get_weights()]))
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[1], weights[2])
 
 
 def test_faults_of_images_are_named():

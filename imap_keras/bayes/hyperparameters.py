@@ -18,7 +18,7 @@ class Hyperparameters(Parameters):
     epochs, kl_epochs
         Epochs, and those over which the weight of the divergence grows to 1.
     learning_rate, batch_size, seed
-        Adam's; cells a step; seed of everything random.
+        Adam's; cells per step; seed of everything random.
 
     Raises
     ------

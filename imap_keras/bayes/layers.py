@@ -128,12 +128,22 @@ class AnnealDivergence(keras.callbacks.Callback):
 
     Examples
     --------
-    >>> network.fit(rows, callbacks=[AnnealDivergence(20)])  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from imap_keras.bayes import AnnealDivergence, build_classifier
+    >>> network, annealing = build_classifier(4, 3), AnnealDivergence(4)
+    >>> network.compile("sgd", "sparse_categorical_crossentropy")
+    >>> x, y = np.ones((9, 4), "float32"), np.zeros(9)
+    >>> done = network.fit(x, y, epochs=2, verbose=0, callbacks=[annealing])
+    >>> annealing.weight
+    [0.25, 0.5]
     """
 
     def __init__(self, epochs: int):
         super().__init__()
         self.epochs, self.weight, self.divergence = epochs, [], []
+
+    def on_train_begin(self, logs=None):
+        self.weight, self.divergence = [], []
 
     def on_epoch_begin(self, epoch, logs=None):
         self.weight.append(min((epoch + 1) / self.epochs, 1.0))

@@ -5,10 +5,15 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 import pandas as pd
+from anndata import AnnData
+from scipy import sparse
 
+from ..inputs.labels import coded
+from ..inputs.values import check_finite
 from ..nn.estimator import Estimator
 from ..nn.fitting import fit_network
 from ..nn.optimizer import adam
+from ..nn.parameters import check_count
 from ..nn.rows import minibatches, steps_of
 from .hyperparameters import Hyperparameters
 from .layers import AnnealDivergence
@@ -44,8 +49,13 @@ class BayesianClassifier(Estimator):
 
     Examples
     --------
-    >>> model = BayesianClassifier(epochs=100).fit(pixels, digits)  # doctest: +SKIP
-    >>> model.predict(others)["mutual_information"]  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from imap_keras.bayes import BayesianClassifier
+    >>> labels = np.repeat(["B", "T"], 20)
+    >>> values = np.random.default_rng(0).normal(3.0 * (labels == "B")[:, None], size=(40, 2))
+    >>> model = BayesianClassifier(epochs=50, kl_epochs=10).fit(values, labels, verbose=0)
+    >>> model.predict(np.array([[3.0, 3.0], [0.0, 0.0]]), names=["cell_1", "cell_2"])["label"].to_dict()
+    {'cell_1': 'B', 'cell_2': 'T'}
     """
 
     kind = "bayes"
@@ -55,7 +65,12 @@ class BayesianClassifier(Estimator):
         self.hyperparameters = Hyperparameters.of(**hyperparameters)
         self.network: keras.Model | None = None
 
-    def fit(self, values: np.ndarray, labels: Sequence[str], verbose: int = 1) -> "BayesianClassifier":
+    def fit(
+        self,
+        values: np.ndarray | sparse.spmatrix | pd.DataFrame,
+        labels: Sequence[str],
+        verbose: int = 1,
+    ) -> "BayesianClassifier":
         """Train on labelled cells.
 
         Parameters
@@ -74,6 +89,8 @@ class BayesianClassifier(Estimator):
         ------
         ValueError
             Lengths differ, a value is not finite, a label is empty, or there is one class only.
+        TypeError
+            `values` are an AnnData.
         FloatingPointError
             Training diverged.
         """
@@ -85,8 +102,8 @@ class BayesianClassifier(Estimator):
             raise ValueError(
                 f"{int(names.isna().sum())} cells have no label. Leave those cells out of the training."
             )
-        classes = sorted({str(name) for name in names})
-        codes = pd.Categorical(names.map(str), classes).codes.astype("int32")
+        classes, codes = coded(names.map(str))
+        codes = codes.astype("int32")
         if len(classes) < 2:
             raise ValueError(f"All cells are of one class, {classes[0]!r}; at least two are needed.")
         mean, scale = values.mean(axis=0), values.std(axis=0)
@@ -117,7 +134,9 @@ class BayesianClassifier(Estimator):
         self.mean, self.scale = mean, scale
         return self
 
-    def draws(self, values: np.ndarray, n_draws: int = 100) -> np.ndarray:
+    def draws(
+        self, values: np.ndarray | sparse.spmatrix | pd.DataFrame, n_draws: int = 100
+    ) -> np.ndarray:
         """Class probabilities under weights drawn from the posterior.
 
         Parameters
@@ -137,9 +156,12 @@ class BayesianClassifier(Estimator):
         RuntimeError
             :meth:`fit` has not been called.
         ValueError
-            Another number of features, or a value that is not finite.
+            Another number of features, a value that is not finite, or `n_draws` is not 1 or more.
+        TypeError
+            `values` are an AnnData.
         """
         self.check_fitted()
+        check_count("n_draws", n_draws)
         values = _checked(values)
         if values.shape[1] != len(self.mean):
             raise ValueError(
@@ -148,25 +170,37 @@ class BayesianClassifier(Estimator):
             )
         return posterior_draws(self.network, (values - self.mean) / self.scale, n_draws)
 
-    def predict(self, values: np.ndarray, n_draws: int = 100) -> pd.DataFrame:
+    def predict(
+        self,
+        values: np.ndarray | sparse.spmatrix | pd.DataFrame,
+        n_draws: int = 100,
+        names: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
         """Label of each cell by the mean of the draws, and how sure it is.
 
         Parameters
         ----------
         values, n_draws
             As for :meth:`draws`.
+        names
+            Names of the cells, for example ``adata.obs_names``; None: those of a DataFrame, or numbers.
 
         Returns
         -------
         pandas.DataFrame
-            Cells x (``label``, ``probability``, ``entropy``, ``mutual_information``). Labels are text,
-            also where :meth:`fit` was given numbers.
+            Cells x (``label``, ``probability``, ``entropy``, ``mutual_information``), by the cells'
+            names, so that its columns can be put into ``adata.obs``. Labels are text, also where
+            :meth:`fit` was given numbers.
 
         Raises
         ------
-        RuntimeError, ValueError
-            As for :meth:`draws`.
+        RuntimeError, TypeError, ValueError
+            As for :meth:`draws`; another number of names than of cells.
         """
+        if names is None and isinstance(values, pd.DataFrame):
+            names = values.index
+        if names is not None and len(names) != len(values := _checked(values)):
+            raise ValueError(f"There are {len(values)} cells and {len(names)} names; they must agree.")
         draws = self.draws(values, n_draws)
         mean = draws.mean(axis=0)
         return pd.DataFrame(
@@ -175,7 +209,8 @@ class BayesianClassifier(Estimator):
                 "probability": mean.max(axis=1),
                 "entropy": entropy(mean),
                 "mutual_information": mutual_information(draws),
-            }
+            },
+            index=names,
         )
 
     def _networks(self) -> dict[str, keras.Model]:
@@ -200,12 +235,13 @@ class BayesianClassifier(Estimator):
 
 
 def _checked(values) -> np.ndarray:
-    values = np.asarray(values, "float64")
+    if isinstance(values, AnnData):
+        raise TypeError(
+            "values are an AnnData; hand in a matrix of it: adata.X, adata.obsm[...] or adata.to_df() "
+            "(which keeps the cells' names)."
+        )
+    values = np.asarray(values.toarray() if sparse.issparse(values) else values, "float64")
     if values.ndim != 2:
         raise ValueError(f"values have the shape {values.shape}; expected cells x features.")
-    if not np.isfinite(values).all():
-        bad = int((~np.isfinite(values)).sum())
-        raise ValueError(
-            f"values hold {bad} NaN or infinite numbers; fill them in or leave those cells out."
-        )
+    check_finite(values, "values")
     return values

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from ..nn.blocks import LayerSeeds
 from .layers import VariationalDense, variational_layers
+
+FIRST_DRAW = 10**9  # training numbers its draws from 0, so those of the posterior are others
 
 
 def build_classifier(
@@ -35,20 +38,17 @@ def build_classifier(
     >>> build_classifier(64, 10).output_shape
     (None, 10)
     """
-    seeds = np.random.default_rng(seed)
+    seeds = LayerSeeds(seed)
     widths = [*hidden, n_classes]
     x = inputs = keras.Input((n_features,), name="inputs")
     for i, width in enumerate(widths):
         activation = "softmax" if i == len(hidden) else "elu"
-        own = int(seeds.integers(2**31 - 1))
         name = "classes" if i == len(hidden) else f"hidden_{i + 1}"
-        x = VariationalDense(width, activation, n_rows, prior_scale, seed=own, name=name)(x)
+        x = VariationalDense(width, activation, n_rows, prior_scale, seed=seeds.draw(), name=name)(x)
     return keras.Model(inputs, x, name="bayesian_classifier")
 
 
-def posterior_draws(
-    network: keras.Model, inputs: np.ndarray, n_draws: int = 100, first: int = 10**9
-) -> np.ndarray:
+def posterior_draws(network: keras.Model, inputs: np.ndarray, n_draws: int = 100) -> np.ndarray:
     """Class probabilities under weights drawn from the posterior, the same weights for all rows.
 
     Parameters
@@ -58,9 +58,7 @@ def posterior_draws(
     inputs
         Rows x features.
     n_draws
-        Number of draws.
-    first
-        Number of the first draw: the same number, the same weights. Training counts from 0.
+        Number of draws: the same ones every time, and the first of many are those of few.
 
     Returns
     -------
@@ -81,7 +79,7 @@ def posterior_draws(
         parts = []
         for i in range(0, max(len(inputs), 1), 4096):
             for layer in layers:
-                layer.draw.assign(first + number)
+                layer.draw.assign(FIRST_DRAW + number)
             parts.append(network(inputs[i : i + 4096], training=True).numpy())
         draws.append(np.concatenate(parts))
     for layer, number in zip(layers, before):

@@ -8,12 +8,12 @@ import pandas as pd
 import tensorflow as tf
 from sklearn.decomposition import PCA
 
-from ..nn.blocks import apply
+from ..inputs.values import check_finite
+from ..nn.blocks import LayerSeeds, apply
 from ..nn.callbacks import BestEpoch
 from ..nn.fitting import fit_network, run
 from ..nn.optimizer import adam
-from ..nn.rows import minibatches, steps_of, untuned
-from .network import dense
+from ..nn.rows import hold_out, minibatches, steps_of, untuned
 
 
 def build_deep_autoencoder(
@@ -50,12 +50,12 @@ def build_deep_autoencoder(
     >>> [layer.units for layer in build_deep_autoencoder(50).layers[1:]]
     [30, 20, 10, 2, 10, 20, 30, 50]
     """
-    seeds = np.random.default_rng(seed)
-    down = [dense(width, f"down_{i + 1}", seeds, activation) for i, width in enumerate(hidden)]
-    code = dense(latent_dim, "code", seeds)
-    up = [dense(width, f"up_{i + 1}", seeds, activation) for i, width in enumerate(hidden[::-1])]
+    seeds = LayerSeeds(seed)
+    down = [seeds.dense(width, f"down_{i + 1}", activation) for i, width in enumerate(hidden)]
+    code = seeds.dense(latent_dim, "code")
+    up = [seeds.dense(width, f"up_{i + 1}", activation) for i, width in enumerate(hidden[::-1])]
     cells = keras.Input((n_features,), name="cells")
-    rebuilt = apply([*down, code, *up, dense(n_features, "rebuilt", seeds)], cells)
+    rebuilt = apply([*down, code, *up, seeds.dense(n_features, "rebuilt")], cells)
     return keras.Model(cells, rebuilt, name="autoencoder")
 
 
@@ -156,19 +156,18 @@ def fit_autoencoder(
 
     Examples
     --------
-    >>> autoencoder, history = fit_autoencoder(cells, latent_dim=2)  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from imap_keras.omics import fit_autoencoder
+    >>> cells = np.random.default_rng(0).normal(size=(20, 3))
+    >>> autoencoder, history = fit_autoencoder(cells, hidden=(), latent_dim=2, epochs=1)
+    >>> list(history)
+    ['epoch', 'loss', 'val_loss']
     """
     cells = np.asarray(cells, "float32")
     if len(cells) < 10:
         raise ValueError(f"There are {len(cells)} cells; at least 10 are needed to train on.")
-    if not np.isfinite(cells).all():
-        bad = int((~np.isfinite(cells)).sum())
-        raise ValueError(
-            f"cells hold {bad} NaN or infinite values. Fill them in or leave those cells out; "
-            "MultiOmics takes NaN as not measured."
-        )
-    mixed = np.random.default_rng((seed, 1)).permutation(len(cells))
-    held_out, inside = np.split(mixed, [len(cells) // 5])
+    check_finite(cells, "cells")
+    inside, held_out = hold_out(len(cells), 0.2, seed)
     autoencoder = build_deep_autoencoder(cells.shape[1], hidden, latent_dim, seed=seed)
     history = train_autoencoder(
         autoencoder,
@@ -196,7 +195,7 @@ def reconstruction_error(autoencoder: keras.Model, cells: np.ndarray) -> float:
     2.0
     """
     cells = np.asarray(cells, "float32")
-    return float(np.mean((run(autoencoder, cells) - cells) ** 2))
+    return float(np.mean((run(autoencoder, cells) - cells) ** 2, dtype=float))
 
 
 def pca_error(cells: np.ndarray, new: np.ndarray, n_components: int, seed: int = 0) -> float:

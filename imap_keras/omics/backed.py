@@ -3,13 +3,59 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import anndata
+import h5py
 import numpy as np
 import tensorflow as tf
+from anndata.io import sparse_dataset
 
 from ..inputs.files import check_file
-from ..inputs.values import check_values, dense
-from ..nn.rows import untuned
+from ..inputs.values import check_counts, dense
+from ..nn.parameters import check_seed
+from ..nn.rows import steps_of, untuned
+
+
+def counts_in(path: Path):
+    """The counts of an ``.h5ad`` file, not read yet, and what they are called.
+
+    Counts are looked for where :func:`imap_keras.preprocess` puts them, in ``layers["counts"]``, then
+    in ``X``. (anndata's own backed mode would read all layers into memory.)
+
+    Raises
+    ------
+    ValueError
+        The file is no ``.h5ad``, or holds no matrix, or keeps it gene by gene (CSC), so that every
+        block of cells would read the whole of it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from imap_keras.datasets import simulate_file
+    >>> from imap_keras.omics.backed import counts_in
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     counts, name = counts_in(simulate_file(f"{folder}/cells.h5ad", 30, 20))
+    ...     counts[:5].shape, name
+    ((5, 20), 'X')
+    """
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read as an .h5ad file: {error}.") from error
+    name, where = ("layers['counts']", "layers/counts") if "layers/counts" in file else ("X", "X")
+    if where not in file:
+        file.close()
+        raise ValueError(f"{path} holds neither layers['counts'] nor X; put the counts there.")
+    counts = file[where]
+    if isinstance(counts, h5py.Dataset):
+        return counts, name
+    counts = sparse_dataset(counts)
+    if counts.format != "csr":
+        file.close()
+        raise ValueError(
+            f"{name} of {path} is kept gene by gene (CSC): each block of cells would read all of it. "
+            f"Convert it once: adata = anndata.read_h5ad({str(path)!r}); adata.{name} = "
+            f"adata.{name}.tocsr(); adata.write_h5ad('by_cells.h5ad')."
+        )
+    return counts, name
 
 
 class BackedCells:
@@ -23,7 +69,7 @@ class BackedCells:
     Parameters
     ----------
     path
-        An ``.h5ad`` file with counts in ``X``, sparse (CSR) or dense.
+        An ``.h5ad`` file with counts in ``layers["counts"]``, or else in ``X``, sparse (CSR) or dense.
     memory
         Bytes for cells, shuffled ones and the copies that this takes.
     held_out
@@ -44,24 +90,32 @@ class BackedCells:
         There is no such file.
     ValueError
         The memory holds fewer than 64 cells, or `held_out` is out of range or leaves nothing to train
-        on; later, where a block is read, counts that are negative or NaN.
+        on; the file is kept gene by gene (CSC); values that are no counts, in the first block or,
+        later, where a block is read.
 
     Examples
     --------
-    >>> cells = BackedCells("many_cells.h5ad", memory=50e6)  # doctest: +SKIP
-    >>> train_autoencoder(network, cells.minibatches(), cells.steps())  # doctest: +SKIP
+    >>> import tempfile
+    >>> from imap_keras.datasets import simulate_file
+    >>> from imap_keras.omics import BackedCells
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     cells = BackedCells(simulate_file(f"{folder}/cells.h5ad", 100, 20), memory=1e6)
+    ...     rows = cells.minibatches(batch_size=16)
+    ...     [len(x) for x, target in rows.take(cells.steps(batch_size=16))]
+    [16, 16, 16, 16, 16, 8]
     """
 
     COPIES = 4  # blocks as read, side by side, shuffled, and the minibatches in TensorFlow's queue
     BLOCKS_TOGETHER = 8
 
     def __init__(self, path: str | Path, memory: float = 50e6, held_out: float = 0.1, seed: int = 0):
+        path = Path(path).expanduser()
         check_file(path)
         if not 0 < held_out < 1:
             raise ValueError(f"held_out={held_out} must be between 0 and 1.")
-        self.path, self.seed = Path(path), seed
-        self.data = anndata.read_h5ad(path, backed="r")
-        self.n_cells, self.n_features = self.data.shape
+        self.path, self.seed = path, check_seed("seed", seed)
+        self.counts, self.name = counts_in(path)
+        self.n_cells, self.n_features = self.counts.shape
         self.dense_bytes = 4 * self.n_cells * self.n_features
         together = int(memory / (4 * self.n_features * self.COPIES))
         if together < 64:
@@ -80,11 +134,12 @@ class BackedCells:
             )
         self.held_out, self.inside = np.sort(starts[:n_held_out]), np.sort(starts[n_held_out:])
         self.mean, self.scale = np.zeros(self.n_features), np.ones(self.n_features)
+        self.read(0)  # no counts: said here rather than in the middle of a training
 
     def read(self, start: int) -> np.ndarray:
         """One block: log1p of its counts, cells x features, float32."""
-        rows = self.data.X[start : min(start + self.block, self.n_cells)]
-        check_values(rows, f"X of {self.path.name}, cells from {start} on,")
+        rows = self.counts[start : min(start + self.block, self.n_cells)]
+        check_counts(rows, f"{self.name} of {self.path.name}, cells from {start} on,")
         return np.log1p(dense(rows))
 
     def standardize(self) -> "BackedCells":
@@ -107,36 +162,41 @@ class BackedCells:
         return self
 
     def steps(self, batch_size: int = 128) -> int:
-        """Minibatches in an epoch over the training blocks."""
+        """Minibatches in an epoch: together they hold each cell of the training blocks once."""
         n = sum(min(self.block, self.n_cells - start) for start in self.inside)
-        return max(n // batch_size, 1)
+        return steps_of(n, batch_size)
 
     def minibatches(self, batch_size: int = 128) -> tf.data.Dataset:
         """Endless minibatches of the training blocks, as input and as target."""
-        return self._dataset(lambda: self._training(batch_size))
+        return self._dataset(lambda: self._epochs(batch_size))
 
     def validation(self, batch_size: int = 128) -> tf.data.Dataset:
         """The held-out blocks once, as input and as target."""
-        return self._dataset(lambda: self._in_batches(self.held_out, batch_size, None))
+        return self._dataset(lambda: self._in_batches(self.held_out, 1, batch_size))
 
     def _dataset(self, rows) -> tf.data.Dataset:
         shape = tf.TensorSpec((None, self.n_features), tf.float32)
         cells = tf.data.Dataset.from_generator(rows, output_signature=shape)
         return untuned(cells.map(lambda x: (x, x)))
 
-    def _training(self, batch_size: int) -> Iterator[np.ndarray]:
+    def _epochs(self, batch_size: int) -> Iterator[np.ndarray]:
         rng = np.random.default_rng((self.seed, 1))
         while True:
-            order = rng.permutation(self.inside)
-            for i in range(0, len(order), self.BLOCKS_TOGETHER):
-                yield from self._in_batches(order[i : i + self.BLOCKS_TOGETHER], batch_size, rng)
+            starts = rng.permutation(self.inside)
+            yield from self._in_batches(starts, self.BLOCKS_TOGETHER, batch_size, rng)
 
-    def _in_batches(self, starts, batch_size: int, rng) -> Iterator[np.ndarray]:
-        """Blocks in minibatches; with `rng` shuffled together, without one after another."""
+    def _in_batches(self, starts, together: int, batch_size: int, rng=None) -> Iterator[np.ndarray]:
+        """Blocks in minibatches, so many blocks read at once; with `rng` their cells are shuffled."""
         mean, scale = self.mean.astype("float32"), self.scale.astype("float32")
-        groups = [starts] if rng is not None else np.array_split(starts, len(starts))
-        for group in groups:
-            cells = np.concatenate([self.read(start) for start in group])
-            order = rng.permutation(len(cells)) if rng is not None else np.arange(len(cells))
-            for i in range(0, len(cells), batch_size):
-                yield (cells[order[i : i + batch_size]] - mean) / scale
+        rest = np.empty(
+            (0, self.n_features), "float32"
+        )  # too few for a minibatch: with the next blocks
+        for i in range(0, len(starts), together):
+            cells = np.concatenate([rest, *(self.read(start) for start in starts[i : i + together])])
+            order = np.arange(len(cells)) if rng is None else rng.permutation(len(cells))
+            full = len(cells) - len(cells) % batch_size
+            for first in range(0, full, batch_size):
+                yield (cells[order[first : first + batch_size]] - mean) / scale
+            rest = cells[order[full:]]
+        if len(rest):
+            yield (rest - mean) / scale

@@ -22,6 +22,9 @@ class Modality(Parameters):
     activation
         Of its output layer; None: what fits the loss, ``"linear"``, ``"sigmoid"`` or
         ``"exponential"``.
+    encoder
+        Activation of its encoder layer, ``"elu"`` or ``"linear"`` (as for the few proteins of
+        CITE-seq).
 
     Raises
     ------
@@ -41,6 +44,7 @@ class Modality(Parameters):
     width: int = count(30)
     weight: float = number(1.0, "above 0")
     activation: str | None = None
+    encoder: str = choice("elu", ("elu", "linear"))
 
     def __post_init__(self):
         super().__post_init__()
@@ -67,7 +71,7 @@ class Hyperparameters(Parameters):
         modality of which is hidden; the decoders are judged by them all the same. So the network
         learns to do without, and to predict one modality from the others.
     learning_rate, batch_size, epochs
-        Adam's; cells a step; passes over all training cells.
+        Adam's; cells per step; passes over all training cells.
     validation, patience
         Share of the cells held out; stop when their loss has not fallen for so many epochs. The best
         weights come back.

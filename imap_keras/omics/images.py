@@ -2,10 +2,11 @@
 
 import keras
 import numpy as np
-import tensorflow as tf
+import pandas as pd
 
-from ..nn.blocks import apply
-from ..nn.rows import untuned
+from ..nn.blocks import LayerSeeds, apply
+from ..nn.fitting import fit_network
+from ..nn.rows import minibatches, steps_of
 
 MOST_NORM = 3.0
 
@@ -49,22 +50,18 @@ def build_image_classifier(
     """
     if min(shape[:2]) < 2:
         raise ValueError(f"shape={shape}: pooling 2 x 2 needs images at least 2 high and 2 wide.")
-    seeds = np.random.default_rng(seed)
+    seeds = LayerSeeds(seed)
 
-    def options(axis, name):
-        return {
-            "kernel_initializer": keras.initializers.GlorotUniform(seed=int(seeds.integers(2**31 - 1))),
-            "kernel_constraint": keras.constraints.MaxNorm(MOST_NORM, axis=axis),
-            "name": name,
-        }
+    def bounded(axis):
+        return {"kernel_constraint": keras.constraints.MaxNorm(MOST_NORM, axis=axis)}
 
     def convolution(name):
-        return keras.layers.Conv2D(
-            filters, 3, padding="same", activation="relu", **options([0, 1, 2], name)
-        )
+        start = keras.initializers.GlorotUniform(seed=seeds.draw())
+        options = {"padding": "same", "activation": "relu", "kernel_initializer": start}
+        return keras.layers.Conv2D(filters, 3, name=name, **options, **bounded([0, 1, 2]))
 
     def left_out(share, name):
-        return keras.layers.Dropout(share, seed=int(seeds.integers(2**31 - 1)), name=name)
+        return keras.layers.Dropout(share, seed=seeds.draw(), name=name)
 
     layers = [
         convolution("convolution_1"),
@@ -72,14 +69,9 @@ def build_image_classifier(
         convolution("convolution_2"),
         keras.layers.MaxPooling2D(2, name="pooling"),
         keras.layers.Flatten(name="flatten"),
-        keras.layers.Dense(units, activation="relu", **options(0, "dense")),
+        seeds.dense(units, "dense", "relu", **bounded(0)),
         left_out(dropout[1], "dropout_2"),
-        keras.layers.Dense(
-            n_classes,
-            activation="softmax",
-            kernel_initializer=keras.initializers.GlorotUniform(seed=int(seeds.integers(2**31 - 1))),
-            name="classes",
-        ),
+        seeds.dense(n_classes, "classes", "softmax"),
     ]
     images = keras.Input(shape, name="images")
     return keras.Model(images, apply(layers, images), name="image_classifier")
@@ -94,7 +86,7 @@ def train_image_classifier(
     batch_size: int = 32,
     held_out: tuple[np.ndarray, np.ndarray] | None = None,
     seed: int = 0,
-) -> dict[str, list[float]]:
+) -> pd.DataFrame:
     """Train by stochastic gradient descent with momentum 0.9; the rate falls step by step.
 
     At step t the rate is ``learning_rate / (1 + t * learning_rate / epochs)``.
@@ -112,7 +104,7 @@ def train_image_classifier(
 
     Returns
     -------
-    dict
+    pandas.DataFrame
         ``loss``, ``accuracy`` and, with `held_out`, ``val_loss``, ``val_accuracy``, by epoch.
 
     Raises
@@ -120,10 +112,18 @@ def train_image_classifier(
     ValueError
         Another shape than the network's, pixels outside [0, 1], or labels that are not one class an
         image.
+    FloatingPointError
+        Training diverged.
 
     Examples
     --------
-    >>> history = train_image_classifier(network, images, labels)  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from imap_keras.omics import build_image_classifier, train_image_classifier
+    >>> images = np.random.default_rng(0).random((20, 4, 4, 1))
+    >>> network = build_image_classifier((4, 4, 1), 2, filters=2, units=3)
+    >>> history = train_image_classifier(network, images, np.arange(20) % 2, epochs=2)
+    >>> sorted(history)
+    ['accuracy', 'epoch', 'loss']
     """
     images = np.asarray(images, "float32")
     if images.shape[1:] != network.input_shape[1:]:
@@ -149,8 +149,13 @@ def train_image_classifier(
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    rows = tf.data.Dataset.from_tensor_slices((images, labels))
-    rows = rows.shuffle(len(images), seed=seed, reshuffle_each_iteration=True).batch(batch_size)
-    rows = untuned(rows)
-    fitted = network.fit(rows, validation_data=held_out, epochs=epochs, verbose=0, shuffle=False)
-    return {name: [float(v) for v in values] for name, values in fitted.history.items()}
+    labels = labels.astype("int32").reshape(-1)
+    return fit_network(
+        network,
+        minibatches(images, labels, batch_size=batch_size, seed=seed),
+        epochs,
+        "the image classifier",
+        steps=steps_of(len(images), batch_size),
+        validation=held_out,
+        some=(images[:2], labels[:2]),
+    )

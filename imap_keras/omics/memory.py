@@ -20,7 +20,7 @@ from ..inputs.values import dense
 from ..nn.memory import highest_resident, resident
 from ..nn.rows import minibatches
 from .autoencoder import build_deep_autoencoder, train_autoencoder
-from .backed import BackedCells
+from .backed import BackedCells, counts_in
 
 SETTINGS = {"memory": 20e6, "hidden": (64,), "latent_dim": 16, "epochs": 1, "seed": 0, "dense": True}
 
@@ -31,7 +31,7 @@ def measure_memory(path: str | Path, **settings) -> dict:
     Parameters
     ----------
     path
-        An ``.h5ad`` file with counts.
+        An ``.h5ad`` file with counts, see :class:`imap_keras.omics.BackedCells`.
     settings
         ``memory`` (bytes, for :class:`imap_keras.omics.BackedCells`), ``hidden`` and ``latent_dim``
         (see :func:`imap_keras.omics.build_deep_autoencoder`), ``epochs``, ``seed``; ``dense``: do the
@@ -60,6 +60,7 @@ def measure_memory(path: str | Path, **settings) -> dict:
     for name in settings:
         if name not in SETTINGS:
             raise TypeError(f"{name!r} is no setting; there are {list(SETTINGS)}.")
+    path = Path(path).expanduser()
     check_file(path)
     order = json.dumps([str(path), {**SETTINGS, **settings}])
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -91,16 +92,16 @@ def main(order: str) -> None:
     path, settings = json.loads(order)
     with tempfile.TemporaryDirectory() as folder:
         small = Path(folder) / "small.h5ad"
-        data = anndata.read_h5ad(path, backed="r")
-        anndata.AnnData(data.X[:512]).write_h5ad(small)
+        counts, _ = counts_in(Path(path))
+        anndata.AnnData(counts[:512]).write_h5ad(small)
         _train(small, settings | {"epochs": 1})
     before = resident()
-    found = {"dense_bytes": 4 * data.n_obs * data.n_vars, "val_loss": _train(path, settings)}
+    found = {"dense_bytes": 4 * int(np.prod(counts.shape)), "val_loss": _train(path, settings)}
     found["backed_peak"] = highest_resident() - before
     if settings["dense"]:
-        matrix = np.empty(data.shape, "float32")
+        matrix = np.empty(counts.shape, "float32")
         for i in range(0, len(matrix), 1000):
-            matrix[i : i + 1000] = np.log1p(dense(data.X[i : i + 1000]))
+            matrix[i : i + 1000] = np.log1p(dense(counts[i : i + 1000]))
         network = build_deep_autoencoder(matrix.shape[1], settings["hidden"], settings["latent_dim"])
         train_autoencoder(network, minibatches(matrix), steps=20, epochs=1)
         found["dense_peak"] = highest_resident() - before

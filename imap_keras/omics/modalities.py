@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..inputs.genes import check_unique_names
+from ..inputs.genes import check_unique_names, features
 from ..inputs.modalities import parts_of, same_cells
 from ..inputs.values import dense, in_memory
 from .hyperparameters import Modality
@@ -82,7 +82,7 @@ def fill_missing(data) -> dict[str, AnnData]:
 
 
 def read_modalities(
-    data, specs: Mapping[str, Modality], features: Mapping[str, Sequence[str]] | None = None
+    data, specs: Mapping[str, Modality], fitted: Mapping[str, Sequence[str]] | None = None
 ) -> Measured:
     """Read and check the modalities.
 
@@ -92,9 +92,9 @@ def read_modalities(
         MuData or dictionary of AnnData by modality, of the same cells; NaN where nothing was measured.
     specs
         How each modality is judged: its values must lie within the range of that loss.
-    features
-        What a fitted model knows: features are put in that order, and a modality that is not in
-        `data` counts as not measured. None: `data` must have every modality of `specs`.
+    fitted
+        By modality, the features that a fitted model knows: they are put in that order, and a modality
+        that is not in `data` counts as not measured. None: `data` must have every modality of `specs`.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def read_modalities(
                 f"modalities={{{name!r}: Modality(...)}}, or leave it out."
             )
     forgotten = [name for name in specs if name not in parts]
-    if forgotten and features is None:
+    if forgotten and fitted is None:
         raise ValueError(
             f"data has no modality {forgotten[0]!r}; the model has {list(specs)}, data {list(parts)}. "
             "Hand it in, NaN where it was not measured, or leave it out of `modalities`."
@@ -131,33 +131,23 @@ def read_modalities(
     values, names = {}, {}
     for name, spec in specs.items():
         if name not in parts:
-            values[name] = np.full((len(cells), len(features[name])), np.nan, "float32")
-            names[name] = list(features[name])
+            values[name] = np.full((len(cells), len(fitted[name])), np.nan, "float32")
+            names[name] = list(fitted[name])
             continue
         adata = parts[name][cells]
-        if features is not None:
-            adata = adata[:, _known(name, adata, features[name])]
+        if fitted is not None:
+            adata, _ = features(adata, fitted[name], what=f"fitted features of modality {name!r}")
         values[name] = dense(adata.X)
         names[name] = adata.var_names.astype(str).tolist()
         check_range(name, values[name], spec)
         never = ~np.isfinite(values[name]).any(axis=0)
-        if features is None and never.any():
+        if fitted is None and never.any():
             raise ValueError(
                 f"Feature {names[name][never.argmax()]!r} of modality {name!r} was measured in no cell "
                 f"({int(never.sum())} such features). Leave them out."
             )
     check_measured(values, cells)
     return Measured(values, names, cells)
-
-
-def _known(name: str, adata: AnnData, features: Sequence[str]) -> list[str]:
-    missing = [feature for feature in features if feature not in adata.var_names]
-    if missing:
-        raise ValueError(
-            f"{len(missing)} of the {len(features)} fitted features of modality {name!r} are missing, "
-            f"the first is {missing[0]!r}. A feature that was not measured is a column of NaN."
-        )
-    return list(features)
 
 
 def check_range(name: str, values: np.ndarray, spec: Modality) -> None:
@@ -175,10 +165,9 @@ def check_range(name: str, values: np.ndarray, spec: Modality) -> None:
     >>> from imap_keras.omics.modalities import check_range
     >>> check_range("methylation", np.array([[0.0, 1.0, np.nan]]), Modality("bce"))
     """
-    measured = values[~np.isnan(values)]
-    if not len(measured):
+    if np.isnan(values).all():
         return
-    least, most, loss = measured.min(), measured.max(), LOSSES[spec.loss]
+    least, most, loss = np.nanmin(values), np.nanmax(values), LOSSES[spec.loss]
     low, high = np.maximum(loss.lowest, RANGES[spec.activation][0]), loss.highest
     high = np.minimum(high, RANGES[spec.activation][1])
     if least < low or most > high or not np.isfinite([least, most]).all():

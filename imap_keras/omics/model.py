@@ -1,6 +1,6 @@
 """One code for many modalities behind one class: fit, then latent, reconstruct, errors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import keras
@@ -9,11 +9,12 @@ import pandas as pd
 
 from ..nn.estimator import Estimator
 from ..nn.fitting import run
+from ..nn.rows import hold_out
 from .hyperparameters import Hyperparameters, Modality
 from .losses import LOSSES
 from .modalities import Measured, read_modalities
-from .network import encoder_of
-from .training import train
+from .network import encoder_of, layer_names
+from .training import check_trained_on, train
 
 
 class MultiOmics(Estimator):
@@ -25,14 +26,16 @@ class MultiOmics(Estimator):
     Parameters
     ----------
     modalities
-        By name, a :class:`imap_keras.omics.Modality`, or the name of its loss alone.
+        By name, a :class:`imap_keras.omics.Modality`, or the name of its loss alone. Any name will do,
+        ``"ADT (µ)"`` too.
     hyperparameters
         Any of :class:`imap_keras.omics.Hyperparameters` by name.
 
     Attributes
     ----------
     network
-        The Keras model; ``encoder`` is its part up to the code.
+        The Keras model; ``encoder`` is its part up to the code. Its inputs and layers are named by
+        :func:`imap_keras.omics.network.layer_names`.
     history
         Table of the losses by modality, epoch by epoch; ``val_`` on the cells held out.
     held_out
@@ -41,7 +44,7 @@ class MultiOmics(Estimator):
     Raises
     ------
     ValueError, TypeError
-        A hyperparameter is out of range or unknown; no modality.
+        A hyperparameter is out of range or unknown; no modality, or a name that no file can hold.
 
     References
     ----------
@@ -50,10 +53,13 @@ class MultiOmics(Estimator):
 
     Examples
     --------
+    >>> from imap_keras.datasets import simulate_modalities
     >>> from imap_keras.omics import Modality, MultiOmics
-    >>> model = MultiOmics({"rna": "mse", "methylation": Modality("bce", width=10)}, latent_dim=20)
-    >>> model.fit({"rna": rna, "methylation": methylation})  # doctest: +SKIP
-    >>> rna.obsm["X_joint"] = model.latent({"rna": rna})  # doctest: +SKIP
+    >>> cells = simulate_modalities(40, {"rna": 9, "protein": 5})
+    >>> model = MultiOmics({"rna": "mse", "protein": Modality(width=4)}, latent_dim=3, epochs=1)
+    >>> rna = model.fit(cells, verbose=0).latent({"rna": cells["rna"]})
+    >>> rna.shape
+    (40, 3)
     """
 
     kind = "omics"
@@ -75,6 +81,8 @@ class MultiOmics(Estimator):
             str(name): Modality(spec) if isinstance(spec, str) else spec
             for name, spec in modalities.items()
         }
+        check_modality_names([str(name) for name in modalities])
+        self._layers = layer_names(self.specs)
         self.hyperparameters = Hyperparameters.of(**hyperparameters)
         self.network: keras.Model | None = None
 
@@ -107,14 +115,29 @@ class MultiOmics(Estimator):
             raise ValueError(
                 f"data holds {len(cells.names)} cells; at least 10 are needed to train on."
             )
-        network, history, held_out = train(cells.values, self.specs, self.hyperparameters, verbose)
+        hp = self.hyperparameters
+        inside, held_out = hold_out(len(cells.names), hp.validation, hp.seed)
+        training = {name: table[inside] for name, table in cells.values.items()}
+        watched = {name: table[held_out] for name, table in cells.values.items()}
+        check_trained_on(training, cells.features)
+        network, history = train(
+            self._by_layer(training), self._by_layer(watched), self._by_layer(self.specs), hp, verbose
+        )
         # Nothing of an earlier fit is replaced before this one has succeeded.
-        inside = np.setdiff1d(np.arange(len(cells.names)), held_out)
-        self.means = {name: np.nanmean(table[inside], axis=0) for name, table in cells.values.items()}
+        self.means = {name: np.nanmean(table, axis=0, dtype=float) for name, table in training.items()}
         self.features = cells.features
         self.held_out = [cells.names[i] for i in held_out]
-        self.network, self.history = network, history
+        own = {
+            f"{part}{layer}_loss": f"{part}{name}_loss"
+            for name, layer in self._layers.items()
+            for part in ("", "val_")
+        }
+        self.network, self.history = network, history.rename(columns=own)
         return self
+
+    def _by_layer(self, by_modality: Mapping) -> dict:
+        """The same under the names that the network knows."""
+        return {self._layers[name]: value for name, value in by_modality.items()}
 
     @property
     def encoder(self) -> keras.Model:
@@ -150,7 +173,7 @@ class MultiOmics(Estimator):
         TypeError, ValueError
             As for :meth:`fit`.
         """
-        return run(self.encoder, self._read(data).values)
+        return run(self.encoder, self._by_layer(self._read(data).values))
 
     def reconstruct(self, data) -> dict[str, pd.DataFrame]:
         """Every modality of cells, decoded from their code: also those that were not measured.
@@ -170,11 +193,11 @@ class MultiOmics(Estimator):
         RuntimeError, TypeError, ValueError
             As for :meth:`latent`.
         """
-        self.check_fitted()
         cells = self._read(data)
-        rebuilt = run(self.network, cells.values)
+        rebuilt = run(self.network, self._by_layer(cells.values))
         return {
-            name: pd.DataFrame(rebuilt[name], cells.names, self.features[name]) for name in self.specs
+            name: pd.DataFrame(rebuilt[layer], cells.names, self.features[name])
+            for name, layer in self._layers.items()
         }
 
     def errors(self, data, from_modalities=None) -> pd.DataFrame:
@@ -198,8 +221,7 @@ class MultiOmics(Estimator):
         RuntimeError, TypeError, ValueError
             As for :meth:`fit`; an unknown modality.
         """
-        self.check_fitted()
-        truth, seen = read_modalities(data, self.specs, self.features), data
+        truth, seen = self._read(data), data
         if from_modalities is not None:
             unknown = [name for name in from_modalities if name not in self.specs]
             if unknown:
@@ -247,6 +269,36 @@ class MultiOmics(Estimator):
         specs = {name: Modality(**spec) for name, spec in state["modalities"].items()}
         model = cls(specs, **state["hyperparameters"])
         model.network, model.history = networks["network"], pd.DataFrame(state["history"])
-        model.means = {name: np.array(mean, "float32") for name, mean in state["means"].items()}
+        model.means = {name: np.array(mean) for name, mean in state["means"].items()}
         model.features, model.held_out = state["features"], state["held_out"]
         return model
+
+
+def check_modality_names(names: Sequence[str]) -> None:
+    """Raise if modalities have names that a file or the history cannot tell apart.
+
+    Raises
+    ------
+    ValueError
+        A name is used twice (as text), holds what no file can, or gives a column of the history that
+        another one has.
+
+    Examples
+    --------
+    >>> from imap_keras.omics.model import check_modality_names
+    >>> check_modality_names(["gene expression", "ADT (µ)"])
+    """
+    for name in names:
+        if "\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise ValueError(
+                f"The modality name {name!r} holds a NUL or half a character (a lone surrogate), which "
+                "no file can hold; give it another name."
+            )
+    columns = ["loss", "val_loss"]
+    columns += [f"{part}{name}_loss" for name in names for part in ("", "val_")]
+    twice = [column for column in columns if columns.count(column) > 1]
+    if twice:
+        raise ValueError(
+            f"The modality names {list(names)} give two columns {twice[0]!r} of the history; "
+            "rename one of them."
+        )

@@ -1,15 +1,19 @@
-"""The network: an encoder a modality, one joint code, a decoder a modality (functional API)."""
+"""The network: an encoder for each modality, one joint code, a decoder for each (functional API)."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ..nn.blocks import PACKAGE
+from ..nn.blocks import PACKAGE, LayerSeeds
 from ..nn.optimizer import adam
 from .hyperparameters import Modality
 from .losses import LOSSES, before_activation
+
+PLAIN = r"[A-Za-z0-9.][A-Za-z0-9_.-]*"  # what both Keras 2 and Keras 3 take as the name of a layer
+LAYERS = ("_standardized", "_encoder", "_output")
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -51,29 +55,52 @@ class Standardize(keras.layers.Layer):
         return {**super().get_config(), "log": self.log}
 
 
-def dense(units: int, name: str, seeds: np.random.Generator, activation: str | None = None):
-    """A dense layer with a name and with starting weights from the next seed.
+def layer_names(modalities: Iterable[str]) -> dict[str, str]:
+    """By modality, what its layers are named by: its own name, or a number where Keras takes it not.
+
+    Keras takes letters, digits, ``_``, ``.`` and ``-``, and no two layers of the same name: a modality
+    called ``code`` would meet the joint code.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from imap_keras.omics.network import dense
-    >>> dense(3, "code", np.random.default_rng(0)).name
-    'code'
+    >>> from imap_keras.omics.network import layer_names
+    >>> layer_names(["rna", "ATAC/peaks", "code"])
+    {'rna': 'rna', 'ATAC/peaks': 'modality_1', 'code': 'modality_2'}
     """
-    start = keras.initializers.GlorotUniform(seed=int(seeds.integers(2**31 - 1)))
-    return keras.layers.Dense(units, activation, kernel_initializer=start, name=name)
+    chosen, taken = {}, {"joined", "code", "back", "multi_omics", "loss", "val_loss"}
+    for number, modality in enumerate(modalities):
+        name = modality
+        while True:
+            own = {name, *(name + part for part in LAYERS), f"{name}_loss", f"val_{name}_loss"}
+            if re.fullmatch(PLAIN, name) and not own & taken:
+                break
+            name, number = f"modality_{number}", number + 1
+        chosen[modality] = name
+        taken |= own
+    return chosen
 
 
-def read_modality(values, name: str, spec: Modality, seeds: np.random.Generator):
-    """Symbolic encoder of one modality: standardised, then an ELU layer of its own width.
+def read_modality(values, name: str, spec: Modality, seeds: LayerSeeds):
+    """Symbolic encoder of one modality: standardised, then a layer of its own width.
+
+    Parameters
+    ----------
+    values
+        Symbolic input, rows x features.
+    name, spec, seeds
+        What its layers are named by, its width and activation, and where their seeds come from.
 
     Examples
     --------
-    >>> read_modality(inputs["rna"], "rna", Modality("mse"), seeds)  # doctest: +SKIP
+    >>> import keras
+    >>> from imap_keras.nn.blocks import LayerSeeds
+    >>> from imap_keras.omics import Modality
+    >>> from imap_keras.omics.network import read_modality
+    >>> read_modality(keras.Input((9,)), "rna", Modality("mse", 4), LayerSeeds(0)).shape[-1]
+    4
     """
     x = Standardize(spec.loss == "poisson", name=f"{name}_standardized")(values)
-    return dense(spec.width, f"{name}_encoder", seeds, "elu")(x)
+    return seeds.dense(spec.width, f"{name}_encoder", spec.encoder)(x)
 
 
 def build_joint_network(
@@ -81,16 +108,17 @@ def build_joint_network(
 ) -> keras.Model:
     """Build the autoencoder of any number of modalities.
 
-    Each modality is standardised and read by an ELU layer of its own; side by side they make the
-    joint code, a linear layer. An ELU layer as wide as all encoders together leads back, and one output
-    a modality ends in the activation that fits its loss.
+    Each modality is standardised and read by a layer of its own; side by side they make the joint
+    code, a linear layer. An ELU layer as wide as all encoders together leads back, and one output for
+    each modality ends in the activation that fits its loss.
 
     Parameters
     ----------
     n_features
-        By modality, its number of features.
+        By modality, its number of features. Modalities are named as Keras names layers, see
+        :func:`layer_names`.
     specs
-        By modality, its encoder's width and its output's activation.
+        By modality, its encoder's width and activation, and its output's activation.
     latent_dim, seed
         Width of the joint code; seed of the starting weights.
 
@@ -99,23 +127,33 @@ def build_joint_network(
     keras.Model
         Inputs by modality (rows x features, NaN where not measured), outputs by modality.
 
+    References
+    ----------
+    The NBIS lecture's networks for scNMT-seq (``Modality("mse", 30)``, ``("bce", 30)`` twice) and for
+    CITE-seq (below), standardised before the first layer, which they leave out.
+
     Examples
     --------
+    The lecture's CITE-seq network, 976 genes and 10 proteins; what is standardised by is not trained:
+
+    >>> import numpy as np
     >>> from imap_keras.omics import Modality
     >>> from imap_keras.omics.network import build_joint_network
-    >>> specs = {"rna": Modality("mse", 8), "methylation": Modality("bce", 4)}
-    >>> network = build_joint_network({"rna": 20, "methylation": 9}, specs, latent_dim=3)
+    >>> specs = {"rna": Modality("mse", 50), "protein": Modality("mse", 10, encoder="linear")}
+    >>> network = build_joint_network({"rna": 976, "protein": 10}, specs, latent_dim=50)
     >>> network.get_layer("code").units, network.get_layer("back").units
-    (3, 12)
+    (50, 60)
+    >>> sum(int(np.prod(weight.shape)) for weight in network.trainable_weights)
+    115216
     """
-    seeds = np.random.default_rng(seed)
+    seeds = LayerSeeds(seed)
     inputs = {name: keras.Input((n_features[name],), name=name) for name in specs}
     read = [read_modality(inputs[name], name, spec, seeds) for name, spec in specs.items()]
     joined = keras.layers.Concatenate(name="joined")(read) if len(read) > 1 else read[0]
-    code = dense(latent_dim, "code", seeds)(joined)
-    back = dense(sum(spec.width for spec in specs.values()), "back", seeds, "elu")(code)
+    code = seeds.dense(latent_dim, "code")(joined)
+    back = seeds.dense(sum(spec.width for spec in specs.values()), "back", "elu")(code)
     outputs = {
-        name: dense(n_features[name], f"{name}_output", seeds, spec.activation)(back)
+        name: seeds.dense(n_features[name], f"{name}_output", spec.activation)(back)
         for name, spec in specs.items()
     }
     return keras.Model(inputs, outputs, name="multi_omics")
@@ -137,15 +175,23 @@ def start_from(network: keras.Model, specs: Mapping[str, Modality], values: Mapp
 
     Examples
     --------
-    >>> start_from(network, specs, values)  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from imap_keras.omics import Modality
+    >>> from imap_keras.omics.network import build_joint_network, start_from
+    >>> specs, values = {"rna": Modality("mse", 4)}, {"rna": np.array([[1.0, 5.0], [3.0, 5.0]])}
+    >>> network = build_joint_network({"rna": 2}, specs, latent_dim=1)
+    >>> start_from(network, specs, values)
+    >>> network.get_layer("rna_standardized").get_weights()[0].tolist()
+    [2.0, 5.0]
     """
     for name, spec in specs.items():
         table = np.log1p(values[name]) if spec.loss == "poisson" else values[name]
-        mean, scale = np.nanmean(table, axis=0), np.sqrt(np.mean(np.nanvar(table, axis=0)))
+        mean = np.nanmean(table, axis=0, dtype=float)
+        scale = np.sqrt(np.mean(np.nanvar(table, axis=0, dtype=float)))
         scale = np.full(len(mean), scale if scale > 1e-6 else 1.0)
         network.get_layer(f"{name}_standardized").set_weights([mean, scale])
         output = network.get_layer(f"{name}_output")
-        mean = np.nanmean(values[name], axis=0)
+        mean = np.nanmean(values[name], axis=0, dtype=float)
         output.set_weights([output.get_weights()[0], before_activation(mean, spec.activation)])
 
 
@@ -156,7 +202,13 @@ def compile_network(
 
     Examples
     --------
-    >>> compile_network(network, specs)  # doctest: +SKIP
+    >>> from imap_keras.omics import Modality
+    >>> from imap_keras.omics.network import build_joint_network, compile_network
+    >>> specs = {"rna": Modality("mse", 4)}
+    >>> network = build_joint_network({"rna": 2}, specs, latent_dim=1)
+    >>> compile_network(network, specs)
+    >>> network.optimizer.name
+    'omics_adam'
     """
     network.compile(
         optimizer=adam(learning_rate, "omics_adam"),

@@ -85,71 +85,72 @@ def draw_cells(values: Mapping[str, np.ndarray], hp: Hyperparameters) -> tf.data
     return drawn_rows(draw)
 
 
-def check_trained_on(training: Mapping[str, np.ndarray]) -> None:
+def check_trained_on(training: Mapping[str, np.ndarray], features: Mapping[str, list[str]]) -> None:
     """Raise if a feature is measured in none of the cells trained on: nothing could be learnt of it.
 
     Raises
     ------
     ValueError
-        Names the modality and the position of the feature.
+        Names the modality and the first such feature.
 
     Examples
     --------
     >>> import numpy as np
     >>> from imap_keras.omics.training import check_trained_on
-    >>> check_trained_on({"rna": np.ones((3, 2))})
+    >>> check_trained_on({"rna": np.ones((3, 2))}, {"rna": ["gene_1", "gene_2"]})
     """
     for name, table in training.items():
         never = ~np.isfinite(table).any(axis=0)
         if never.any():
             raise ValueError(
-                f"Feature number {never.argmax()} (from 0) of modality {name!r} was measured in cells "
-                f"held out only ({int(never.sum())} such features). Leave out features measured in so "
-                "few cells, or lower `validation`."
+                f"Feature {features[name][never.argmax()]!r} of modality {name!r} was measured in "
+                f"cells held out only ({int(never.sum())} such features). Leave out features measured "
+                "in so few cells, or lower `validation`."
             )
 
 
 def train(
-    values: Mapping[str, np.ndarray],
+    training: Mapping[str, np.ndarray],
+    watched: Mapping[str, np.ndarray],
     specs: Mapping[str, Modality],
     hp: Hyperparameters,
     verbose: int = 0,
-) -> tuple[keras.Model, pd.DataFrame, np.ndarray]:
+) -> tuple[keras.Model, pd.DataFrame]:
     """Build the network for the cells and train it.
 
     Parameters
     ----------
-    values, specs
-        By modality: cells x features (NaN where not measured), and how they are judged.
+    training, watched
+        By modality, cells x features to train on and to hold out, NaN where not measured. Modalities
+        are named as Keras names layers, see :func:`imap_keras.omics.network.layer_names`.
+    specs
+        By modality, how it is judged.
     hp, verbose
         Hyperparameters; 0 shows no progress bar.
 
     Returns
     -------
-    network, history, held_out
-        The trained network; losses by epoch, ``val_`` on cells held out; which cells those are.
+    network, history
+        The trained network; losses by epoch, ``val_`` on cells held out.
 
     Raises
     ------
     FloatingPointError
         Training diverged.
-    ValueError
-        A feature is measured only in cells held out.
 
     Examples
     --------
-    >>> network, history, held_out = train(values, specs, Hyperparameters())  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from imap_keras.omics import Hyperparameters, Modality
+    >>> from imap_keras.omics.training import train
+    >>> cells = {"rna": np.random.default_rng(0).normal(size=(20, 3)).astype("float32")}
+    >>> hp = Hyperparameters(latent_dim=2, epochs=1)
+    >>> network, history = train(cells, cells, {"rna": Modality("mse", 4)}, hp)
+    >>> list(history)
+    ['epoch', 'loss', 'rna_loss', 'val_loss', 'val_rna_loss']
     """
-    n = len(next(iter(values.values())))
-    mixed = np.random.default_rng((hp.seed, 1)).permutation(n)
-    n_held_out = min(max(round(hp.validation * n), 1), n - 1)
-    held_out, inside = np.sort(mixed[:n_held_out]), np.sort(mixed[n_held_out:])
-    training = {name: table[inside] for name, table in values.items()}
-    watched = {name: table[held_out] for name, table in values.items()}
-    check_trained_on(training)
-    network = build_joint_network(
-        {name: table.shape[1] for name, table in values.items()}, specs, hp.latent_dim, hp.seed
-    )
+    sizes = {name: table.shape[1] for name, table in training.items()}
+    network = build_joint_network(sizes, specs, hp.latent_dim, hp.seed)
     start_from(network, specs, training)
     compile_network(network, specs, hp.learning_rate)
     history = fit_network(
@@ -157,7 +158,7 @@ def train(
         draw_cells(training, hp),
         hp.epochs,
         "the autoencoder",
-        steps=steps_of(len(inside), hp.batch_size),
+        steps=steps_of(len(next(iter(training.values()))), hp.batch_size),
         verbose=verbose,
         callbacks=[BestEpoch(hp.patience)],
         validation=untuned(tf.data.Dataset.from_tensors((watched, watched))),
@@ -170,4 +171,4 @@ def train(
             ((name, spec),) = specs.items()
             history[f"{part}{name}_loss"] = history[f"{part}loss"] / spec.weight
         columns += [f"{part}loss", *(f"{part}{name}_loss" for name in specs)]
-    return network, history[columns], held_out
+    return network, history[columns]
