@@ -37,9 +37,8 @@ from sklearn.decomposition import PCA
 # %%
 from imap_keras import datasets, omics, plots
 from imap_keras.course import Results, SkipNotebook, check, handover, versions_table
-from imap_keras.nn.blocks import apply
+from imap_keras.nn.blocks import LayerSeeds, apply
 from imap_keras.nn.fitting import run
-from imap_keras.omics.network import dense
 
 # %%
 settings = handover.Settings("sc_mixology", seed, None, output_dir, fast)
@@ -56,12 +55,12 @@ results = Results("13_autoencoder_or_pca", output_dir, settings.as_dict())
 
 # %% tags=["lesson"]
 def build_deep_autoencoder(n_features, hidden=(30, 20, 10), latent_dim=2, activation="elu", seed=0):
-    seeds = np.random.default_rng(seed)
-    down = [dense(width, f"down_{i + 1}", seeds, activation) for i, width in enumerate(hidden)]
-    code = dense(latent_dim, "code", seeds)
-    up = [dense(width, f"up_{i + 1}", seeds, activation) for i, width in enumerate(hidden[::-1])]
+    seeds = LayerSeeds(seed)
+    down = [seeds.dense(width, f"down_{i + 1}", activation) for i, width in enumerate(hidden)]
+    code = seeds.dense(latent_dim, "code")
+    up = [seeds.dense(width, f"up_{i + 1}", activation) for i, width in enumerate(hidden[::-1])]
     cells = keras.Input((n_features,), name="cells")
-    rebuilt = apply([*down, code, *up, dense(n_features, "rebuilt", seeds)], cells)
+    rebuilt = apply([*down, code, *up, seeds.dense(n_features, "rebuilt")], cells)
     return keras.Model(cells, rebuilt, name="autoencoder")
 
 

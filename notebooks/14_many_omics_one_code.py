@@ -34,11 +34,12 @@ from sklearn.decomposition import PCA
 from imap_keras import datasets, omics, plots
 from imap_keras.course import Results, SkipNotebook, check, handover, versions_table
 from imap_keras.metrics import predictability
-from imap_keras.omics import Modality, MultiOmics
 
 # %%
+from imap_keras.nn.blocks import LayerSeeds
+from imap_keras.omics import Modality, MultiOmics
 from imap_keras.omics.losses import SMALLEST, mean_over_measured
-from imap_keras.omics.network import Standardize, dense
+from imap_keras.omics.network import Standardize
 
 # %%
 settings = handover.Settings("simulated", seed, None, output_dir, fast)
@@ -136,19 +137,19 @@ def poisson_deviance(target, output):
 # %% tags=["lesson"]
 def read_modality(values, name, spec, seeds):
     x = Standardize(spec.loss == "poisson", name=f"{name}_standardized")(values)
-    return dense(spec.width, f"{name}_encoder", seeds, "elu")(x)
+    return seeds.dense(spec.width, f"{name}_encoder", spec.encoder)(x)
 
 
 # %% tags=["lesson"]
 def build_joint_network(n_features, specs, latent_dim=50, seed=0):
-    seeds = np.random.default_rng(seed)
+    seeds = LayerSeeds(seed)
     inputs = {name: keras.Input((n_features[name],), name=name) for name in specs}
     read = [read_modality(inputs[name], name, spec, seeds) for name, spec in specs.items()]
     joined = keras.layers.Concatenate(name="joined")(read) if len(read) > 1 else read[0]
-    code = dense(latent_dim, "code", seeds)(joined)
-    back = dense(sum(spec.width for spec in specs.values()), "back", seeds, "elu")(code)
+    code = seeds.dense(latent_dim, "code")(joined)
+    back = seeds.dense(sum(spec.width for spec in specs.values()), "back", "elu")(code)
     outputs = {
-        name: dense(n_features[name], f"{name}_output", seeds, spec.activation)(back)
+        name: seeds.dense(n_features[name], f"{name}_output", spec.activation)(back)
         for name, spec in specs.items()
     }
     return keras.Model(inputs, outputs, name="multi_omics")

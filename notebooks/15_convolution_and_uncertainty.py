@@ -80,7 +80,9 @@ norms = [
     np.linalg.norm(small.get_layer(name).kernel.numpy().reshape(-1, width), axis=0).max()
     for name, width in (("convolution_1", 32), ("convolution_2", 32), ("dense", 512))
 ]
-print(f"accuracy on new digits {history['val_accuracy'][-1]:.3f}; longest weights {max(norms):.2f}")
+print(
+    f"accuracy on new digits {history['val_accuracy'].iloc[-1]:.3f}; longest weights {max(norms):.2f}"
+)
 
 # %% [markdown]
 # **What to see:** the accuracy on new digits (orange) is above that on those trained on (blue) for most of
@@ -349,7 +351,7 @@ check(answer, solution)
 
 # %%
 results.add("convolutional_parameters_28_x_28", lecture.count_params(), "== 3226474")
-results.add("digits_convolution_accuracy", history["val_accuracy"][-1], ">= 0.9")
+results.add("digits_convolution_accuracy", history["val_accuracy"].iloc[-1], ">= 0.9")
 results.add("longest_weights", max(norms), "<= 3.001")
 results.add("digits_mean_of_draws_accuracy", together, ">= 0.88")
 results.add("digits_errors_found_auroc", of_digits["errors_auroc"], ">= 0.8")
