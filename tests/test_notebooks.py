@@ -153,7 +153,6 @@ CLAIMS_MISSING = {
     "08_ablation",
     "09_peers",
     "10_scarches_query_to_reference",
-    "11_inclust_masks",
     "12_regions_across_species",
     "13_autoencoder_or_pca",
     "14_many_omics_one_code",
