@@ -264,6 +264,18 @@ def test_imputation_hides_the_targets_from_all_and_judges_the_reference_by_them(
     np.testing.assert_array_equal(again.output_masks, rows.output_masks)
 
 
+def test_genes_named_by_numbers_are_found(halves):
+    """AnnData turns such names into text; so the target genes are compared as text."""
+    reference, query, targets = halves
+    named = imputation(reference, query, targets)
+    numbered = [adata.copy() for adata in (reference, query)]
+    for adata in numbered:
+        adata.var_names = [str(number) for number in range(9)]
+    rows = imputation(*numbered, [2, 7])
+    np.testing.assert_array_equal(rows.input_masks, named.input_masks)
+    np.testing.assert_array_equal(rows.values, named.values)
+
+
 def test_paired_reads_each_and_judges_each(two, paired_rows):
     rna = np.array(paired_rows.modalities) == "rna"
     np.testing.assert_array_equal(paired_rows.input_masks, [rna, ~rna, rna, ~rna])

@@ -63,7 +63,9 @@ def imputation(
     """
     tables = {name: read_table(data, name, None) for name, data in _two(reference, query)}
     known, there = (tables[name].features.get_level_values(1) for name in ("reference", "query"))
-    targets = known.difference(there) if target_genes is None else pd.Index(list(target_genes))
+    targets = known.difference(there)
+    if target_genes is not None:
+        targets = pd.Index([str(gene) for gene in target_genes])  # names are text in an AnnData
     lacking = targets.difference(known)
     if len(lacking):
         raise ValueError(
