@@ -15,6 +15,9 @@
 #
 # **You will learn** the three bricks of iMAP's networks, and how a Keras *functional* model is wired.
 # **Time** on two cores: about half a minute.
+#
+# [01 · data and batch effects](01_data_and_batch_effects.ipynb) ← → [03 · stage I](03_stage_one.ipynb) ·
+# [glossary](glossary.md) · [notation](notation.md)
 
 # %% tags=["parameters"]
 dataset = "demo"
@@ -32,20 +35,34 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
 
 from imap_keras import plots
 from imap_keras.course import Results, check, handover, versions_table
 from imap_keras.nn.blocks import BatchNorm, Initializers, Mish
 
-# %%
+# %% tags=["plumbing"]
+told = (dataset, seed, epochs, fast) == (
+    "demo",
+    0,
+    20,
+    False,
+)  # what the text was written for (notebook 00)
 settings = handover.Settings(dataset, seed, None, output_dir, fast, batch_key, label_key)
 results = Results("02_building_blocks", output_dir, {**settings.as_dict(), "epochs": epochs})
 
 # %% [markdown]
 # ## Mish
 #
-# Between two linear layers there must be something that bends, or both collapse into one. iMAP bends
-# with Mish, `x * tanh(log(1 + exp(x)))`.
+# Between two linear layers there must be something that bends, an *activation*, or both collapse into one. With
+# $x$ the output of a layer, iMAP bends by
+#
+# $$\mathrm{Mish}(x) = x \tanh(\mathrm{softplus}(x)), \qquad \mathrm{softplus}(x) = \log(1 + e^x).$$
+#
+# | formula | code |
+# |---|---|
+# | $\log(1 + e^x)$ | `np.log1p(np.exp(x))` |
+# | $\tanh$ | `np.tanh` |
 
 
 # %%
@@ -60,9 +77,9 @@ with tf.GradientTape() as tape:
 slope = tape.gradient(y, variable).numpy()
 print(f"largest difference from the library: {np.abs(y - mish_by_hand(x)).max():.1e}")
 
-# %% [markdown]
-# **What to see:** ReLU is flat left of zero: a unit that lands there gets no gradient and cannot come
-# back. Mish dips below zero and keeps a slope.
+# %% [markdown] claims=["mish_slope_at_minus_one", "mish_lowest"]
+# **What to see:** ReLU is flat left of zero. A unit that lies there for every cell gets no gradient, and cannot come
+# back by itself. Mish dips to −0.31 and keeps a slope: at $x = -1$ it is 0.06.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
@@ -79,9 +96,19 @@ settings.save_figure(figure, "02_mish")
 # %% [markdown]
 # ## BatchNorm
 #
-# While training, BatchNorm gives every unit mean 0 and variance 1 over the rows of the step, then scales
-# and shifts by two learnt numbers, gamma and beta. Running averages of mean and variance take the place
-# of the step's own at inference. By hand:
+# With $x$ the values of one unit over the rows of a step, $\bar x$ their mean, $v$ their variance, $\epsilon$ a
+# small number, and $\gamma$, $\beta$ two learnt numbers:
+#
+# $$\mathrm{BN}(x) = \gamma \, \frac{x - \bar x}{\sqrt{v + \epsilon}} + \beta$$
+#
+# | formula | code |
+# |---|---|
+# | $\bar x$, $v$ | `rows.mean(axis=0)`, `rows.var(axis=0)` |
+# | $\epsilon$ | `1e-5` |
+# | $\gamma$, $\beta$ | 1 and 0 before training |
+#
+# So every unit has mean 0 and variance 1 in training. Outside training, running averages of mean and variance take
+# the place of the step's own: each step keeps `momentum` of the old average and adds the rest of its own. By hand:
 
 # %%
 rows = np.random.default_rng(seed).normal(3, 2, size=(64, 4)).astype("float32")
@@ -93,8 +120,7 @@ print(f"largest difference: {np.abs(normalised - by_hand).max():.1e}")
 print("running mean after one step:", running_mean.round(3), "= 0.9 * 0 + 0.1 * mean")
 
 # %% [markdown]
-# A consequence: adding a constant in front of a BatchNorm changes nothing, so a bias there has gradient
-# zero.
+# A consequence: a constant added in front of a BatchNorm changes nothing. So a bias there has gradient zero.
 
 # %%
 shifted = BatchNorm(momentum=0.9, epsilon=1e-5)(rows + 7.0, training=True)
@@ -131,11 +157,11 @@ fitted = autoencoder.fit(cells, cells, batch_size=64, epochs=epochs, verbose=0)
 history = pd.DataFrame(fitted.history).assign(epoch=np.arange(1, epochs + 1))
 settings.save_figure(plots.loss_curves(history, ["loss"], "Autoencoder"), "02_autoencoder")
 
-# %% [markdown]
-# **What to see:** the error falls quickly, then slowly. Is it any good? PCA with as many numbers is the
-# honest rival: it is the best *linear* autoencoder, found without any training steps. After so short a
-# training on so few cells it is still ahead; an autoencoder pays with more cells, or with a loss that PCA
-# cannot have, as in the next notebook.
+# %% [markdown] claims=["loss_falls", "early_fall"]
+# **What to see:** the error falls to 0.43 of its start. 89 % of the fall is done in the first quarter of the epochs.
+#
+# Is that any good? PCA with as many numbers is the rival to beat: it is the best *linear* autoencoder, found
+# without any training steps.
 
 # %%
 pca = PCA(n_code, random_state=seed).fit(cells)
@@ -150,25 +176,32 @@ errors = {
 }
 pd.Series(errors, name="mean squared error").round(4).to_frame()
 
+# %% [markdown] claims=["error_against_mean", "pca_error_against_mean", "pca_ahead"]
+# PCA leaves 78 % of the variance, the autoencoder 85 %: after so short a training on so few cells PCA is ahead. Are
+# autoencoders useless, then? No. The first half of
+# [notebook 13](13_autoencoder_or_pca.ipynb) shows when they win, and can be read now. And an autoencoder can have a
+# loss that PCA cannot have, as in the next notebook.
+
 # %% [markdown]
 # ## The code knows the batch
 #
 # Nothing told this autoencoder to forget the batch, and it must rebuild batch differences too.
-#
-# **What to see:** the code separates the batches as well as the types. Stage I (notebook 03) changes the
-# loss so that this is penalised.
+
+# %% [markdown] claims=["code_own_batch", "code_own_type"]
+# **What to see:** the code separates the batches and the types. Of a cell's 15 nearest neighbours 93 % are of its
+# batch, 84 % of its type. Stage I (notebook 03) changes the loss so that the first costs something.
 
 # %%
 adata.obsm["code"] = encoder.predict(cells, verbose=0)
 figure = plots.before_after(adata, {"plain autoencoder": "code"}, settings.keys, seed)
 settings.save_figure(figure, "02_code")
 
-# %% [markdown]
+# %% [markdown] claims=["dead_genes_reference_start", "dead_genes_zero_bias"]
 # ## Where weights start
 #
-# The published code starts every bias at random; before an output ReLU that switches many genes off for
-# every cell, and a gene at zero gets no gradient (a *dead gene*). The kit's default starts biases at
-# zero. Watch an untrained decoder with either start:
+# The published code starts every bias at random. Before an output ReLU, that switches many genes off for every cell.
+# A gene that is 0 for every cell gets no gradient: a *dead gene*. The kit's default starts biases at zero. Here is an
+# untrained decoder with either start:
 
 # %%
 from imap_keras.imap.stage1 import build_decoder
@@ -202,16 +235,33 @@ check(answer, solution)
 # training and inference; a functional model is a graph, and models can share parts of it; an
 # autoencoder rebuilds everything, batch included.
 
-# %%
+# %% tags=["plumbing"]
 mean_error, pca_error, own_error = errors.values()
+loss = history["loss"].to_numpy()
+near = NearestNeighbors(n_neighbors=15).fit(adata.obsm["code"]).kneighbors(return_distance=False)
+own = {}
+for key in settings.keys:
+    of_key = adata.obs[key].to_numpy(str)
+    own[key] = np.mean(of_key[near] == of_key[:, None])
+
+# %% tags=["plumbing"]
 results.add("mish_as_by_hand", np.abs(y - mish_by_hand(x)).max(), "<= 1e-5")
+results.add("mish_slope_at_minus_one", slope[np.argmin(abs(x + 1))], ">= 0.05")
+results.add("mish_lowest", np.min(y), "<= -0.3")
 results.add("batch_norm_as_by_hand", np.abs(normalised - by_hand).max(), "<= 1e-4")
 results.add("error_against_mean", own_error / mean_error, "<= 0.95")
 results.add("pca_error_against_mean", pca_error / mean_error, "<= 0.9")
-results.add("loss_falls", history["loss"].iloc[-1] / history["loss"].iloc[0], "<= 0.6")
+results.add("loss_falls", loss[-1] / loss[0], "<= 0.6")
 results.add("dead_genes_reference_start", dead["reference"], ">= 0.1")
 results.add("dead_genes_zero_bias", dead["zero_bias"], "<= 0.01")
+
+# %% tags=["plumbing"]
+if told:
+    results.add("early_fall", (loss[0] - loss[4]) / (loss[0] - loss[-1]), ">= 0.6")
+    results.add("pca_ahead", own_error / pca_error, ">= 1.02")
+    results.add("code_own_batch", own[batch_key], ">= 0.6")
+    results.add("code_own_type", own[label_key], ">= 0.7")
 results.save()
 
-# %%
+# %% tags=["plumbing"]
 versions_table()
