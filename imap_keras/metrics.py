@@ -6,6 +6,8 @@ from anndata import AnnData
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
+from .inputs.labels import labels_of
+
 
 def imap_index(
     space: np.ndarray,
@@ -160,7 +162,9 @@ def scib_table(
     Raises
     ------
     KeyError
-        A space is not in ``adata.obsm``.
+        A space is not in ``adata.obsm``, or a column not in ``adata.obs``.
+    ValueError
+        A cell has no batch or no type.
     ImportError
         scib-metrics is not installed (it is part of the `course` extra).
 
@@ -175,10 +179,15 @@ def scib_table(
     for space in spaces:
         if space not in adata.obsm:
             raise KeyError(f"{space!r} is not in adata.obsm; there are {list(adata.obsm)}.")
+    labels = {
+        batch_key: labels_of(adata, batch_key),
+        label_key: labels_of(adata, label_key, "label_key"),
+    }
+    obs = pd.DataFrame(labels, index=adata.obs_names, dtype="category")
     from scib_metrics.benchmark import Benchmarker  # imports JAX: seconds that others need not wait
 
     light = AnnData(
-        obs=adata.obs[[batch_key, label_key]].astype("category"),
+        obs=obs,
         obsm={space: np.asarray(adata.obsm[space], dtype="float32") for space in spaces},
     )
     benchmark = Benchmarker(

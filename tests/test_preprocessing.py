@@ -1,13 +1,18 @@
 """From counts to log-normalised variable genes, by numbers worked out here."""
 
+import tracemalloc
+
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from imap_keras import preprocess
+import imap_keras
+from imap_keras import IMAP, preprocess
 from imap_keras.inputs.values import check_counts
+from imap_keras.nn.estimator import NotFittedError
 from imap_keras.preprocessing import per_batch_genes
 
 
@@ -185,3 +190,227 @@ def test_filters_that_leave_nothing_are_an_error(options, message):
 def test_unknown_flavor_is_refused():
     with pytest.raises(ValueError, match="flavor='cell_ranger'.*seurat_v3.*per_batch"):
         preprocess(hand_made(), flavor="cell_ranger")
+
+
+# ------------------------------------------------------------------ batches too small
+
+
+def two_batches(n_cells, n_genes=40, seed=0):
+    """Batch a has 30 cells, batch b `n_cells`."""
+    counts = np.random.default_rng(seed).poisson(3, (30 + n_cells, n_genes)).astype("float32")
+    obs = pd.DataFrame({"batch": ["a"] * 30 + ["b"] * n_cells})
+    return AnnData(counts, obs=obs.set_axis([f"c{i}" for i in range(len(obs))]))
+
+
+@pytest.mark.parametrize("flavor", ["seurat_v3", "per_batch"])
+@pytest.mark.parametrize("case", ["one cell", "one cell left", "equal cells", "three genes vary"])
+def test_a_batch_without_variation_is_named_before_genes_are_chosen(flavor, case):
+    """The fit of seurat_v3 would end the interpreter: no exception, no traceback."""
+    adata, n_cells, n_genes = two_batches(1 if case == "one cell" else 6), 6, 0
+    if case == "one cell":
+        n_cells = 1
+    elif case == "one cell left":
+        adata.X[31:, 5:] = 0
+        n_cells = 1
+    else:
+        adata.X[30:] = adata.X[30]
+        if case == "three genes vary":
+            adata.X[30, :3] += 1
+            n_genes = 3
+    with pytest.raises(ValueError) as caught:
+        preprocess(adata, n_top_genes=10, min_genes=6, flavor=flavor, verbose=0)
+    assert str(caught.value) == (
+        f"Batch 'b' has {n_cells} cells after the filters, and {n_genes} genes vary in it; at "
+        "least 2 cells and 4 genes are needed to find variable genes. Leave it out, merge it with "
+        "another batch, or lower min_genes."
+    )
+
+
+def test_a_batch_of_one_cell_stays_where_all_genes_stay():
+    assert preprocess(two_batches(1), n_top_genes=40, min_genes=6, verbose=0).shape == (31, 40)
+
+
+def test_genes_of_one_dispersion_are_refused_by_batch():
+    adata = two_batches(4, 20)
+    adata.X[30:] = np.arange(4)[:, None] % 2
+    with pytest.raises(ValueError, match="No gene of batch 'b' .4 cells. can be told from the others"):
+        preprocess(adata, n_top_genes=5, min_genes=0, flavor="per_batch", verbose=0)
+
+
+def test_the_fit_is_tried_again_with_a_wider_span_and_says_so(monkeypatch, capsys, counts):
+    import scanpy
+
+    real, spans = scanpy.pp.highly_variable_genes, []
+
+    def fails_below(span, least=0.7, **options):
+        spans.append(span)
+        if span < least:
+            raise ValueError("reciprocal condition number")
+        return real(options.pop("adata"), span=span, **options)
+
+    def patched(adata, **options):
+        return fails_below(adata=adata, **options)
+
+    monkeypatch.setattr(scanpy.pp, "highly_variable_genes", patched)
+    new = preprocess(counts, n_top_genes=20, min_genes=5)
+    assert spans == [0.3, 0.7] and new.n_vars == 20
+    assert new.uns["imap_keras_preprocess"]["span"] == 0.7
+    out = capsys.readouterr().out
+    assert out.count("Their variance was fitted with a span of 0.7: 0.3 found no fit.") == 1
+    monkeypatch.setattr(
+        scanpy.pp, "highly_variable_genes", lambda adata, **o: fails_below(adata=adata, least=2, **o)
+    )
+    with pytest.raises(ValueError, match=r"widest span of 1.0 too \(reciprocal.*flavor='per_batch'"):
+        preprocess(counts, n_top_genes=20, min_genes=5, verbose=0)
+    assert spans[2:] == [0.3, 0.7, 1.0]
+
+
+# ------------------------------------------------------------------ odd numbers, odd tables
+
+
+@pytest.mark.parametrize(
+    "option, least", [("n_top_genes", 1), ("min_genes", 0), ("min_cells", 0), ("min_batches", 1)]
+)
+def test_counts_of_things_are_whole_numbers(option, least):
+    for wrong in (least - 1, 2.5, "10", True):
+        with pytest.raises(ValueError) as caught:
+            preprocess(hand_made(), **{option: wrong})
+        message = f"{option}={wrong!r} must be a whole number of at least {least}."
+        assert str(caught.value) == message
+
+
+def test_tables_without_cells_or_genes_are_refused():
+    with pytest.raises(ValueError, match=r"^adata has no cells \(its shape is 0 x 6\).$"):
+        preprocess(hand_made()[:0])
+    with pytest.raises(ValueError, match=r"^adata has no genes \(its shape is 12 x 0\).$"):
+        preprocess(hand_made()[:, :0])
+
+
+def test_one_constant_gene_passes_the_filters_and_says_nothing_can_be_learnt_later():
+    adata = hand_made()[1:, 1:2].copy()
+    adata.X[:] = 3
+    new = preprocess(adata, min_genes=1, min_cells=1, verbose=0)
+    np.testing.assert_allclose(new.X, np.log1p(1e4), rtol=1e-6)
+
+
+def test_a_warning_where_most_cells_leave():
+    adata = hand_made()
+    adata.X[1:8, 3:] = 0
+    with pytest.warns(UserWarning) as caught:
+        preprocess(adata, min_genes=3, verbose=0)
+    assert [str(warning.message) for warning in caught] == [
+        "58% of the cells leave: they have fewer than min_genes=3 genes, and the cells of adata.X have "
+        "2 detected genes (median). If the data hold chosen genes only, lower min_genes."
+    ]
+
+
+@pytest.mark.parametrize(
+    "cells, genes",
+    [
+        ([f"ENSG{i:011d}.2" for i in range(12)], [f"x{i}" for i in range(6)]),
+        ([f"x{i}" for i in range(12)], [f"AAACCTGAGC{c}-1" for c in "ACGTAC"]),
+        (["GAPDH", "Actb", *(f"x{i}" for i in range(10))], [f"x{i}" for i in range(6)]),
+    ],
+)
+def test_a_matrix_on_its_side_gets_a_hint(cells, genes):
+    adata = hand_made()
+    adata.obs_names, adata.var_names = cells, genes
+    with pytest.warns(UserWarning, match="12 cells x 6 genes.*adata = adata.T first"):
+        try:
+            preprocess(adata, min_genes=2, verbose=0)
+        except ValueError as error:
+            assert "gene names" in str(error)  # two barcodes of the list are equal
+    upright = hand_made()
+    upright.obs_names, upright.var_names = [f"ACGTACGTACG{i}" for i in range(12)], list("ABCDEF")
+    preprocess(upright, min_genes=2, verbose=0)  # a warning would be an error
+
+
+# ------------------------------------------------------------------ the same genes, later
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix], ids=["dense", "csr"])
+def test_a_new_batch_gets_exactly_the_genes_of_the_reference(counts, kind, capsys):
+    cells = AnnData(kind(dense(counts.X)), counts.obs.copy(), counts.var.copy())
+    reference = preprocess(cells, n_top_genes=20, min_genes=5, min_cells=0, verbose=0)
+    shuffled = cells[:, ::-1].copy()
+    for genes in (reference, reference.var_names.tolist(), reference.var_names):
+        new = preprocess(shuffled, min_genes=5, genes=genes)
+        assert new.var_names.tolist() == reference.var_names.tolist()
+        np.testing.assert_array_equal(dense(new.X), dense(reference.X))
+        np.testing.assert_array_equal(dense(new.layers["counts"]), dense(reference.layers["counts"]))
+        sentence = "120 of 120 cells kept (0 had fewer than 5 genes); the 20 genes asked for kept (0"
+        assert capsys.readouterr().out.startswith(sentence)
+    assert new.uns["imap_keras_preprocess"]["genes"] == "given"
+    assert new.uns["preprocess"]["genes_not_asked_for"] == 40
+
+
+def test_a_fitted_model_names_the_genes(fitted, counts, logged):
+    new = preprocess(counts, min_genes=5, genes=fitted, verbose=0)
+    assert new.var_names.tolist() == fitted.genes
+    np.testing.assert_allclose(dense(new.X), dense(logged.X), rtol=1e-6)
+
+
+def test_few_missing_genes_are_zeros_and_many_an_error(counts):
+    names = counts.var_names.tolist()
+    new = preprocess(counts[:, 4:].copy(), min_genes=5, genes=names[:50], verbose=0)
+    assert new.var_names.tolist() == names[:50]
+    assert not dense(new.X)[:, :4].any() and dense(new.X)[:, 4:].any(axis=0).all()
+    assert new.uns["preprocess"]["genes_missing"] == 4
+    assert not new.layers["truth"][:, :4].any()
+    with pytest.raises(ValueError) as caught:
+        preprocess(counts[:, 6:].copy(), min_genes=5, genes=names[:50])
+    assert str(caught.value) == (
+        "6 of the 50 genes asked for are missing (12%, at most 10% may be), the first is 'gene_0'; the "
+        "data have ['gene_6', 'gene_7', 'gene_8'] .... Are both named by the same kind of gene name? "
+        "If so, fit again on the genes that both have."
+    )
+
+
+@pytest.mark.parametrize(
+    "genes, error, message",
+    [
+        ("gene_1", TypeError, "genes='gene_1' has no genes; give a fitted model"),
+        (7, TypeError, "genes=7 has no genes"),
+        ([], ValueError, "genes names 0 genes"),
+        (["gene_1", "gene_1"], ValueError, "genes names 2 genes, 1 of them different"),
+        (
+            IMAP(),
+            NotFittedError,
+            r"This IMAP is not fitted yet; call fit\(adata, batch_key=...\) first",
+        ),
+    ],
+)
+def test_what_is_no_list_of_genes_is_refused(counts, genes, error, message):
+    with pytest.raises(error, match=message):
+        preprocess(counts, genes=genes)
+
+
+def test_the_recipe_is_kept_and_can_be_written(counts, tmp_path):
+    new = preprocess(counts, n_top_genes=15, min_genes=5, flavor="per_batch", min_batches=2, verbose=0)
+    recipe = new.uns["imap_keras_preprocess"]
+    assert recipe == {
+        "version": imap_keras.__version__,
+        "batch_key": "batch",
+        "min_genes": 5,
+        "min_cells": 3,
+        "n_top_genes": 15,
+        "flavor": "per_batch",
+        "min_batches": 2,
+        "span": 0.3,
+        "genes": "variable",
+    }
+    new.write_h5ad(tmp_path / "cells.h5ad")
+    assert anndata.read_h5ad(tmp_path / "cells.h5ad").uns["imap_keras_preprocess"] == recipe
+
+
+def test_the_memory_of_one_more_copy_of_the_counts_is_enough():
+    """All other genes leave before the result is made: once every layer was copied whole."""
+    adata = imap_keras.datasets.simulate(n_cells=1500, n_genes=400, n_batches=2)
+    adata.layers["truth"] = adata.X.copy()
+    size = adata.X.data.nbytes + adata.X.indices.nbytes
+    tracemalloc.start()
+    preprocess(adata, n_top_genes=40, min_genes=5, verbose=0)
+    lasting, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3.5 * size, peak / size
+    assert lasting < 0.5 * size, lasting / size  # nothing waits for the garbage collector

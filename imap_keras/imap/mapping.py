@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from anndata import AnnData
 
+from ..inputs.expression import dense_expression
 from ..inputs.genes import with_genes
 from ..inputs.labels import check_batch_sizes, labels_of
-from ..inputs.values import dense_expression, in_memory
+from ..inputs.values import in_memory
 from ..nn.fitting import run
 from .components import merge_order
 from .merging import Merged, merge_batches

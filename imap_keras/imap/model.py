@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from ..inputs.expression import dense_expression
 from ..inputs.genes import check_unique_names, with_genes
 from ..inputs.labels import check_batches, check_order, labels_of
-from ..inputs.values import dense_expression, in_memory
+from ..inputs.values import check_varied, in_memory
 from ..nn.blocks import rescaled
 from ..nn.estimator import Estimator
 from ..nn.fitting import run
@@ -119,6 +120,7 @@ class IMAP(Estimator):
         if order is not None:
             order = check_order(order, batches)
         cells = dense_expression(adata)
+        check_varied(cells)
 
         hp = self.hyperparameters
         scale = scale_factor(cells, hp)

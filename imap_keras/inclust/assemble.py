@@ -107,7 +107,7 @@ def covariates_of(tables: Mapping[str, Table], batch_key: str | None) -> tuple[l
     """
     if batch_key is None:
         return list(tables), np.repeat(np.arange(len(tables)), [len(t.obs) for t in tables.values()])
-    columns = [column_of(table, batch_key, dataset) for dataset, table in tables.items()]
+    columns = [column_of(table, batch_key, dataset, "batch_key") for dataset, table in tables.items()]
     names, codes = codes_of(pd.concat(columns))
     n_empty = int((codes == UNLABELLED).sum())
     if n_empty:

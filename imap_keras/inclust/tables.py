@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from ..inputs.expression import dense_expression
 from ..inputs.genes import check_unique_names
-from ..inputs.labels import coded
+from ..inputs.labels import coded, obs_column
 from ..inputs.modalities import parts_of, same_cells
-from ..inputs.values import dense_expression, in_memory
+from ..inputs.values import in_memory
 from .rows import UNLABELLED
 
 
@@ -108,20 +109,17 @@ def _joined(parts: dict[str, AnnData], what: str, shared_obs: pd.DataFrame | Non
     return Table(np.hstack(values), pd.MultiIndex.from_tuples(features), together)
 
 
-def column_of(table: Table, key: str, dataset: str) -> pd.Series:
+def column_of(table: Table, key: str, dataset: str, argument: str = "label_key") -> pd.Series:
     """A column of the cells' annotation as text, its empty entries left empty.
 
     Raises
     ------
     KeyError
         The data set has no such column.
+    TypeError
+        `key` names several columns.
     """
-    if key not in table.obs:
-        raise KeyError(
-            f"{key!r} is not a column of the obs of {dataset}. Columns there: "
-            f"{', '.join(map(str, table.obs.columns)) or 'none'}."
-        )
-    column = table.obs[key].astype(object)
+    column = obs_column(table.obs, key, argument, f"the obs of {dataset}").astype(object)
     return column.where(column.isna(), column.astype(str))
 
 

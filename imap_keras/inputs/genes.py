@@ -8,9 +8,28 @@ from anndata import AnnData
 
 from .values import in_memory
 
+# How droplet platforms name cells, and how genes are named: enough to see a matrix lying on its side.
+BARCODE = r"[ACGT]{10,}([-_.]\w+)?"
+GENE = r"ENS[A-Z]*G\d{6,}(\.\d+)?|(?i:ACTB|GAPDH|B2M|MALAT1|MT-CO1|RPLP0)"
+
+
+def looks_transposed(adata: AnnData) -> bool:
+    """True where genes seem to be the rows and cells the columns, by their names.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> from imap_keras.inputs.genes import looks_transposed
+    >>> looks_transposed(imap_keras.datasets.simulate(n_cells=30).T)
+    False
+    """
+    cells, genes = (names.astype(str) for names in (adata.obs_names, adata.var_names))
+    barcodes = genes.str.fullmatch(BARCODE)
+    return bool((len(genes) and barcodes.mean() > 0.5) or cells.str.fullmatch(GENE).sum() > 1)
+
 
 def check_unique_names(adata: AnnData) -> None:
-    """Raise if two cells, or two genes, share a name.
+    """Raise if two cells, or two genes, share a name, or if there are no genes.
 
     Raises
     ------
@@ -23,6 +42,8 @@ def check_unique_names(adata: AnnData) -> None:
     >>> from imap_keras.inputs.genes import check_unique_names
     >>> check_unique_names(imap_keras.datasets.simulate(n_cells=30))
     """
+    if not adata.n_vars:
+        raise ValueError(f"adata has no genes (its shape is {adata.n_obs} x 0).")
     for names, what, mend in (
         (adata.obs_names, "cell", "adata.obs_names_make_unique()"),
         (adata.var_names, "gene", "adata.var_names_make_unique()"),

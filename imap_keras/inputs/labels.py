@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
 MIN_CELLS = 10
@@ -22,10 +23,12 @@ def labels_of(adata: AnnData, key: str, argument: str = "batch_key") -> np.ndarr
 
     Raises
     ------
+    TypeError
+        `key` names several columns.
     KeyError
         The column does not exist.
     ValueError
-        A cell has no label.
+        A cell has no label, or there are no cells.
 
     Examples
     --------
@@ -34,18 +37,57 @@ def labels_of(adata: AnnData, key: str, argument: str = "batch_key") -> np.ndarr
     >>> labels_of(imap_keras.datasets.simulate(n_cells=30), "batch").shape
     (30,)
     """
-    if key not in adata.obs:
-        raise KeyError(
-            f"{argument}={key!r} is not a column of adata.obs. "
-            f"Columns there: {', '.join(map(str, adata.obs.columns)) or 'none'}."
-        )
-    column = adata.obs[key]
+    column = obs_column(adata.obs, key, argument)
+    if not len(column):
+        raise ValueError(f"adata has no cells (its shape is {adata.n_obs} x {adata.n_vars}).")
     if column.isna().any():
         raise ValueError(
             f"adata.obs[{key!r}] is empty for {int(column.isna().sum())} cells. "
             "Fill it in or leave those cells out."
         )
     return column.astype(str).to_numpy()
+
+
+def obs_column(
+    obs: pd.DataFrame, key: str, argument: str = "batch_key", what: str = "adata.obs"
+) -> pd.Series:
+    """Return the column of that name, empty values and all.
+
+    Parameters
+    ----------
+    obs
+        Annotation of cells.
+    key
+        Name of a column.
+    argument, what
+        What the caller names the column and the table by, for errors.
+
+    Raises
+    ------
+    TypeError
+        `key` names several columns.
+    KeyError
+        The column does not exist.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from imap_keras.inputs.labels import obs_column
+    >>> obs_column(pd.DataFrame({"donor": ["a", "b"]}), "donor").tolist()
+    ['a', 'b']
+    """
+    if not pd.api.types.is_scalar(key):
+        columns = " + ' ' + ".join(f"{what}[{str(name)!r}].astype(str)" for name in key)
+        raise TypeError(
+            f"{argument}={key!r} must name one column; join them into one: "
+            f"{what}['joined'] = {columns or '...'}"
+        )
+    if key not in obs:
+        raise KeyError(
+            f"{argument}={key!r} is not a column of {what}. "
+            f"Columns there: {', '.join(map(str, obs.columns)) or 'none'}."
+        )
+    return obs[key]
 
 
 def check_batches(labels: np.ndarray, min_cells: int = MIN_CELLS) -> list[str]:

@@ -8,6 +8,10 @@ from scipy import sparse
 LARGEST_LOG = 20.0
 
 
+class WrongKindError(ValueError):
+    """Values of another kind than expected; :mod:`imap_keras.inputs.expression` adds what to do."""
+
+
 def in_memory(adata: AnnData) -> AnnData:
     """Return the data in memory: a backed file is read, anything else is returned as it is.
 
@@ -28,7 +32,7 @@ def check_values(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") ->
     Raises
     ------
     ValueError
-        Says how many such values there are.
+        Says how many such values there are; a WrongKindError where they are negative.
 
     Examples
     --------
@@ -40,9 +44,9 @@ def check_values(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") ->
     data = values.data if sparse.issparse(values) else np.asarray(values)
     negative = int(np.count_nonzero(data < 0))
     if negative:
-        raise ValueError(
+        raise WrongKindError(
             f"{what} holds {negative} negative values (smallest {data.min():.3g}); expression must "
-            "be 0 or more. Scaled or centred data do not fit: hand in log-normalised values."
+            "be 0 or more. Scaled or centred data do not fit."
         )
 
 
@@ -51,7 +55,7 @@ def check_logged(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") ->
 
     Raises
     ------
-    ValueError
+    WrongKindError
         All values are whole numbers, or the largest is beyond any log1p of normalised counts.
 
     Examples
@@ -65,11 +69,7 @@ def check_logged(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") ->
     whole = largest > 1 and not np.any(data % 1)
     if whole or largest > LARGEST_LOG:
         looks = "whole numbers only, like counts" if whole else f"values up to {largest:.4g}"
-        raise ValueError(
-            f"{what} holds {looks}; log-normalised values are expected. "
-            "Call imap_keras.preprocess(adata, batch_key=...) first, or "
-            "scanpy.pp.normalize_total and scanpy.pp.log1p."
-        )
+        raise WrongKindError(f"{what} holds {looks}; log-normalised values are expected.")
 
 
 def check_counts(values, what: str = "adata.X") -> None:
@@ -78,7 +78,7 @@ def check_counts(values, what: str = "adata.X") -> None:
     Raises
     ------
     ValueError
-        Says what was found and where counts are looked for.
+        Says what was found; a WrongKindError where values are negative or fractional.
 
     Examples
     --------
@@ -90,11 +90,7 @@ def check_counts(values, what: str = "adata.X") -> None:
     data = values.data if sparse.issparse(values) else np.asarray(values)
     fractional = int(np.count_nonzero(data % 1))
     if fractional:
-        raise ValueError(
-            f"{what} holds {fractional} fractional values; raw counts are expected. Put the counts "
-            "into adata.layers['counts']; if X is log-normalised already, leave preprocess out and "
-            "hand adata to imap_keras.integrate."
-        )
+        raise WrongKindError(f"{what} holds {fractional} fractional values; raw counts are expected.")
 
 
 def dense(matrix: np.ndarray | sparse.spmatrix) -> np.ndarray:
@@ -110,27 +106,6 @@ def dense(matrix: np.ndarray | sparse.spmatrix) -> np.ndarray:
     if sparse.issparse(matrix):
         return matrix.astype("float32", copy=False).toarray()
     return np.asarray(matrix, dtype="float32")
-
-
-def dense_expression(adata: AnnData) -> np.ndarray:
-    """Return ``adata.X``, checked, as dense float32 cells x genes.
-
-    Raises
-    ------
-    ValueError
-        As :func:`check_values` and :func:`check_logged`.
-
-    Examples
-    --------
-    >>> import imap_keras
-    >>> from imap_keras.inputs.values import dense_expression
-    >>> adata = imap_keras.preprocess(imap_keras.datasets.demo(), min_genes=50, verbose=0)
-    >>> dense_expression(adata).dtype
-    dtype('float32')
-    """
-    check_values(adata.X)
-    check_logged(adata.X)
-    return dense(adata.X)
 
 
 def check_finite(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") -> None:
@@ -156,3 +131,42 @@ def check_finite(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") ->
             f"{what} holds {bad} NaN or infinite values; expression must be finite. "
             "Fill them in or leave those cells or genes out."
         )
+
+
+def check_varied(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") -> None:
+    """Raise if no column of a matrix varies: there is nothing to learn from.
+
+    Raises
+    ------
+    ValueError
+        All rows are equal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inputs.values import check_varied
+    >>> check_varied(np.array([[1.0], [2.0]]))
+    """
+    if not varying(values).any():
+        raise ValueError(
+            f"No gene of {what} varies between the {values.shape[0]} cells, so nothing can be learnt "
+            "from them; were the genes chosen for these cells?"
+        )
+
+
+def varying(values: np.ndarray | sparse.spmatrix) -> np.ndarray:
+    """True for the columns of a matrix that are not constant.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inputs.values import varying
+    >>> varying(np.array([[1, 1], [1, 2]])).tolist()
+    [False, True]
+    """
+    if not values.shape[0]:
+        return np.zeros(values.shape[1], bool)
+    low, high = values.min(axis=0), values.max(axis=0)
+    if sparse.issparse(values):
+        low, high = low.toarray(), high.toarray()
+    return np.ravel(high != low)

@@ -5,8 +5,9 @@ import warnings
 import numpy as np
 from anndata import AnnData
 
+from ..inputs.expression import counts_of, dense_expression
 from ..inputs.genes import check_unique_names
-from ..inputs.values import check_counts, dense, dense_expression
+from ..inputs.values import dense
 
 
 def expression(adata: AnnData, likelihood: str) -> np.ndarray:
@@ -28,10 +29,8 @@ def expression(adata: AnnData, likelihood: str) -> np.ndarray:
     (30, 50)
     """
     if likelihood == "mse":
-        return dense_expression(adata)
-    where = "layers['counts']" if "counts" in adata.layers else "X"
-    counts = adata.layers.get("counts", adata.X)
-    check_counts(counts, f"adata.{where}")
+        return dense_expression(adata, "scarches_logged")
+    counts, where = counts_of(adata, "scarches_counts")
     counts = dense(counts)
     empty = int(np.sum(counts.sum(axis=1) == 0))
     if empty:

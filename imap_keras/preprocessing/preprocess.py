@@ -1,0 +1,251 @@
+"""From counts to the log-normalised, variable genes that both stages read."""
+
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from ..inputs.expression import counts_of
+from ..inputs.genes import check_unique_names, looks_transposed
+from ..inputs.labels import labels_of
+from ..inputs.values import in_memory
+from ..nn.parameters import check_choice, check_count
+from .variable import FLAVORS, SPANS, normalised, variable_genes
+
+DROPPED_SHARE = 0.5  # of the cells: above it a warning
+MISSING_SHARE = 0.1  # of the genes asked for: above it an error
+
+
+def preprocess(
+    adata: AnnData,
+    batch_key: str = "batch",
+    n_top_genes: int = 2000,
+    min_genes: int = 200,
+    min_cells: int = 3,
+    flavor: str = "seurat_v3",
+    min_batches: int = 1,
+    verbose: int = 1,
+    genes: Sequence[str] | AnnData | object | None = None,
+) -> AnnData:
+    """Filter cells and genes, normalise to 10,000 counts a cell, take log1p, keep variable genes.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes; counts in ``layers["counts"]`` or, without that layer, in ``X``. Not changed.
+    batch_key
+        Column of ``adata.obs`` that names the batch.
+    n_top_genes
+        Variable genes to keep (all, where there are no more).
+    min_genes, min_cells
+        Cells with fewer genes and genes seen in fewer cells leave.
+    flavor
+        ``"seurat_v3"`` ranks genes over all batches at once (scanpy); ``"per_batch"`` merges the top
+        genes of every batch. The paper chose genes within each batch as well, but by cut-offs of mean
+        and dispersion, after filters within each batch: this is simpler, and not the same genes.
+    min_batches
+        With ``"per_batch"``: in how many batches a gene must be among the top genes.
+    verbose
+        0 says nothing.
+    genes
+        For a new batch later: a fitted model, preprocessed cells or a list of names. Exactly these
+        genes are kept, in this order, and neither `min_cells` nor `n_top_genes` nor `flavor` plays a
+        part; cells are normalised by all their counts. Up to a tenth may be missing: they are 0.
+
+    Returns
+    -------
+    anndata.AnnData
+        A new object: log-normalised ``X`` (CSR stays CSR), ``layers["counts"]``; in
+        ``uns["preprocess"]`` how many cells and genes left, and why, and in
+        ``uns["imap_keras_preprocess"]`` by which settings. ``obs``, ``var``, ``uns``, ``obsm`` and
+        layers come along; ``raw``, ``obsp`` and ``varm`` do not.
+
+    Raises
+    ------
+    KeyError
+        `batch_key` is not a column.
+    TypeError
+        `batch_key` names several columns; `genes` is nothing that has genes.
+    ValueError
+        Counts are fractional, negative or not finite; names are not unique; the filters leave
+        nothing, or too little of a batch to choose genes by; unknown `flavor`; a number is out of
+        range; more than a tenth of `genes` is missing.
+
+    Warns
+    -----
+    UserWarning
+        More than half of the cells have too few genes; the matrix seems to be genes x cells.
+
+    References
+    ----------
+    Wang et al., Genome Biology 22:63 (2021), Methods, "Data preprocessing".
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> adata = imap_keras.datasets.demo()
+    >>> ready = imap_keras.preprocess(adata, min_genes=50, n_top_genes=300, verbose=0)
+    >>> ready.shape
+    (700, 300)
+    >>> new = imap_keras.preprocess(adata[:50], min_genes=50, genes=ready, verbose=0)
+    >>> new.shape, new.var_names.equals(ready.var_names)
+    ((50, 300), True)
+    """
+    check_choice("flavor", flavor, FLAVORS)
+    n_top_genes = check_count("n_top_genes", n_top_genes)
+    min_genes = check_count("min_genes", min_genes, least=0)
+    min_cells = check_count("min_cells", min_cells, least=0)
+    min_batches = check_count("min_batches", min_batches)
+    wanted = None if genes is None else _gene_names(genes)
+    adata = in_memory(adata)
+    if looks_transposed(adata):
+        warnings.warn(
+            f"adata ({adata.n_obs} cells x {adata.n_vars} genes) has cells named like genes or genes "
+            "named like cells; if it lies on its side, call adata = adata.T first.",
+            stacklevel=2,
+        )
+    labels = labels_of(adata, batch_key)
+    check_unique_names(adata)
+    counts, where = counts_of(adata)
+    if sparse.issparse(counts):
+        counts = sparse.csr_matrix(counts)  # also from CSC and from scipy's sparse arrays
+
+    keep_cells = _detected(counts, axis=1) >= min_genes
+    _check_cells_left(counts, keep_cells, where, min_genes)
+    counts = counts[keep_cells]
+    report = {"cells_in": adata.n_obs, "cells_with_too_few_genes": int(np.sum(~keep_cells))}
+    recipe = {"version": version("imap_keras"), "batch_key": batch_key, "min_genes": min_genes}
+    # Genes are chosen before the result is made, so that what leaves is never copied into it.
+    if wanted is None:
+        seen = np.flatnonzero(_detected(counts, axis=0) >= min_cells)
+        if not len(seen):
+            raise ValueError(f"No genes are left: lower min_cells={min_cells}.")
+        counts = counts[:, seen].astype("float32")
+        variable, span = variable_genes(counts, labels[keep_cells], n_top_genes, flavor, min_batches)
+        column, place = np.flatnonzero(variable), seen[variable]
+        report |= {
+            "genes_in": adata.n_vars,
+            "genes_in_too_few_cells": int(adata.n_vars - len(seen)),
+            "genes_not_variable": int(len(seen) - len(place)),
+        }
+        recipe |= {"min_cells": min_cells, "n_top_genes": n_top_genes, "flavor": flavor}
+        recipe |= {"min_batches": min_batches, "span": span}
+    else:
+        column = place = _places(adata, wanted)
+        report |= {
+            "genes_in": adata.n_vars,
+            "genes_missing": int(np.sum(place < 0)),
+            "genes_not_asked_for": int(adata.n_vars - np.sum(place >= 0)),
+        }
+    size = np.asarray(counts.sum(axis=1)).ravel()
+    counts = _columns(counts, column).astype("float32", copy=False)
+
+    new = AnnData(
+        normalised(counts, size),
+        obs=adata.obs[keep_cells].copy(),
+        var=_described(adata.var, place, wanted),
+        # Without the mark of an earlier log1p: X starts from counts again.
+        uns={key: value for key, value in adata.uns.items() if key != "log1p"},
+        obsm={key: value[keep_cells] for key, value in adata.obsm.items()},
+    )
+    for name, layer in adata.layers.items():
+        if name != "counts":
+            new.layers[name] = _columns(layer[keep_cells], place)
+    new.layers["counts"] = counts
+    new.uns["preprocess"] = report | {"batches": len(set(labels[keep_cells]))}
+    new.uns["imap_keras_preprocess"] = recipe | {"genes": "variable" if wanted is None else "given"}
+    if verbose:
+        print(_sentence(new, min_genes, min_cells))
+    return new
+
+
+def _detected(counts, axis: int) -> np.ndarray:
+    """Number of non-zero entries along an axis, for dense and sparse matrices."""
+    return np.asarray((counts > 0).sum(axis=axis)).ravel()
+
+
+def _columns(matrix, places: np.ndarray):
+    """Columns of a matrix, zeros for a place of -1."""
+    found = matrix[:, np.maximum(places, 0)]
+    if (places >= 0).all():
+        return found
+    there = (places >= 0).astype(found.dtype)
+    return found @ sparse.diags(there) if sparse.issparse(found) else found * there
+
+
+def _described(var: pd.DataFrame, places: np.ndarray, names: list[str] | None) -> pd.DataFrame:
+    """What is known of these genes; empty for a place of -1."""
+    if names is None:
+        return var.iloc[places].copy()
+    return var.set_axis(var.index.astype(str)).reindex(names)
+
+
+def _check_cells_left(counts, keep: np.ndarray, where: str, min_genes: int) -> None:
+    """Raise if no cell is left, warn if most have left."""
+    share = 1 - np.mean(keep)
+    if share <= DROPPED_SHARE:
+        return
+    median = f"{int(np.median(_detected(counts, axis=1)))} detected genes (median)"
+    if not keep.any():
+        raise ValueError(
+            f"No cells are left: the cells of adata.{where} have {median}. Lower min_genes={min_genes}."
+        )
+    warnings.warn(
+        f"{share:.0%} of the cells leave: they have fewer than min_genes={min_genes} genes, and the "
+        f"cells of adata.{where} have {median}. If the data hold chosen genes only, lower min_genes.",
+        stacklevel=3,
+    )
+
+
+def _gene_names(genes) -> list[str]:
+    """Names of the genes of a fitted model, of cells, or of a list."""
+    if hasattr(genes, "check_fitted"):
+        genes.check_fitted()
+    names = getattr(genes, "genes", getattr(genes, "var_names", genes))
+    if isinstance(names, str) or not np.iterable(names):
+        raise TypeError(
+            f"genes={genes!r} has no genes; give a fitted model, cells (AnnData), or a list of names."
+        )
+    names = [str(name) for name in names]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"genes names {len(names)} genes, {len(set(names))} of them different.")
+    return names
+
+
+def _places(adata: AnnData, names: list[str]) -> np.ndarray:
+    """Where each gene is in the data, -1 for those that are missing."""
+    places = pd.Index(adata.var_names.astype(str)).get_indexer(names)
+    missing = np.flatnonzero(places < 0)
+    if len(missing) > MISSING_SHARE * len(names):
+        raise ValueError(
+            f"{len(missing)} of the {len(names)} genes asked for are missing "
+            f"({len(missing) / len(names):.0%}, at most {MISSING_SHARE:.0%} may be), the first is "
+            f"{names[missing[0]]!r}; the data have {list(adata.var_names[:3])} .... Are both named by "
+            "the same kind of gene name? If so, fit again on the genes that both have."
+        )
+    return places
+
+
+def _sentence(new: AnnData, min_genes: int, min_cells: int) -> str:
+    report, recipe = new.uns["preprocess"], new.uns["imap_keras_preprocess"]
+    sentence = (
+        f"{new.n_obs} of {report['cells_in']} cells kept ({report['cells_with_too_few_genes']} had "
+        f"fewer than {min_genes} genes); "
+    )
+    if "genes_missing" in report:
+        return sentence + (
+            f"the {new.n_vars} genes asked for kept ({report['genes_missing']} missing, filled with 0)."
+        )
+    sentence += (
+        f"{new.n_vars} of {report['genes_in']} genes kept ({report['genes_in_too_few_cells']} seen in "
+        f"fewer than {min_cells} cells, {report['genes_not_variable']} not variable enough)."
+    )
+    if recipe["span"] != SPANS[0]:
+        sentence += (
+            f" Their variance was fitted with a span of {recipe['span']}: {SPANS[0]} found no fit."
+        )
+    return sentence
