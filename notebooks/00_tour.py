@@ -27,9 +27,9 @@
 # [glossary](glossary.md), symbols in the [notation](notation.md).
 
 # %% tags=["parameters"]
-dataset = "demo"  # or "simulated", "sc_mixology", or the path of your own .h5ad file with counts
+dataset = "demo"  # or "simulated", "sc_mixology", or the path of your own .h5ad file
 batch_key = "batch"  # the column of obs that names the batch
-label_key = "cell_type"  # the column of obs that names the cell type
+label_key = "cell_type"  # the column of obs that names the cell type, if there is one
 seed = 0
 epochs = None  # None: the default of imap_keras.IMAP
 fast = False
@@ -83,7 +83,9 @@ settings.save_figure(drawings.pipeline(), "00_pipeline")
 
 # %%
 adata = handover.prepared(settings)
-adata.obs.groupby([label_key, batch_key], observed=False).size().unstack()
+keys = [key for key in settings.keys if key in adata.obs]  # your own file may have no cell types
+sizes = adata.obs.groupby(keys[::-1], observed=False).size()
+sizes.unstack() if keys[1:] else sizes.to_frame("cells")
 
 # %% [markdown]
 # ## One call
@@ -128,7 +130,7 @@ def share_alike(space, labels):
 
 # %%
 spaces = {"before (PCA)": "X_pca", "after (iMAP)": "X_imap"}
-alike = pd.DataFrame(index=[batch_key, label_key])
+alike = pd.DataFrame(index=keys)
 for title, space in spaces.items():
     labels = [adata.obs[key].to_numpy(str) for key in alike.index]
     alike[title] = [share_alike(adata.obsm[space], of_key) for of_key in labels]
@@ -136,7 +138,7 @@ alike["chance"] = [(adata.obs[key].value_counts(normalize=True) ** 2).sum() for 
 alike.round(3)
 
 # %%
-figure = plots.before_after(adata, spaces, (batch_key, label_key), seed)
+figure = plots.before_after(adata, spaces, keys, seed)
 settings.save_figure(figure, "00_before_after")
 
 # %% [markdown] claims=["own_batch_before", "own_batch_after", "own_batch_chance", "own_type_change"]
@@ -174,7 +176,8 @@ settings.save_figure(plots.critic_curves(curves), "00_critic")
 # neighbours of the type are taken.)
 
 # %%
-batch, cell_type = adata.obs[batch_key], adata.obs[label_key]
+batch = adata.obs[batch_key]
+cell_type = adata.obs[label_key] if keys[1:] else ["any"] * adata.n_obs  # of one type: mixing only
 index = {
     title: metrics.imap_index(adata.obsm[space], batch, cell_type, threshold=3.0, space_name=space)
     for title, space in spaces.items()
@@ -209,8 +212,9 @@ check(answer, solution)
 # %% [markdown]
 # ## Your own data
 #
-# Put the path of an `.h5ad` file with counts into `dataset` at the top, and the names of its batch and
-# cell-type columns into `batch_key` and `label_key`; or in your own script:
+# Put the path of an `.h5ad` file with counts (or log-normalised values) into `dataset` at the top, and the
+# names of its batch and cell-type columns into `batch_key` and `label_key`. The bounds of the last table are
+# the demo's: they do not apply to your data. Or in your own script:
 #
 # ```python
 # import anndata, imap_keras

@@ -220,11 +220,20 @@ def test_right_answers(answer, solution, capsys):
     assert capsys.readouterr().out == "Right.\n"
 
 
-@pytest.mark.parametrize("answer, solution", [(3.1, 3), ([[0, 1]], [(0, 0), (2, 1)]), ("T", "B")])
+@pytest.mark.parametrize(
+    "answer, solution",
+    [(3.1, 3), ([[0, 1]], [(0, 0), (2, 1)]), ("T", "B")]
+    + [([[0, 0], [0, 0]], 0), ([3, [1, 2]], 3), (["B", "T"], "B")],
+)
 def test_wrong_answers_are_refused_without_telling_the_solution(answer, solution):
     with pytest.raises(AssertionError, match="Not yet") as error:
         check(answer, solution)
     assert str(answer) in str(error.value)
+
+
+def test_an_answer_of_another_shape_is_told_so():
+    with pytest.raises(AssertionError, match=r"has the shape \(7,\), expected is \(\)"):
+        check(np.full(7, 3.0), 3)
 
 
 def test_no_answer_is_no_error(capsys):

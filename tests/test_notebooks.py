@@ -11,12 +11,14 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import numpy as np
 import pytest
 
 from imap_keras import bayes, omics, pairs, regions, scarches, stage1, stage2
 from imap_keras.course.claims import agrees, broken_claims, quoted_numbers
 from imap_keras.course.results import holds
 from imap_keras.course.runner import NOTEBOOKS, declared_parameters, run_notebook
+from imap_keras.datasets import simulate
 from imap_keras.imap import agreement, balance
 from imap_keras.inclust import network as inclust_network
 
@@ -406,3 +408,18 @@ def test_a_notebook_runs_alone_by_making_what_it_lacks(tmp_path):
     assert (tmp_path / "results" / "05_stage_two.json").exists()
     (folder,) = (tmp_path / "handover").iterdir()
     assert {path.name for path in folder.iterdir()} == {"prepared.h5ad", "stage1", "first_pairs.npy"}
+
+
+def test_the_tour_runs_on_a_users_file_without_types(tmp_path):
+    """Log values, dense, a batch column of another name, no cell types: pictures without the types."""
+    adata = simulate(n_cells=120, n_genes=60, n_batches=2, n_types=2, seed=1)
+    adata.X = np.log1p(adata.X.toarray())
+    adata.obs = adata.obs[["batch"]].rename(columns={"batch": "10"})
+    adata.layers.clear()
+    adata.write_h5ad(tmp_path / "mine.h5ad")
+    own = {"dataset": str(tmp_path / "mine.h5ad"), "batch_key": "10", "fast": True, "epochs": 1}
+    outcome = run_notebook(NOTEBOOKS / "00_tour.ipynb", tmp_path / "out", own, timeout=300)
+    assert (outcome.status, outcome.message) == ("passed", "")
+    told = json.loads((tmp_path / "out" / "results" / "00_tour.json").read_text())["results"]
+    assert {row["bound"] for row in told} == {"none: your own file"}
+    assert len(list((tmp_path / "out" / "figures").glob("00_*.png"))) == 3

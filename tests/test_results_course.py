@@ -2,21 +2,20 @@
 
 import json
 import os
+import signal
 import sys
+import threading
+import time
+from pathlib import Path
 
 import nbformat
 import pytest
 
+from imap_keras.course import runner
+from imap_keras.course.baseline import drift
+from imap_keras.course.parameters import declared_parameters, read_parameters
 from imap_keras.course.results import Results, holds, installed_versions
-from imap_keras.course.runner import (
-    Outcome,
-    check_parameters,
-    declared_parameters,
-    find_notebooks,
-    main,
-    run_notebook,
-    summary,
-)
+from imap_keras.course.runner import Outcome, find_notebooks, main, run_notebook, summary
 
 # ------------------------------------------------------------------ results
 
@@ -83,6 +82,16 @@ def test_an_interrupted_write_keeps_the_older_results(tmp_path, monkeypatch):
         results.save()
     told = json.loads((tmp_path / "results" / "01_x.json").read_text())
     assert told["parameters"] == {} and len(told["results"]) == 1
+
+
+def test_bounds_do_not_apply_to_a_users_file(tmp_path):
+    results = Results("00_x", tmp_path, {"dataset": "/home/me/mine.h5ad"})
+    results.add("gain", 0.07, ">= 0.15")
+    assert results.rows == [
+        {"name": "gain", "value": 0.07, "bound": "none: your own file", "holds": True}
+    ]
+    with pytest.raises(ValueError, match="not a comparison"):
+        results.add("loss", 2, "positive")
 
 
 def test_a_name_is_used_once(tmp_path):
@@ -168,7 +177,7 @@ def test_a_notebook_may_be_skipped_with_its_reason(folder, capsys):
     write(
         folder,
         "05_real",
-        "from imap_keras.course import SkipNotebook",
+        "class SkipNotebook(Exception): pass",
         f"raise SkipNotebook('{reason}')",
     )
     code, _ = run(folder)
@@ -231,11 +240,21 @@ def test_notebooks_are_found_by_number_in_the_order_asked(folder):
 
 def test_declared_parameters_are_those_of_the_tagged_cell(folder):
     path = write(folder, "00_tour", "later = 1")
-    assert declared_parameters(path) == ["dataset", "seed", "fast", "output_dir"]
+    defaults = {"dataset": "demo", "seed": 0, "fast": False, "output_dir": "build"}
+    assert declared_parameters(path) == defaults
     other = write(folder, "01_more", "x = 1", parameters="epochs = 5")
-    check_parameters([path, other], {"seed": 1, "epochs": 2})  # each of some notebook
+    given = read_parameters([path, other], {"seed": "1", "epochs": "2"})  # each of some notebook
+    assert given == {path: {"seed": 1}, other: {"epochs": 2}}
     with pytest.raises(ValueError, match="'later'; there are dataset, epochs, fast"):
-        check_parameters([path, other], {"later": 2})
+        read_parameters([path, other], {"later": "2"})
+
+
+def test_a_parameter_whose_default_is_text_stays_text(folder):
+    text = 'batch_key = "batch"\nseed = 0\nepochs = None\nfast = False'
+    path = write(folder, "00_tour", "x = 1", parameters=text)
+    given = {"batch_key": "10", "seed": "10", "epochs": "10", "fast": "true"}
+    expected = {"batch_key": "10", "seed": 10, "epochs": 10, "fast": True}
+    assert read_parameters([path], given) == {path: expected}
 
 
 def test_summary_is_a_table():
@@ -256,3 +275,171 @@ def test_a_relative_cache_folder_is_the_same_one_inside_a_notebook(folder, monke
     path = write(folder, "08_looks", look, writes("08_looks", 0.75))
     outcome = run_notebook(path, folder.parent / "out", {}, timeout=60)
     assert (outcome.status, outcome.message) == ("passed", "")
+
+
+# ------------------------------------------------------------------ what may go wrong around it
+
+
+@pytest.mark.parametrize("place", ["a file", "below a file", "read-only"])
+def test_an_output_folder_that_cannot_be_written_is_said_before_anything_runs(folder, place, capsys):
+    write(folder, "00_tour", "x = 1")
+    output = folder.parent / "out"
+    if place == "read-only":
+        output.mkdir(mode=0o500)
+        if os.access(output, os.W_OK):
+            pytest.skip("this user may write everywhere")
+    else:
+        output.write_text("mine")
+        output = output / "below" if place == "below a file" else output
+    assert main(["--notebooks", str(folder), "--output-dir", str(output)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: --output-dir {output} cannot be written: ")
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"results": [{"name": "a", "value": 1, "bound": ">= 0"}]}']
+)
+def test_a_damaged_results_file_fails_its_notebook_only(folder, text):
+    damage = "import pathlib\nfolder = pathlib.Path(output_dir) / 'results'\nfolder.mkdir()\n"
+    path = write(folder, "01_damages", damage + f"(folder / '01_damages.json').write_text({text!r})")
+    outcome = run_notebook(path, folder.parent / "out", {}, timeout=60)
+    file = folder.parent / "out" / "results" / "01_damages.json"
+    assert outcome.status == "failed"
+    assert outcome.message.startswith(f"ValueError: {file} is no results file (")
+
+
+def test_a_folder_in_the_place_of_a_results_file_fails_its_notebook_only(folder):
+    path = write(folder, "01_x", "x = 1")
+    (folder.parent / "out" / "results" / "01_x.json").mkdir(parents=True)
+    outcome = run_notebook(path, folder.parent / "out", {}, timeout=60)
+    assert outcome.status == "failed" and "01_x.json" in outcome.message
+
+
+@pytest.mark.parametrize("seconds", ["0", "-5"])
+def test_a_timeout_is_at_least_a_second(folder, seconds, capsys):
+    write(folder, "00_tour", "x = 1")
+    with pytest.raises(SystemExit) as error:
+        run(folder, f"--timeout={seconds}")
+    assert error.value.code == 2
+    assert f"{seconds} seconds; at least 1 is needed" in capsys.readouterr().err
+
+
+def test_a_kernel_that_dies_is_told_with_its_log(folder):
+    die = "import os, sys\nos.write(2, b'last words')\nos.kill(os.getpid(), 9)"
+    path = write(folder, "03_dies", die)
+    outcome = run_notebook(path, folder.parent / "out", {}, timeout=60)
+    log = folder.parent / "out" / "logs" / "03_dies.txt"
+    assert outcome.status == "failed"
+    assert outcome.message.startswith("its Python died, most often for want of memory")
+    assert outcome.message.endswith(f"its last words are in {log}")
+    assert log.read_text() == "last words"
+
+
+def test_the_terminal_shows_the_bar_and_the_table_only(folder, capfd):
+    """What the kernel's process writes, ipykernel's and TensorFlow's warnings too, is in its log."""
+    write(folder, "00_tour", "import os; os.write(2, b'a driver speaks')", writes("00_tour", 0.75))
+    code, output = run(folder)
+    told = capfd.readouterr()
+    assert (code, told.err) == (0, "")
+    lines = told.out.replace("\r", "\n").split("\n")
+    lines = lines[[line.startswith("00_tour: 100%") for line in lines].index(True) :]
+    lines = [line for line in lines if line and not line.startswith("00_tour: ")]
+    assert lines[0].split() == ["notebook", "seconds", "status"]
+    assert lines[1].startswith("00_tour") and lines[1].endswith("passed")
+    assert lines[2:] == [f"Executed notebooks, figures and results are in {output}."]
+    assert (output / "logs" / "00_tour.txt").read_text() == "a driver speaks"
+
+
+def test_a_second_run_in_the_same_folder_is_refused(folder, capsys):
+    write(folder, "00_tour", writes("00_tour", 0.75))
+    with runner.the_only_run(folder.parent / "out"):
+        code, output = run(folder)
+    assert code == 2
+    assert f"another run of the course is at work in {output}; wait" in capsys.readouterr().err
+    assert run(folder)[0] == 0
+
+
+def alive(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_cancelled_course_leaves_no_kernel_and_says_where_to_go_on(folder, sent, capsys):
+    pid = folder.parent / "pid"
+    write(folder, "00_tour", writes("00_tour", 0.75))
+    tell = f"pathlib.Path({str(pid)!r}).write_text(str(os.getpid()))"
+    write(folder, "01_long", f"import os, time, pathlib\n{tell}\ntime.sleep(90)")
+    write(folder, "02_never", "x = 1")
+
+    def cancel():
+        while not (pid.exists() and pid.read_text()):
+            time.sleep(0.05)
+        os.kill(os.getpid(), sent)
+
+    threading.Thread(target=cancel, daemon=True).start()
+    before = signal.getsignal(signal.SIGTERM)
+    code, _ = run(folder)
+    out = capsys.readouterr().out
+    assert code == 130
+    assert "Interrupted. To go on: the same command with the notebooks 01 02.\n" in out
+    assert [line for line in out.splitlines() if line.startswith("00_tour  ")][0].endswith("passed")
+    assert not alive(int(pid.read_text()))
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+# ------------------------------------------------------------------ baseline
+
+
+def results_file(folder, name, **values):
+    folder.mkdir(exist_ok=True)
+    rows = [{"name": n, "value": v, "bound": ">= 0", "holds": True} for n, v in values.items()]
+    (folder / f"{name}.json").write_text(json.dumps({"results": rows}))
+    return folder / f"{name}.json"
+
+
+def test_drift_is_told_by_row(tmp_path):
+    earlier = results_file(tmp_path, "earlier", same=0.5, near=0.5, far=0.5, small=0.001, gone=1)
+    now = results_file(tmp_path, "now", same=0.5, near=0.549, far=0.551, small=0.0109, new=1)
+    told = json.loads(earlier.read_text())
+    told["results"].append({"name": "seconds", "value": 10, "bound": ">= 0", "holds": True})
+    earlier.write_text(json.dumps(told))
+    told = json.loads(now.read_text())
+    told["results"].append(
+        {"name": "seconds", "value": 19, "bound": ">= 0", "holds": True, "tolerance": 1.0}
+    )
+    now.write_text(json.dumps(told))
+    table = drift(now, earlier)
+    assert table["drifted"].to_dict() == {
+        "same": False,
+        "near": False,
+        "far": True,
+        "small": False,
+        "gone": True,
+        "seconds": False,
+        "new": True,
+    }
+    assert table.loc["far", "tolerance"] == pytest.approx(0.05)
+    assert table.loc["seconds", "tolerance"] == 10
+
+
+@pytest.mark.parametrize("value, code", [(0.76, 0), (0.9, 1)])
+def test_a_run_is_compared_with_a_baseline(folder, value, code, capsys):
+    write(folder, "00_tour", writes("00_tour", 0.75))
+    results_file(folder.parent / "earlier", "00_tour", score=value)
+    assert run(folder, "--baseline", str(folder.parent / "earlier"))[0] == code
+    lines = capsys.readouterr().out.splitlines()
+    assert f"{code} of 1 results drifted from {folder.parent / 'earlier'}." in lines
+    if code:
+        assert lines[-1].split() == ["00_tour", "score", "0.9", "0.75", "0.09"]
+
+
+def test_a_baseline_without_the_notebook_is_refused_before_anything_runs(folder, capsys):
+    write(folder, "00_tour", "x = 1")
+    code, output = run(folder, "--baseline", str(folder / "nowhere"))
+    assert code == 2 and not output.exists()
+    assert (
+        capsys.readouterr().err == f"error: There is no results file {folder}/nowhere/00_tour.json.\n"
+    )

@@ -13,6 +13,7 @@ import pandas as pd
 from ..nn.backend import describe_device
 from ..nn.persistence import write_whole
 
+OWN_FILE = "none: your own file"
 COMPARISONS = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -92,7 +93,8 @@ class Results:
     output_dir
         The course's output folder.
     parameters
-        The notebook's parameters.
+        The notebook's parameters. Where `dataset` is the path of a file, which is the user's own, the
+        bounds do not apply: they were set on data that we know.
 
     Examples
     --------
@@ -109,8 +111,16 @@ class Results:
         self.rows: list[dict] = []
         self._start = time.perf_counter()
 
-    def add(self, name: str, value: float, bound: str) -> None:
+    def add(self, name: str, value: float, bound: str, tolerance: float | None = None) -> None:
         """Add a number and the bound it must keep.
+
+        Parameters
+        ----------
+        name, value, bound
+            For example ``"types_kept"``, 0.97 and ``">= 0.9"``.
+        tolerance
+            Share of the value by which another run may differ, where it is not the usual tenth
+            (:mod:`imap_keras.course.baseline`); for seconds and memory, for example.
 
         Raises
         ------
@@ -120,7 +130,12 @@ class Results:
         if name in [row["name"] for row in self.rows]:
             raise ValueError(f"A result named {name!r} was added before; give it another name.")
         value = float(value)
-        self.rows.append({"name": name, "value": value, "bound": bound, "holds": holds(value, bound)})
+        row = {"name": name, "value": value, "bound": bound, "holds": holds(value, bound)}
+        if str(self.parameters.get("dataset", "")).endswith(".h5ad"):
+            row |= {"bound": OWN_FILE, "holds": True}
+        if tolerance is not None:
+            row["tolerance"] = tolerance
+        self.rows.append(row)
 
     def save(self) -> pd.DataFrame:
         """Write the file, whole or not at all, and return the results as a table."""
@@ -135,7 +150,7 @@ class Results:
         path = self.output_dir / "results" / f"{self.notebook}.json"
         text = json.dumps(content, indent=1)
         write_whole(path, lambda temporary: temporary.write_text(text))
-        return pd.DataFrame(self.rows)
+        return pd.DataFrame(self.rows, columns=["name", "value", "bound", "holds"])
 
 
 class SkipNotebook(Exception):

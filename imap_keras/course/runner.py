@@ -1,21 +1,33 @@
 """Run the course: ``python -m imap_keras.course [NN ...] --output-dir DIR -p name value``."""
 
 import argparse
-import ast
-import json
+import fcntl
 import os
+import signal
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
+from .baseline import drift_report, rows_of
+from .kernel import kernel_options
+from .parameters import declared_parameters, read_parameters
 from .results import SkipNotebook
 
+DONE, FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
+EXIT_CODES = (
+    "Exit code: 0 all passed or were skipped, 1 a notebook failed or a result drifted from the "
+    "baseline, 2 a wrong call, 130 interrupted."
+)
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
@@ -54,45 +66,6 @@ def find_notebooks(numbers: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
     if unknown:
         raise FileNotFoundError(f"There is no notebook {unknown[0]}; there are {', '.join(known)}.")
     return [known[number] for number in numbers] if numbers else every
-
-
-def declared_parameters(path: Path) -> list[str]:
-    """Names that the notebook's cell tagged "parameters" assigns.
-
-    Examples
-    --------
-    >>> declared_parameters(find_notebooks(["00"])[0])  # doctest: +SKIP
-    ['dataset', 'seed', 'output_dir', 'fast']
-    """
-    names = []
-    for cell in nbformat.read(path, as_version=4).cells:
-        if "parameters" in cell.metadata.get("tags", []):
-            for statement in ast.parse(cell.source).body:
-                if isinstance(statement, ast.Assign):
-                    names += [target.id for target in statement.targets]
-    return names
-
-
-def check_parameters(paths: list[Path], parameters: dict) -> None:
-    """Raise if none of the notebooks declares a parameter.
-
-    papermill itself only warns and goes on with the default, a quiet way to run the wrong thing.
-
-    Raises
-    ------
-    ValueError
-        Names the parameter and those that exist.
-
-    Examples
-    --------
-    >>> check_parameters([], {})
-    """
-    declared = {name for path in paths for name in declared_parameters(path)}
-    for name in parameters:
-        if name not in declared:
-            raise ValueError(
-                f"No notebook has a parameter {name!r}; there are {', '.join(sorted(declared))}."
-            )
 
 
 def prepare_environment() -> None:
@@ -138,35 +111,44 @@ def run_notebook(path: Path, output_dir: Path, parameters: dict, timeout: int) -
     given = {name: value for name, value in parameters.items() if name in declared}
     if "output_dir" in declared:
         given["output_dir"] = str(output_dir)
-    target = output_dir / "notebooks" / path.name
-    target.parent.mkdir(parents=True, exist_ok=True)
     result = output_dir / "results" / f"{path.stem}.json"
-    result.unlink(missing_ok=True)  # an old result must not stand for this run
+    log = output_dir / "logs" / f"{path.stem}.txt"
     start = time.perf_counter()
+
+    def ended(status: str, message: str = "") -> Outcome:
+        return Outcome(path.stem, time.perf_counter() - start, status, message)
+
     try:
-        papermill.execute_notebook(
-            path,
-            target,
-            parameters=given,
-            cwd=path.parent,
-            progress_bar=False,
-            execution_timeout=timeout,
-            kernel_name="python3",
-        )
+        (output_dir / "notebooks").mkdir(parents=True, exist_ok=True)
+        result.unlink(missing_ok=True)  # an old result must not stand for this run
+        with kernel_options(log) as options:
+            papermill.execute_notebook(
+                path,
+                output_dir / "notebooks" / path.name,
+                parameters=given,
+                cwd=path.parent,
+                progress_bar=False,
+                execution_timeout=timeout,
+                kernel_name="python3",
+                **options,
+            )
+        if not result.exists():
+            return ended("failed", "wrote no results file")
+        rows = rows_of(result)
     except PapermillExecutionError as error:
         if error.ename == SkipNotebook.__name__:
-            return Outcome(path.stem, time.perf_counter() - start, "skipped", str(error.evalue))
-        message = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
-        return Outcome(path.stem, time.perf_counter() - start, "failed", message)
-    except Exception as error:  # a dead kernel or a timeout is a failure of this notebook only
-        message = f"{type(error).__name__}: {error}"
-        return Outcome(path.stem, time.perf_counter() - start, "failed", message)
-    if not result.exists():
-        return Outcome(path.stem, time.perf_counter() - start, "failed", "wrote no results file")
-    rows = json.loads(result.read_text())["results"]
+            return ended("skipped", str(error.evalue))
+        return ended("failed", f"cell {error.exec_count}: {error.ename}: {error.evalue}")
+    except DeadKernelError:
+        return ended(
+            "failed",
+            "its Python died, most often for want of memory, or inside a compiled library; its last "
+            f"words are in {log}",
+        )
+    except Exception as error:  # a timeout or a full disk is a failure of this notebook only
+        return ended("failed", f"{type(error).__name__}: {error}")
     broken = [f"{r['name']} = {r['value']:.4g}, not {r['bound']}" for r in rows if not r["holds"]]
-    status = "failed" if broken else "passed"
-    return Outcome(path.stem, time.perf_counter() - start, status, "; ".join(broken))
+    return ended("failed" if broken else "passed", "; ".join(broken))
 
 
 def summary(outcomes: list[Outcome]) -> str:
@@ -186,24 +168,115 @@ def summary(outcomes: list[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def _value(text: str):
-    """Read a parameter as Python would (3, 0.5, True), else as text."""
+@contextmanager
+def the_only_run(output_dir: Path) -> Iterator[None]:
+    """Make the output folder, and hold it so that a second run is refused.
+
+    Raises
+    ------
+    ValueError
+        It cannot be made or written, or another run holds it.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from imap_keras.course.runner import the_only_run
+    >>> with the_only_run(Path("build/course")):
+    ...     pass
+    """
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return {"true": True, "false": False}.get(text.lower(), text)
+        output_dir.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output_dir).close()
+        lock = output_dir / "running.lock"
+        lock.touch()
+    except OSError as error:
+        raise ValueError(f"--output-dir {output_dir} cannot be written: {error.strerror}.") from None
+    with open(lock) as file:
+        try:
+            fcntl.flock(
+                file, fcntl.LOCK_EX | fcntl.LOCK_NB
+            )  # the system lets go of it if we are killed
+        except OSError:
+            raise ValueError(
+                f"another run of the course is at work in {output_dir}; wait for its end, or give "
+                "another --output-dir."
+            ) from None
+        yield
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run notebooks and print the summary; returns 1 if one failed, 2 for a wrong call."""
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends what runs as Ctrl-C does, so that no kernel is left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread gets signals
+        return
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run_all(parameters: dict[Path, dict], output_dir: Path, timeout: int) -> tuple[list[Outcome], bool]:
+    """Run notebooks one after the other, behind a bar; an interruption keeps what is done.
+
+    Parameters
+    ----------
+    parameters
+        Of each notebook.
+    output_dir, timeout
+        As :func:`run_notebook`.
+
+    Returns
+    -------
+    outcomes, interrupted
+        Of the notebooks that came to an end, and whether Ctrl-C or SIGTERM stopped the rest.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from imap_keras.course.runner import run_all
+    >>> run_all({}, Path("build/course"), 600)
+    ([], False)
+    """
+    outcomes = []
+    bar = tqdm(parameters.items(), unit="notebook", file=sys.stdout, disable=not parameters)
+    with bar, _terminated_as_interrupted():
+        try:
+            for path, given in bar:
+                bar.set_description(path.stem)
+                outcomes.append(run_notebook(path, output_dir, given, timeout))
+        except KeyboardInterrupt:
+            return outcomes, True
+    return outcomes, False
+
+
+def _at_least_one(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} seconds; at least 1 is needed")
+    return int(text)
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m imap_keras.course",
         description="Run the course's notebooks through papermill.",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("number", nargs="*", help="notebooks to run, such as 00 04; default: all")
     parser.add_argument("--output-dir", type=Path, default=Path("build/course"))
     parser.add_argument("--notebooks", type=Path, default=NOTEBOOKS, help="folder of the notebooks")
-    parser.add_argument("--timeout", type=int, default=600, help="seconds a cell may take")
+    parser.add_argument("--timeout", type=_at_least_one, default=600, help="seconds a cell may take")
+    parser.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="FOLDER",
+        help="results of an earlier run, such as notebooks/results: every number is compared with it",
+    )
     parser.add_argument(
         "-p",
         dest="parameters",
@@ -213,27 +286,37 @@ def main(arguments: list[str] | None = None) -> int:
         metavar=("NAME", "VALUE"),
         help="a notebook parameter, such as -p seed 1 -p fast True",
     )
-    options = parser.parse_args(arguments)
-    parameters = {name: _value(text) for name, text in options.parameters}
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run notebooks and print the summary; returns one of :data:`EXIT_CODES`."""
+    options = _options(arguments)
+    output_dir = options.output_dir.expanduser().absolute()
+    baseline = options.baseline and options.baseline.expanduser()
+    texts = dict(options.parameters)
     try:
-        paths = find_notebooks(options.number, options.notebooks)
-        own = str(parameters.get("dataset", ""))
-        if own.endswith(".h5ad"):  # notebooks run in a folder of their own
-            parameters["dataset"] = os.path.abspath(os.path.expanduser(own))
-        if "output_dir" in parameters:
-            raise ValueError("output_dir is set by --output-dir.")
-        check_parameters(paths, parameters)
+        paths = find_notebooks(options.number, options.notebooks.expanduser())
+        if texts.get("dataset", "").endswith(".h5ad"):  # notebooks run in a folder of their own
+            texts["dataset"] = os.path.abspath(os.path.expanduser(texts["dataset"]))
+        parameters = read_parameters(paths, texts)
+        for path in paths if baseline else []:
+            rows_of(baseline / f"{path.stem}.json")  # each is there and can be read
+        with the_only_run(output_dir):
+            outcomes, interrupted = run_all(parameters, output_dir, options.timeout)
+            if outcomes:
+                print(summary(outcomes))
+            print(f"Executed notebooks, figures and results are in {output_dir}.")
+            if interrupted:
+                left = " ".join(path.stem[:2] for path in paths[len(outcomes) :])
+                print(f"Interrupted. To go on: the same command with the notebooks {left}.")
+                return INTERRUPTED
+            drifted = False
+            if baseline:
+                names = [o.notebook for o in outcomes if o.status != "skipped"]
+                told, drifted = drift_report(names, output_dir / "results", baseline)
+                print(told)
     except (FileNotFoundError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-
-    output_dir = options.output_dir.resolve()
-    outcomes = []
-    bar = tqdm(paths, unit="notebook", file=sys.stdout)
-    for path in bar:
-        bar.set_description(path.stem)
-        outcomes.append(run_notebook(path, output_dir, parameters, options.timeout))
-    bar.close()
-    print(summary(outcomes))
-    print(f"Executed notebooks, figures and results are in {output_dir}.")
-    return int(any(outcome.status == "failed" for outcome in outcomes))
+        return WRONG_CALL
+    return FAILED if drifted or any(o.status == "failed" for o in outcomes) else DONE
