@@ -60,7 +60,7 @@ def loss_curves(
     if "batch" in table:
         axes[0, -1].legend(fontsize=8)
     figure.suptitle(title)
-    return _finished(figure)
+    return finished(figure)
 
 
 def critic_curves(history: pd.DataFrame, title: str = "Stage II") -> Figure:
@@ -196,7 +196,7 @@ def before_after(
             axis.set(xticks=[], yticks=[], title=f"{title}, by {key.replace('_', ' ')}")
             if column == len(spaces) - 1:
                 _legend(axis, colors)
-    return _finished(figure)
+    return finished(figure)
 
 
 def _legend(axis, colors: Mapping[str, str]) -> None:
@@ -256,7 +256,7 @@ def pairs_over_embedding(
     axis.scatter(*positions.T, s=7, c=labels.map(colors), linewidths=0)
     axis.set(xticks=[], yticks=[], title=title)
     _legend(axis, colors)
-    return _finished(figure)
+    return finished(figure)
 
 
 def index_bars(indices: Mapping[str, Mapping], title: str = "") -> Figure:
@@ -291,10 +291,19 @@ def index_bars(indices: Mapping[str, Mapping], title: str = "") -> Figure:
     details = f"threshold {first['threshold']:g}, k {first['k']}, k2 {first['k2']}"
     axis.set(xlim=(0, 1), xlabel=f"share of cells ({details})", title=title)
     axis.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.35), frameon=False, fontsize=8)
-    return _finished(figure)
+    return finished(figure)
 
 
-def _finished(figure: Figure) -> Figure:
-    """Close the figure in pyplot's list: it is shown once, as the value of its cell."""
+def finished(figure: Figure) -> Figure:
+    """Close the figure in pyplot's list and return it: it is shown once, as the value of its cell.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from imap_keras.plots import finished
+    >>> figure = finished(plt.figure())
+    >>> figure.number in plt.get_fignums()
+    False
+    """
     plt.close(figure)
     return figure

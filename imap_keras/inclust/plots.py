@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from ..plots import COLORS
+from ..plots import COLORS, finished
 from .rows import Rows
 
 MASKED, READ, JUDGED = "#EEEEEE", COLORS[0], COLORS[1]
@@ -61,8 +61,7 @@ def draw_masks(tasks: Mapping[str, Rows]) -> Figure:
         line[0].set_title(f"{title}: what is read", fontsize=9)
         line[1].set(title="what is judged", yticks=[])
         line[1].title.set_fontsize(9)
-    plt.close(figure)
-    return figure
+    return finished(figure)
 
 
 def _order(rows: Rows) -> np.ndarray:
