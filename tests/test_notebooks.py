@@ -153,7 +153,6 @@ CLAIMS_MISSING = {
     "06_several_batches",
     "07_real_data",
     "08_ablation",
-    "09_peers",
     "10_scarches_query_to_reference",
     "12_regions_across_species",
     "13_autoencoder_or_pca",
