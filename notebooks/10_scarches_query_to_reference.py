@@ -41,8 +41,9 @@ import tensorflow as tf
 import imap_keras
 from imap_keras import datasets, plots, scarches
 from imap_keras.course import Results, SkipNotebook, check, handover, versions_table
+from imap_keras.nn.blocks import LayerSeeds
 from imap_keras.scarches.losses import EPSILON, WIDTHS
-from imap_keras.scarches.network import FIRST_LAYERS, BatchTable, LayerSeeds, Log1p
+from imap_keras.scarches.network import FIRST_LAYERS, BatchTable, Log1p
 
 settings = handover.Settings("sc_mixology", seed, epochs, output_dir, fast)
 results = Results("10_scarches_query_to_reference", output_dir, settings.as_dict())
@@ -77,13 +78,14 @@ raw.obs.groupby(["cell_type", "batch"], observed=False).size().unstack()
 
 
 # %% tags=["lesson"]
-def hidden_blocks(x, batch, hidden, dropout, n_frozen, seeds, name):
+def hidden_blocks(x, batch, hidden, dropout, n_frozen, seeds, name, bias=True, epsilon=1e-3):
     for number, units in enumerate(hidden, start=1):
-        x = seeds.dense(units, f"{name}_dense_{number}")(x)
+        x = seeds.dense(units, f"{name}_dense_{number}", use_bias=bias)(x)
         if number == 1:  # the one layer that reads the batch
             rows = BatchTable(units, batch.shape[-1], n_frozen, seed=seeds.draw(), name=f"{name}_batch")
             x = keras.layers.Add(name=f"{name}_first")([x, rows(batch)])
-        x = keras.layers.LayerNormalization(center=False, scale=False, name=f"{name}_norm_{number}")(x)
+        norm = {"epsilon": epsilon, "name": f"{name}_norm_{number}"}
+        x = keras.layers.LayerNormalization(center=False, scale=False, **norm)(x)
         x = keras.layers.ReLU(name=f"{name}_relu_{number}")(x)
         if dropout:
             x = keras.layers.Dropout(dropout, seed=seeds.draw(), name=f"{name}_dropout_{number}")(x)
@@ -92,12 +94,13 @@ def hidden_blocks(x, batch, hidden, dropout, n_frozen, seeds, name):
 
 # %% tags=["lesson"]
 def build_conditional_encoder(
-    n_genes, n_batches, latent_dim=10, hidden=(128, 128), counts=True, dropout=0.05, n_frozen=0, seed=0
-):
+    n_genes, n_batches, latent_dim=10, hidden=(128, 128), counts=True, dropout=0.05, n_frozen=0,
+    norm_epsilon=1e-3, seed=0,
+):  # fmt: skip
     seeds = LayerSeeds(seed)
     cells, batch = keras.Input((n_genes,), name="cells"), keras.Input((n_batches,), name="batch")
     x = Log1p(name="log1p")(cells) if counts else cells
-    x = hidden_blocks(x, batch, hidden, dropout, n_frozen, seeds, "encoder")
+    x = hidden_blocks(x, batch, hidden, dropout, n_frozen, seeds, "encoder", epsilon=norm_epsilon)
     heads = [seeds.dense(latent_dim, f"encoder_{head}")(x) for head in ("mean", "log_variance")]
     return keras.Model([cells, batch], heads, name="conditional_encoder")
 
@@ -140,9 +143,9 @@ print(f"sum {probability.sum():.3f}, mean {mean:.2f}, variance {variance:.2f} = 
 
 
 # %% tags=["lesson"]
-def mmd(z, n_batches):
+def mmd(z, n_batches, widths=WIDTHS["published"]):
     squared = tf.reduce_sum((z[:, None] - z[None]) ** 2, axis=2)
-    kernel = tf.reduce_sum(tf.exp(-squared[..., None] / (2 * WIDTHS)), axis=2)
+    kernel = tf.reduce_sum(tf.exp(-squared[..., None] / (2 * np.float32(widths))), axis=2)
     rows = tf.shape(z)[0] // n_batches
     blocks = tf.reshape(kernel, (n_batches, rows, n_batches, rows))
     mean = tf.reduce_mean(blocks, axis=(1, 3))  # batches x batches

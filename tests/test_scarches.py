@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import imap_keras
 from imap_keras.scarches import Reference, align_genes
+from imap_keras.scarches.hyperparameters import REFERENCE, UNNAMED
 from imap_keras.scarches.surgery import batch_tables
 
 SMALL = {
@@ -195,7 +196,9 @@ def test_under_half_of_the_genes_is_a_warning_and_none_an_error(grown, split):
         align_genes(split[1][:, :30], grown.genes, "nb", verbose=0)
     stranger = split[1].copy()
     stranger.var_names = [f"ENSG{i}" for i in range(60)]
-    with pytest.raises(ValueError, match="shares no gene.*'ENSG0'.*'gene_0'"):
+    with pytest.raises(
+        ValueError, match="None of the 60 genes of the reference is there.*'ENSG0'.*'gene_0'"
+    ):
         grown.latent(stranger)
 
 
@@ -240,11 +243,6 @@ def test_what_is_no_count(split, reference, no_training, value, fault, likelihoo
 
 
 def test_other_wrong_input(split, logged, reference, no_training):
-    empty = split[0].copy()
-    empty.layers["counts"] = empty.layers["counts"].toarray()
-    empty.layers["counts"][[2, 5]] = 0
-    with pytest.raises(ValueError, match="no counts in 2 cells"):
-        Reference().fit(empty)
     raw = logged.copy()
     raw.X = raw.layers["counts"]
     with pytest.raises(ValueError, match="like counts"):
@@ -257,6 +255,143 @@ def test_other_wrong_input(split, logged, reference, no_training):
         reference.map_query(split[1], epochs=0)
     with pytest.raises(ValueError, match="latent_dim is the reference's"):
         reference.map_query(split[1], latent_dim=4)
+
+
+def emptied(adata, which):
+    adata = adata.copy()
+    adata.layers["counts"] = adata.layers["counts"].toarray()
+    adata.layers["counts"][which] = 0
+    return adata
+
+
+def advised(error, **names):
+    """What the advice at the end of a message gives."""
+    return eval(str(error).split("out: ")[1], {"numpy": np} | names)
+
+
+def test_cells_without_counts_are_named_and_the_advice_leaves_them_out(split, reference, no_training):
+    adata = emptied(split[0], [2, 5])
+    with pytest.raises(ValueError, match="has no counts in 2 cells: 'cell_") as error:
+        Reference().fit(adata)
+    assert all(repr(name) in str(error.value) for name in adata.obs_names[[2, 5]])
+    kept = advised(error.value, adata=adata).obs_names
+    assert set(adata.obs_names) - set(kept) == set(adata.obs_names[[2, 5]])
+
+
+def test_counts_outside_the_genes_of_the_reference_do_not_count(split, reference, no_training):
+    """Filtering by all genes, as was advised once, removed nobody."""
+    query = emptied(split[1], range(7))
+    extra = anndata.AnnData(np.ones((query.n_obs, 2), "float32"), query.obs)
+    extra.var_names = ["other_0", "other_1"]
+    extra.layers["counts"] = extra.X
+    query = anndata.concat([query, extra], axis="var", merge="first")
+    with pytest.raises(
+        ValueError, match=r"in the genes of the reference in 7 cells.*, \.\.\."
+    ) as error:
+        reference.map_query(query, verbose=0)
+    kept = advised(error.value, adata=query, reference=reference)
+    assert kept.obs_names.tolist() == query.obs_names[7:].tolist()
+    with pytest.raises(pytest.fail.Exception, match="training started"):
+        reference.map_query(kept, verbose=0)
+
+
+def test_log_values_are_told_of_their_likelihood(logged, split, reference, no_training):
+    log = logged[logged.obs["batch"] == "batch_2"].copy()
+    del log.layers["counts"]
+    for call in (Reference().fit, reference.map_query):
+        with pytest.raises(ValueError, match='use likelihood="mse", which reads') as error:
+            call(log, verbose=0)
+        assert "integrate" not in str(error.value)
+
+
+def test_genes_named_by_whole_numbers_are_compared_as_text(split, tmp_path):
+    cells, query = (adata.copy() for adata in split)
+    for adata in (cells, query):
+        adata.var.index = pd.Index(range(adata.n_vars))
+    model = Reference(**SMALL | {"epochs": 1}).fit(cells, verbose=0)
+    assert model.genes[:2] == ["0", "1"]
+    grown = model.map_query(query, verbose=0)
+    named = query.copy()
+    named.var.index = pd.Index([str(i) for i in range(query.n_vars)])
+    np.testing.assert_array_equal(grown.latent(query), grown.latent(named[:, ::-1]))
+
+
+def test_no_network_is_built_for_a_query_that_is_refused(split, reference, monkeypatch):
+    monkeypatch.setattr(imap_keras.scarches.model, "grow", lambda *a, **k: pytest.fail("grown"))
+    stranger = split[1].copy()
+    stranger.var_names = [f"ENSG{i}" for i in range(60)]
+    with pytest.raises(ValueError, match="None of the 60 genes of the reference"):
+        reference.map_query(stranger, verbose=0)
+
+
+def test_the_largest_seed_trains(split):
+    model = Reference(**SMALL | {"seed": 2**32 - 1, "epochs": 1}).fit(split[0], verbose=0)
+    assert np.isfinite(model.map_query(split[1], verbose=0).latent(split[1])).all()
+
+
+# ------------------------------------------------------------------ hyperparameters
+
+
+CHANGED = {
+    "likelihood": "zinb",
+    "latent_dim": 2,
+    "hidden": (12, 7),
+    "dropout": 0.3,
+    "kl_weight": 5.0,
+    "kl_epochs": 1,
+    "kl_stairs": True,
+    "mmd_weight": 9.0,
+    "mmd_widths": None,  # the other one
+    "least_variance": 0.5,
+    "norm_epsilon": 0.5,
+    "decoder_bias": None,
+    "initialization": None,
+    "learning_rate": 3e-3,
+    "batch_size": 12,
+    "epochs": 2,
+    "adam_epsilon": 0.3,
+    "corrected_epsilon": None,
+    "weight_decay": 1.0,
+    "query_learning_rate": 5e-2,
+    "query_epochs": 1,
+    "patience": 1,
+    "plateau": 1,
+    "validation": 0.3,
+    "seed": 5,
+}
+SHORT = SMALL | {"epochs": 3, "kl_epochs": 3, "hidden": (6, 5), "latent_dim": 3, "batch_size": 24}
+
+
+@pytest.fixture(scope="module")
+def trained(split):
+    """Histories of a tiny fit and of a query mapped onto it, by hyperparameters."""
+    cells, query = split[0][:40, :15].copy(), split[1][:16, :15].copy()
+
+    def fit(**changes):
+        model = Reference(**SHORT | changes).fit(cells, verbose=0)
+        both = model.history, model.map_query(query, verbose=0).history
+        return [history.drop(columns="seconds").to_numpy(float) for history in both]
+
+    return fit, fit()
+
+
+def test_every_hyperparameter_is_tried():
+    assert set(CHANGED) == set(Reference().hyperparameters.as_dict())
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_every_hyperparameter_does_something(trained, name):
+    fit, before = trained
+    value = CHANGED[name]
+    if value is None:  # the other one
+        default = getattr(Reference().hyperparameters, name)
+        value = UNNAMED[name] if default == REFERENCE[name] else REFERENCE[name]
+    still = {"learning_rate": 1e-30} if name in ("patience", "plateau") else {}  # the loss never falls
+    before = fit(**still) if still else before
+    after = fit(**still, **{name: value})
+    assert any(
+        a.shape != b.shape or not np.allclose(a, b, rtol=1e-6, atol=0) for a, b in zip(before, after)
+    )
 
 
 def test_before_fit_there_is_nothing_to_use(split, tmp_path):

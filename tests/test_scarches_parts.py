@@ -1,5 +1,7 @@
 """scArches piece by piece: likelihoods, networks, training rows, surgery, label transfer."""
 
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
@@ -22,11 +24,11 @@ from imap_keras.scarches import (
     negative_binomial,
     neighbor_weights,
     parameter_table,
-    split_by_batch,
     training_rows,
     transfer_labels,
     zero_inflated,
 )
+from imap_keras.scarches.losses import WIDTHS
 from imap_keras.scarches.surgery import batch_tables, build_networks
 from imap_keras.scarches.training import validation_rows
 
@@ -78,7 +80,8 @@ def test_kl_divergence_is_that_of_many_draws():
     assert float(kl_divergence(mean, log_variance)[0]) == pytest.approx(expected, abs=0.01)
 
 
-def test_mmd_is_the_sum_over_pairs_of_batches():
+@pytest.mark.parametrize("kind, n_widths", [("decades", 13), ("published", 19)])
+def test_mmd_is_the_sum_over_pairs_of_batches(kind, n_widths):
     z = (
         np.random.default_rng(0).normal(size=(12, 2)).astype("float32")
         + np.repeat([0, 1, 3], 4)[:, None]
@@ -86,13 +89,15 @@ def test_mmd_is_the_sum_over_pairs_of_batches():
 
     def kernel(a, b):
         squared = np.sum((a[:, None] - b[None]) ** 2, axis=-1)
-        return np.mean(sum(np.exp(-squared / (2 * 10.0**power)) for power in range(-6, 7)))
+        return np.mean(sum(np.exp(-squared / (2 * width)) for width in WIDTHS[kind]))
 
     groups, expected = np.split(z.astype("float64"), 3), 0.0
     for i, j in ((0, 1), (0, 2), (1, 2)):
         a, b = groups[i], groups[j]
         expected += kernel(a, a) + kernel(b, b) - 2 * kernel(a, b)
-    assert float(mmd(tf.constant(z.astype("float32")), 3)) == pytest.approx(expected, rel=1e-4)
+    found = mmd(tf.constant(z.astype("float32")), 3, WIDTHS[kind])
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+    assert len(set(WIDTHS[kind])) == n_widths
     assert expected > 1
 
 
@@ -208,15 +213,6 @@ def test_kl_weight_grows_from_zero_and_stays_at_its_end(eagerly):
 # ------------------------------------------------------------------ rows
 
 
-def test_the_split_takes_its_share_of_every_batch():
-    codes = np.repeat([0, 1, 2], [50, 20, 11])[np.random.default_rng(0).permutation(81)]
-    training, validation = split_by_batch(codes, 0.1, seed=3)
-    np.testing.assert_array_equal(np.sort(np.concatenate([training, validation])), np.arange(81))
-    assert np.bincount(codes[validation]).tolist() == [5, 2, 1]
-    assert same([validation], [split_by_batch(codes, 0.1, seed=3)[1]])
-    assert not np.array_equal(validation, split_by_batch(codes, 0.1, seed=4)[1])
-
-
 def test_minibatches_hold_every_batch_alike_however_small():
     codes = np.array([1, 2, 1, 1, 1, 1, 2, 1, 1, 1])
     cells = np.arange(10, dtype="float32")[:, None]
@@ -235,14 +231,35 @@ def test_minibatches_hold_every_batch_alike_however_small():
 
 
 def test_validation_sees_every_held_out_cell_grouped_by_batch():
-    codes = np.repeat([0, 1], [7, 3])
-    cells = np.arange(10, dtype="float32")[:, None]
-    rows = list(validation_rows(cells, codes, 2, 4).as_numpy_iterator())
+    codes = np.repeat([0, 1, 0], [7, 3, 5])
+    cells, held_out = np.arange(15, dtype="float32")[:, None], np.arange(10)
+    rows = list(validation_rows(cells, codes, 2, 4, held_out).as_numpy_iterator())
     assert [len(x) for x, _ in rows] == [8, 8]
     assert all(batch.argmax(1).tolist() == [0] * 4 + [1] * 4 for _, batch in rows)
     found = np.concatenate([x[:, 0] for x, _ in rows]).astype(int)
-    assert set(found) == set(range(10))
+    assert set(found) == set(held_out)
     np.testing.assert_array_equal(np.tile(np.repeat([0, 1], 4), 2), codes[found])
+
+
+def test_training_draws_of_the_cells_that_are_not_held_out_alone():
+    codes = np.repeat([0, 1], 10)
+    cells, inside = np.arange(20, dtype="float32")[:, None], np.array([1, 2, 5, 12, 17])
+    rows = training_rows(cells, codes, 2, 6, seed=0, index=inside).take(9)
+    found = np.concatenate([x[:, 0] for x, _ in rows.as_numpy_iterator()]).astype(int)
+    assert set(found) == set(inside)
+
+
+def test_a_small_batch_is_repeated_as_numbers_not_as_cells():
+    """2,180 cells in 10 batches were copied 22 times over."""
+    codes = np.repeat(np.arange(10), [2000] + 9 * [20])
+    cells = np.ones((len(codes), 500), "float32")
+    tracemalloc.start()
+    try:
+        rows = validation_rows(cells, codes, 10, 12)
+        assert sum(len(x) for x, _ in rows.take(1).as_numpy_iterator()) == 120
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * cells.nbytes  # one copy, TensorFlow's
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from .losses import kl_divergence, mmd, negative_binomial, zero_inflated
 from .model import Reference
 from .network import BatchTable, build_conditional_decoder, build_conditional_encoder
 from .surgery import copy_weights, freeze, grow, parameter_table
-from .training import split_by_batch, training_rows
+from .training import training_rows
 from .transfer import neighbor_weights, transfer_labels
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "negative_binomial",
     "neighbor_weights",
     "parameter_table",
-    "split_by_batch",
     "training_rows",
     "transfer_labels",
     "zero_inflated",

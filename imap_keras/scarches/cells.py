@@ -6,20 +6,21 @@ import numpy as np
 from anndata import AnnData
 
 from ..inputs.expression import counts_of, dense_expression
-from ..inputs.genes import check_unique_names
+from ..inputs.genes import features
 from ..inputs.values import dense
 
 
-def expression(adata: AnnData, likelihood: str) -> np.ndarray:
+def expression(adata: AnnData, likelihood: str, genes: list[str] | None = None) -> np.ndarray:
     """Dense float32 cells x genes: counts for ``"nb"`` and ``"zinb"``, log values for ``"mse"``.
 
-    Counts are read from ``layers["counts"]`` or, without that layer, from ``X``.
+    Counts are read from ``layers["counts"]`` or, without that layer, from ``X``. `genes` are those of
+    the reference, where the cells are a query's, for errors.
 
     Raises
     ------
     ValueError
-        Counts are negative or fractional; log values are not finite, negative or not logged; a cell
-        has no counts.
+        Counts are negative or fractional; log values are not finite, negative or not logged; cells
+        have no counts. The message names these cells and leaves exactly them out.
 
     Examples
     --------
@@ -32,11 +33,16 @@ def expression(adata: AnnData, likelihood: str) -> np.ndarray:
         return dense_expression(adata, "scarches_logged")
     counts, where = counts_of(adata, "scarches_counts")
     counts = dense(counts)
-    empty = int(np.sum(counts.sum(axis=1) == 0))
-    if empty:
+    empty = adata.obs_names[counts.sum(axis=1) == 0]
+    if len(empty):
+        some = ", ".join(map(repr, empty[:5])) + (", ..." if len(empty) > 5 else "")
+        of, these = "", "adata"
+        if genes is not None:
+            of = " in the genes of the reference"
+            these = "adata[:, adata.var_names.astype(str).isin(reference.genes)]"
         raise ValueError(
-            f"adata.{where} has no counts in {empty} cells (of the genes the model reads); "
-            "leave them out, for example with scanpy.pp.filter_cells(adata, min_genes=1)."
+            f"adata.{where} has no counts{of} in {len(empty)} cells: {some}. "
+            f"Leave exactly these out: adata[numpy.ravel({these}.{where}.sum(axis=1)) > 0].copy()"
         )
     return counts
 
@@ -80,26 +86,19 @@ def align_genes(
     >>> _, sentence = align_genes(adata, ["gene_1", "gene_2", "other"], "nb")
     2 of the reference's 3 genes found, 1 missing filled with 0; 48 other genes left out.
     """
-    check_unique_names(adata)
-    known = set(adata.var_names)
-    shared = [gene for gene in genes if gene in known]
-    if not shared:
-        raise ValueError(
-            f"The query shares no gene with the reference: it has {list(adata.var_names[:3])} ..., the "
-            f"reference {genes[:3]} .... Are both named by the same kind of gene name?"
-        )
-    n_missing = len(genes) - len(shared)
+    shared, is_shared = features(adata, genes, missing="skip", what="genes of the reference")
+    n_missing = int(np.sum(~is_shared))
     sentence = (
-        f"{len(shared)} of the reference's {len(genes)} genes found, {n_missing} missing filled "
-        f"with 0; {adata.n_vars - len(shared)} other genes left out."
+        f"{shared.n_vars} of the reference's {len(genes)} genes found, {n_missing} missing filled "
+        f"with 0; {adata.n_vars - shared.n_vars} other genes left out."
     )
-    if len(shared) < len(genes) / 2:
+    if shared.n_vars < len(genes) / 2:
         warnings.warn(f"Under half of the genes are shared: {sentence}", stacklevel=3)
     if verbose:
         print(sentence)
-    found = expression(adata[:, shared], likelihood)
+    found = expression(shared, likelihood, genes)
     if not n_missing:
         return found, sentence
     cells = np.zeros((adata.n_obs, len(genes)), "float32")
-    cells[:, np.isin(genes, shared)] = found
+    cells[:, is_shared] = found
     return cells, sentence

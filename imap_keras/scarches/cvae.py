@@ -1,9 +1,11 @@
 """The conditional VAE: encoder, decoder and what one training step does with them."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
-from .losses import kl_divergence, mmd, negative_binomial, zero_inflated
+from .losses import WIDTHS, kl_divergence, mmd, negative_binomial, zero_inflated
 
 LOSSES = ("loss", "reconstruction", "kl", "mmd")
 
@@ -17,10 +19,15 @@ class CVAE(keras.Model):
         From :func:`build_conditional_encoder` and :func:`build_conditional_decoder`.
     likelihood
         The one the decoder was built for.
-    kl_weight, kl_steps
-        Weight of the KL term, and the steps over which it grows from 0 to it.
-    mmd_weight
-        Weight of the discrepancy between batches.
+    kl_weight, kl_steps, kl_stair
+        Weight of the KL term, the steps over which it grows from 0 to it, and for how many steps it
+        stays where it is.
+    mmd_weight, mmd_widths
+        Weight of the discrepancy between batches; widths of its kernels.
+    least_variance
+        Added to the variance of the code.
+    weight_decay
+        L2 penalty, added to the gradient as ``weight_decay * weight``.
     n_groups
         Batches in each minibatch; rows come grouped by batch, the same number each.
     seed
@@ -45,14 +52,20 @@ class CVAE(keras.Model):
         likelihood: str = "nb",
         kl_weight: float = 1.0,
         kl_steps: int = 1,
+        kl_stair: int = 1,
         mmd_weight: float = 0.0,
+        mmd_widths: Sequence[float] = WIDTHS["published"],
+        least_variance: float = 0.0,
+        weight_decay: float = 0.0,
         n_groups: int = 1,
         seed: int = 0,
     ):
         super().__init__(name="cvae")
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
-        self.kl_weight, self.kl_steps = kl_weight, kl_steps
-        self.mmd_weight, self.n_groups, self.seed = mmd_weight, n_groups, seed
+        self.kl_weight, self.kl_steps, self.kl_stair = kl_weight, kl_steps, kl_stair
+        self.mmd_weight, self.mmd_widths = mmd_weight, tuple(mmd_widths)
+        self.least_variance, self.weight_decay = least_variance, weight_decay
+        self.n_groups, self.seed = n_groups, seed
         self.trackers = {name: keras.metrics.Mean(name=name) for name in LOSSES}
 
     @property
@@ -74,24 +87,41 @@ class CVAE(keras.Model):
     def losses_of(self, cells, batch, noise, kl_weight, training=True):
         """The loss and its three terms for rows of cells; `noise` makes the code a sample."""
         mean, log_variance = self.encoder([cells, batch], training=training)
+        if self.least_variance:
+            log_variance = tf.math.log(tf.exp(log_variance) + self.least_variance)
         z = mean + noise * tf.exp(log_variance / 2)
         outputs = self.decoder([z, batch], training=training)
         outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
         reconstruction = tf.reduce_mean(self.reconstruction(cells, outputs))
         kl = tf.reduce_mean(kl_divergence(mean, log_variance))
-        apart = mmd(z, self.n_groups) if self.mmd_weight and self.n_groups > 1 else 0.0
+        compared = self.mmd_weight and self.n_groups > 1
+        apart = mmd(z, self.n_groups, self.mmd_widths) if compared else 0.0
         loss = reconstruction + kl_weight * kl + self.mmd_weight * apart
         return {"loss": loss, "reconstruction": reconstruction, "kl": kl, "mmd": apart}
+
+    def kl_weight_at(self, step):
+        """Weight of the KL term in a step, counted from 0."""
+        step = step // self.kl_stair * self.kl_stair
+        return self.kl_weight * tf.minimum(tf.cast(step, tf.float32) / self.kl_steps, 1.0)
+
+    def gradients_of(self, cells, batch, noise, kl_weight):
+        """Losses, and the gradient of every trainable weight, its L2 penalty among it."""
+        weights = self.trainable_variables
+        with tf.GradientTape() as tape:
+            losses = self.losses_of(cells, batch, noise, kl_weight)
+        gradients = tape.gradient(losses["loss"], weights)
+        if self.weight_decay:
+            decay = [self.weight_decay * tf.convert_to_tensor(weight) for weight in weights]
+            gradients = [a + b for a, b in zip(gradients, decay, strict=True)]
+        return losses, gradients
 
     def train_step(self, data):
         cells, batch = data[:2]
         step = self.optimizer.iterations
         shape = (tf.shape(cells)[0], self.encoder.output_shape[0][-1])
-        noise = tf.random.stateless_normal(shape, tf.stack([self.seed, tf.cast(step, tf.int32)]))
-        kl_weight = self.kl_weight * tf.minimum(tf.cast(step, tf.float32) / self.kl_steps, 1.0)
-        with tf.GradientTape() as tape:
-            losses = self.losses_of(cells, batch, noise, kl_weight)
-        gradients = tape.gradient(losses["loss"], self.trainable_variables)
+        seeds = tf.stack([tf.constant(self.seed, tf.int64), tf.cast(step, tf.int64)])
+        noise = tf.random.stateless_normal(shape, seeds)
+        losses, gradients = self.gradients_of(cells, batch, noise, self.kl_weight_at(step))
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
         return self.track(losses)
 

@@ -2,9 +2,39 @@
 
 from dataclasses import dataclass
 
-from ..nn.parameters import Parameters, choice, count, number, seed, widths
+from ..nn.parameters import Parameters, choice, count, flag, number, seed, widths
 
 LIKELIHOODS = ("nb", "zinb", "mse")
+KERNELS = ("decades", "published")
+INITIALIZATIONS = ("glorot", "published")
+# What a model saved before these hyperparameters had names was made with.
+UNNAMED = {
+    "kl_stairs": False,
+    "mmd_widths": "decades",
+    "least_variance": 0.0,
+    "norm_epsilon": 1e-3,
+    "decoder_bias": True,
+    "initialization": "glorot",
+    "adam_epsilon": 0.01,
+    "corrected_epsilon": False,
+    "weight_decay": 0.0,
+    "query_learning_rate": 3e-2,
+    "query_epochs": None,
+}
+# The published code, where a default here differs.
+REFERENCE = {
+    "kl_stairs": True,
+    "mmd_widths": "published",
+    "least_variance": 1e-4,
+    "norm_epsilon": 1e-5,
+    "decoder_bias": False,
+    "initialization": "published",
+    "adam_epsilon": 0.01,
+    "corrected_epsilon": True,
+    "weight_decay": 0.04,
+    "query_learning_rate": 1e-3,
+    "query_epochs": None,
+}
 
 
 @dataclass(frozen=True)
@@ -20,12 +50,30 @@ class ReferenceHyperparameters(Parameters):
         Width of the latent space; widths of the encoder's hidden layers, which the decoder mirrors.
     dropout
         Share of hidden units left out in training of a reference; a query is trained without.
-    kl_weight, kl_epochs
-        Weight of the KL term (alpha), and epochs over which it grows from 0 to that weight.
-    mmd_weight
-        Weight of the maximum mean discrepancy between batches (beta); 0 leaves it out.
+    kl_weight, kl_epochs, kl_stairs
+        Weight of the KL term (alpha); epochs over which it grows from 0 to that weight; whether it
+        grows once an epoch, or step by step.
+    mmd_weight, mmd_widths
+        Weight of the maximum mean discrepancy between batches (beta), 0 leaves it out; widths of its
+        kernels, see :data:`imap_keras.scarches.losses.WIDTHS`.
+    least_variance
+        Added to the variance of the latent code.
+    norm_epsilon
+        Added to the variance in layer normalisation.
+    decoder_bias
+        Whether the decoder's hidden layers have a bias.
+    initialization
+        Starting weights: ``"glorot"``, with batch rows N(0, 0.05); ``"published"``, PyTorch's uniform
+        ones, with log-dispersions N(0, 1).
     learning_rate, batch_size, epochs
-        Adam's; rows a step, the same number from every batch; most epochs.
+        Adam's; rows per step, the same number from every batch; most epochs.
+    adam_epsilon, corrected_epsilon
+        Adam's epsilon; whether it is added to the bias-corrected root, as PyTorch does, see
+        :class:`imap_keras.nn.optimizer.FusedAdam`.
+    weight_decay
+        L2 penalty, added to the gradient; a query is trained without unless given to ``map_query``.
+    query_learning_rate, query_epochs
+        Learning rate of a query of degree ``"batch"``; most epochs of any query, None: as `epochs`.
     patience
         Stop when the validation loss has not fallen for so many epochs; the best weights come back.
     plateau
@@ -53,6 +101,7 @@ class ReferenceHyperparameters(Parameters):
     """
 
     METHOD = "scArches"
+    PRESETS = {"default": {}, "reference": REFERENCE}
 
     likelihood: str = choice("nb", LIKELIHOODS)
     latent_dim: int = count(10)
@@ -60,11 +109,37 @@ class ReferenceHyperparameters(Parameters):
     dropout: float = number(0.05, "0 or more and below 0.9")
     kl_weight: float = number(1.0)
     kl_epochs: int = count(200)
+    kl_stairs: bool = flag(False)
     mmd_weight: float = number(1.0)
+    mmd_widths: str = choice("decades", KERNELS)
+    least_variance: float = number(0.0)
+    norm_epsilon: float = number(1e-3, "above 0")
+    decoder_bias: bool = flag(True)
+    initialization: str = choice("glorot", INITIALIZATIONS)
     learning_rate: float = number(1e-3, "above 0")
     batch_size: int = count(128)
     epochs: int = count(500)
+    adam_epsilon: float = number(0.01, "above 0")
+    corrected_epsilon: bool = flag(False)
+    weight_decay: float = number(0.0)
+    query_learning_rate: float = number(3e-2, "above 0")
+    query_epochs: int | None = count(None, optional=True)
     patience: int = count(20)
     plateau: int = count(13)
     validation: float = number(0.1, "above 0 and below 0.9")
     seed: int = seed()
+
+    def for_query(self, degree: str, **changes) -> "ReferenceHyperparameters":
+        """Those a query is trained with: its own rate (new rows alone), epochs, and no weight decay.
+
+        Examples
+        --------
+        >>> from imap_keras.scarches import ReferenceHyperparameters
+        >>> hp = ReferenceHyperparameters(query_epochs=60).for_query("batch", batch_size=64)
+        >>> hp.epochs, hp.batch_size
+        (60, 64)
+        """
+        query = {"weight_decay": 0.0, "epochs": self.query_epochs or self.epochs}
+        if degree == "batch":
+            query["learning_rate"] = self.query_learning_rate
+        return self.changed(**query | changes)

@@ -14,14 +14,12 @@ from ..nn.estimator import Estimator
 from ..nn.fitting import run
 from ..nn.persistence import load_models, save_models
 from .cells import align_genes, expression
-from .hyperparameters import ReferenceHyperparameters
+from .hyperparameters import UNNAMED, ReferenceHyperparameters
 from .surgery import batch_tables, build_adaptor, build_networks, fingerprint, grow, parameter_table
 from .training import train
 
-# New rows alone, started near zero, need and bear larger steps than a whole network.
-QUERY_LEARNING_RATE = 3e-2
 # What a query cannot change: the frozen network is built so.
-ARCHITECTURE = ("likelihood", "latent_dim", "hidden", "dropout")
+ARCHITECTURE = ("likelihood", "latent_dim", "hidden", "dropout", "norm_epsilon", "decoder_bias")
 PURPOSE = "to train on and to hold some out"
 
 
@@ -30,6 +28,9 @@ class Reference(Estimator):
 
     Parameters
     ----------
+    preset
+        ``"default"``, or ``"reference"``: the published trVAE of scArches, number by number (what is
+        proven of it: one step of training, surgery, the schedule of the KL weight, label transfer).
     hyperparameters
         Any of :class:`ReferenceHyperparameters` by name.
 
@@ -56,17 +57,20 @@ class Reference(Estimator):
 
     Examples
     --------
-    >>> from imap_keras import scarches
-    >>> reference = scarches.Reference(seed=0).fit(adata, batch_key="batch")  # doctest: +SKIP
-    >>> grown = reference.map_query(query)  # doctest: +SKIP
-    >>> query.obsm["X_scarches"] = grown.latent(query)  # doctest: +SKIP
+    >>> from imap_keras import datasets, scarches
+    >>> adata = datasets.simulate(n_cells=60, n_genes=20, n_batches=3, n_types=2)
+    >>> is_query = adata.obs["batch"] == "batch_2"
+    >>> reference = scarches.Reference(hidden=(8,), epochs=1).fit(adata[~is_query], verbose=0)
+    >>> grown = reference.map_query(adata[is_query], verbose=0)
+    >>> grown.latent(adata).shape
+    (60, 10)
     """
 
     kind = "scarches"
     how_to_fit = "fit(adata, batch_key=...)"
 
-    def __init__(self, **hyperparameters):
-        self.hyperparameters = ReferenceHyperparameters.of(**hyperparameters)
+    def __init__(self, preset: str = "default", **hyperparameters):
+        self.hyperparameters = ReferenceHyperparameters.of(preset, **hyperparameters)
         self.encoder: keras.Model | None = None
 
     @property
@@ -169,11 +173,9 @@ class Reference(Estimator):
         fixed = [name for name in ARCHITECTURE if name in changes]
         if fixed:
             raise ValueError(f"{fixed[0]} is the reference's; a query can change its training alone.")
-        if degree == "batch":
-            changes = {"learning_rate": QUERY_LEARNING_RATE} | changes
-        hp = self.hyperparameters.changed(**changes)
-        grown = grow(networks, len(names), degree, hp, seed=hp.seed + len(self.batches))
+        hp = self.hyperparameters.for_query(degree, **changes)
         cells, _ = align_genes(adata, self.genes, hp.likelihood, verbose)
+        grown = grow(networks, len(names), degree, hp, seed=hp.seed + len(self.batches))
         codes = len(self.batches) + np.searchsorted(names, labels)
         history = train(**grown, cells=cells, codes=codes, hp=hp, title="query", verbose=verbose)
         return self._with(grown, names, history)
@@ -228,7 +230,7 @@ class Reference(Estimator):
 
     @classmethod
     def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "Reference":
-        new = cls(**state["hyperparameters"])
+        new = cls(**UNNAMED | state["hyperparameters"])
         new.batch_key, new.batches, new.genes = state["batch_key"], state["batches"], state["genes"]
         new.encoder, new.decoder = networks["encoder"], networks["decoder"]
         new.history = pd.DataFrame(state["history"])

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..nn.blocks import PACKAGE
+from ..nn.blocks import PACKAGE, LayerSeeds
 
 # The layers that read expression (or the latent code) beside the batch.
 FIRST_LAYERS = ("encoder_dense_1", "decoder_dense_1")
@@ -92,23 +92,16 @@ class Log1p(keras.layers.Layer):
         return tf.math.log1p(counts)
 
 
-class LayerSeeds:
-    """A seed for each layer, all following from one."""
-
-    def __init__(self, seed: int):
-        self._random = np.random.default_rng(seed)
-
-    def draw(self) -> int:
-        return int(self._random.integers(2**30))
-
-    def dense(self, units: int, name: str) -> keras.layers.Dense:
-        """A dense layer with seeded starting weights."""
-        kernel = keras.initializers.GlorotUniform(seed=self.draw())
-        return keras.layers.Dense(units, kernel_initializer=kernel, name=name)
-
-
 def hidden_blocks(
-    x, batch, hidden: Sequence[int], dropout: float, n_frozen: int, seeds: LayerSeeds, name: str
+    x,
+    batch,
+    hidden: Sequence[int],
+    dropout: float,
+    n_frozen: int,
+    seeds: LayerSeeds,
+    name: str,
+    bias: bool = True,
+    epsilon: float = 1e-3,
 ):
     """Blocks of dense, LayerNorm (without weights), ReLU and dropout; the first one reads the batch.
 
@@ -122,17 +115,27 @@ def hidden_blocks(
         Batches, from the first, whose rows are frozen.
     seeds, name
         Starting weights; prefix of the layer names.
+    bias
+        Whether the dense layers have a bias.
+    epsilon
+        Added to the variance in layer normalisation.
 
     Examples
     --------
-    >>> x = hidden_blocks(cells, batch, (128, 128), 0.05, 0, LayerSeeds(0), "encoder")  # doctest: +SKIP
+    >>> import keras
+    >>> from imap_keras.nn.blocks import LayerSeeds
+    >>> from imap_keras.scarches.network import hidden_blocks
+    >>> cells, batch = keras.Input((20,)), keras.Input((3,))
+    >>> hidden_blocks(cells, batch, (8, 4), 0.05, 0, LayerSeeds(0), "encoder").shape[-1]
+    4
     """
     for number, units in enumerate(hidden, start=1):
-        x = seeds.dense(units, f"{name}_dense_{number}")(x)
+        x = seeds.dense(units, f"{name}_dense_{number}", use_bias=bias)(x)
         if number == 1:  # the one layer that reads the batch
             rows = BatchTable(units, batch.shape[-1], n_frozen, seed=seeds.draw(), name=f"{name}_batch")
             x = keras.layers.Add(name=f"{name}_first")([x, rows(batch)])
-        x = keras.layers.LayerNormalization(center=False, scale=False, name=f"{name}_norm_{number}")(x)
+        norm = {"epsilon": epsilon, "name": f"{name}_norm_{number}"}
+        x = keras.layers.LayerNormalization(center=False, scale=False, **norm)(x)
         x = keras.layers.ReLU(name=f"{name}_relu_{number}")(x)
         if dropout:
             x = keras.layers.Dropout(dropout, seed=seeds.draw(), name=f"{name}_dropout_{number}")(x)
@@ -147,6 +150,7 @@ def build_conditional_encoder(
     counts: bool = True,
     dropout: float = 0.05,
     n_frozen: int = 0,
+    norm_epsilon: float = 1e-3,
     seed: int = 0,
 ) -> keras.Model:
     """Build the encoder: cells and their batch in, mean and log-variance of the latent code out.
@@ -163,6 +167,8 @@ def build_conditional_encoder(
         Share of hidden units left out in training.
     n_frozen
         Batches, from the first, whose weights are frozen.
+    norm_epsilon
+        Added to the variance in layer normalisation.
     seed
         Seed of the starting weights.
 
@@ -186,7 +192,7 @@ def build_conditional_encoder(
     seeds = LayerSeeds(seed)
     cells, batch = keras.Input((n_genes,), name="cells"), keras.Input((n_batches,), name="batch")
     x = Log1p(name="log1p")(cells) if counts else cells
-    x = hidden_blocks(x, batch, hidden, dropout, n_frozen, seeds, "encoder")
+    x = hidden_blocks(x, batch, hidden, dropout, n_frozen, seeds, "encoder", epsilon=norm_epsilon)
     heads = [seeds.dense(latent_dim, f"encoder_{head}")(x) for head in ("mean", "log_variance")]
     return keras.Model([cells, batch], heads, name="conditional_encoder")
 
@@ -199,18 +205,22 @@ def build_conditional_decoder(
     likelihood: str = "nb",
     dropout: float = 0.05,
     n_frozen: int = 0,
+    norm_epsilon: float = 1e-3,
+    bias: bool = True,
     seed: int = 0,
 ) -> keras.Model:
     """Build the decoder: latent code and batch in, the parameters of the likelihood out.
 
     Parameters
     ----------
-    n_genes, n_batches, latent_dim, dropout, n_frozen, seed
+    n_genes, n_batches, latent_dim, dropout, n_frozen, norm_epsilon, seed
         As for :func:`build_conditional_encoder`.
     hidden
         Widths of the hidden layers in the decoder's own order; the batch enters the first.
     likelihood
         ``"nb"``, ``"zinb"`` or ``"mse"``.
+    bias
+        Whether the hidden layers have a bias.
 
     Returns
     -------
@@ -227,7 +237,7 @@ def build_conditional_decoder(
     """
     seeds = LayerSeeds(seed)
     code, batch = keras.Input((latent_dim,), name="code"), keras.Input((n_batches,), name="batch")
-    x = hidden_blocks(code, batch, hidden, dropout, n_frozen, seeds, "decoder")
+    x = hidden_blocks(code, batch, hidden, dropout, n_frozen, seeds, "decoder", bias, norm_epsilon)
     out = seeds.dense(n_genes, "decoder_mean")(x)
     if likelihood == "mse":
         outputs = [keras.layers.ReLU(name="expression")(out)]
@@ -237,3 +247,38 @@ def build_conditional_decoder(
     if likelihood == "zinb":
         outputs.append(seeds.dense(n_genes, "zero_logit")(x))
     return keras.Model([code, batch], outputs, name="conditional_decoder")
+
+
+def start_as_published(network: keras.Model, seed: int = 0) -> None:
+    """Draw starting weights as the published code does.
+
+    Dense layers and batch rows are uniform in +-1/sqrt(inputs), biases too, as PyTorch has it; the
+    log-dispersions are N(0, 1).
+
+    Parameters
+    ----------
+    network
+        An encoder or a decoder; changed.
+    seed
+        Seed of the draws.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.scarches.network import build_conditional_encoder, start_as_published
+    >>> encoder = build_conditional_encoder(25, 3, latent_dim=2, hidden=(8,))
+    >>> start_as_published(encoder)
+    >>> kernel, bias = encoder.get_layer("encoder_dense_1").get_weights()
+    >>> bool(np.abs(kernel).max() < 0.2 and np.ptp(bias) > 0)
+    True
+    """
+    rng = np.random.default_rng(seed)
+    for layer in network.layers:
+        if isinstance(layer, BatchTable):
+            shape, limit = (layer.n_batches, layer.units), 1 / np.sqrt(layer.n_batches)
+            dispersion = layer.name == "log_dispersion"
+            layer.set_rows(rng.normal(size=shape) if dispersion else rng.uniform(-limit, limit, shape))
+        elif layer.weights:
+            weights = layer.get_weights()
+            limit = 1 / np.sqrt(len(weights[0]))
+            layer.set_weights([rng.uniform(-limit, limit, weight.shape) for weight in weights])

@@ -7,7 +7,13 @@ import numpy as np
 import pandas as pd
 
 from .hyperparameters import ReferenceHyperparameters
-from .network import FIRST_LAYERS, BatchTable, build_conditional_decoder, build_conditional_encoder
+from .network import (
+    FIRST_LAYERS,
+    BatchTable,
+    build_conditional_decoder,
+    build_conditional_encoder,
+    start_as_published,
+)
 
 DEGREES = ("batch", "first_layer", "all")
 
@@ -29,13 +35,22 @@ def build_networks(
     >>> sorted(build_networks(20, 3, ReferenceHyperparameters(hidden=(8,))))
     ['decoder', 'encoder']
     """
-    shared = {"dropout": dropout, "n_frozen": n_frozen}
-    counts, back = hp.likelihood != "mse", hp.hidden[::-1]
-    sizes = (n_genes, n_batches, hp.latent_dim)
-    return {
-        "encoder": build_conditional_encoder(*sizes, hp.hidden, counts, **shared, seed=2 * seed),
-        "decoder": build_conditional_decoder(*sizes, back, hp.likelihood, **shared, seed=2 * seed + 1),
-    }
+    sizes = {"n_genes": n_genes, "n_batches": n_batches, "latent_dim": hp.latent_dim}
+    shared = sizes | {"dropout": dropout, "n_frozen": n_frozen, "norm_epsilon": hp.norm_epsilon}
+    encoder = build_conditional_encoder(
+        hidden=hp.hidden, counts=hp.likelihood != "mse", seed=2 * seed, **shared
+    )
+    decoder = build_conditional_decoder(
+        hidden=hp.hidden[::-1],
+        likelihood=hp.likelihood,
+        bias=hp.decoder_bias,
+        seed=2 * seed + 1,
+        **shared,
+    )
+    if hp.initialization == "published":
+        start_as_published(encoder, 2 * seed)
+        start_as_published(decoder, 2 * seed + 1)
+    return {"encoder": encoder, "decoder": decoder}
 
 
 def copy_weights(old: keras.Model, new: keras.Model) -> None:
@@ -111,7 +126,11 @@ def grow(
 
     Examples
     --------
-    >>> grown = grow(networks, 1, "batch", hp)  # doctest: +SKIP
+    >>> from imap_keras.scarches import ReferenceHyperparameters, grow
+    >>> from imap_keras.scarches.surgery import build_networks
+    >>> hp = ReferenceHyperparameters(hidden=(8,))
+    >>> grow(build_networks(20, 3, hp), 1, "batch", hp)["encoder"].input_shape
+    [(None, 20), (None, 4)]
     """
     if degree not in DEGREES:
         raise ValueError(f"degree={degree!r} is unknown; choose one of {DEGREES}.")

@@ -1,7 +1,5 @@
 """Training of the conditional VAE: rows from every batch, held-out cells, stopping at the best."""
 
-import math
-
 import keras
 import numpy as np
 import pandas as pd
@@ -9,38 +7,20 @@ import tensorflow as tf
 
 from ..nn.callbacks import BestEpoch, Clock
 from ..nn.fitting import fit_network
-from ..nn.rows import drawn_rows, untuned
+from ..nn.optimizer import adam
+from ..nn.rows import draw_from_groups, drawn_rows, hold_out, steps_of, untuned
 from .cvae import CVAE
 from .hyperparameters import ReferenceHyperparameters
-
-
-def split_by_batch(codes: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hold out the same share of every batch, at least one cell of each.
-
-    Returns
-    -------
-    training, validation
-        Indices of cells, in order.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from imap_keras.scarches import split_by_batch
-    >>> training, validation = split_by_batch(np.repeat([0, 1], [20, 10]), 0.1, seed=0)
-    >>> len(training), len(validation)
-    (27, 3)
-    """
-    rng, held_out = np.random.default_rng((seed, 1)), []
-    for code in np.unique(codes):
-        members = np.flatnonzero(codes == code)
-        n_held_out = max(round(share * len(members)), 1)
-        held_out.append(rng.choice(members, n_held_out, replace=False))
-    validation = np.sort(np.concatenate(held_out))
-    return np.setdiff1d(np.arange(len(codes)), validation), validation
+from .losses import WIDTHS
 
 
 def training_rows(
-    cells: np.ndarray, codes: np.ndarray, n_batches: int, rows_per_batch: int, seed: int
+    cells: np.ndarray,
+    codes: np.ndarray,
+    n_batches: int,
+    rows_per_batch: int,
+    seed: int,
+    index: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Endless minibatches, the same number of random cells from every batch, grouped by batch.
 
@@ -52,6 +32,8 @@ def training_rows(
         Width of the one-hot batch: all batches of the model.
     rows_per_batch, seed
         Rows drawn from each batch; the same seed gives the same rows.
+    index
+        Cells to draw from; all unless given.
 
     Examples
     --------
@@ -62,33 +44,105 @@ def training_rows(
     >>> cells.shape[0], batch.numpy().argmax(1).tolist()
     (8, [1, 1, 1, 1, 2, 2, 2, 2])
     """
-    present, sizes = np.unique(codes, return_counts=True)
+    index = np.arange(len(codes)) if index is None else index
+    present, sizes = np.unique(codes[index], return_counts=True)
+    members = tf.constant(index[np.argsort(codes[index], kind="stable")], tf.int32)
     table = tf.constant(cells, tf.float32)
-    members = tf.constant(np.argsort(codes, kind="stable"), tf.int32)
-    first = tf.constant((np.cumsum(sizes) - sizes)[:, None], tf.int32)
-    size = tf.constant(sizes[:, None], tf.float32)
     one_hot = tf.one_hot(np.repeat(present, rows_per_batch), n_batches)
 
     def draw(step):
-        shape, seeds = (len(present), rows_per_batch), tf.stack([tf.constant(seed, tf.int64), step])
-        within = tf.cast(tf.random.stateless_uniform(shape, seeds) * size, tf.int32)
-        index = first + tf.minimum(within, tf.cast(size, tf.int32) - 1)  # rounding may reach the end
-        return tf.gather(table, tf.gather(members, tf.reshape(index, [-1]))), one_hot
+        seeds = tf.stack([tf.constant(seed, tf.int64), step])
+        rows = draw_from_groups(members, sizes, (rows_per_batch,), seeds)
+        return tf.gather(table, tf.reshape(rows, [-1])), one_hot
 
     return drawn_rows(draw)
 
 
 def validation_rows(
-    cells: np.ndarray, codes: np.ndarray, n_batches: int, rows_per_batch: int
+    cells: np.ndarray,
+    codes: np.ndarray,
+    n_batches: int,
+    rows_per_batch: int,
+    index: np.ndarray | None = None,
 ) -> tf.data.Dataset:
-    """The held-out cells in minibatches of the same make; small batches repeat theirs to keep pace."""
-    groups = [np.flatnonzero(codes == code) for code in np.unique(codes)]
-    width = rows_per_batch * math.ceil(max(map(len, groups)) / rows_per_batch)
-    index = np.stack([np.resize(group, width) for group in groups])
-    index = np.concatenate(np.split(index, width // rows_per_batch, axis=1)).ravel()
-    one_hot = np.eye(n_batches, dtype="float32")[codes[index]]
-    rows = tf.data.Dataset.from_tensor_slices((cells[index], one_hot))
-    return untuned(rows.batch(rows_per_batch * len(groups)).cache())
+    """Cells in minibatches of the same make; batches of fewer cells repeat theirs to keep pace.
+
+    Only the numbers of the cells are repeated; the cells are gathered step by step.
+
+    Parameters
+    ----------
+    cells, codes, n_batches, rows_per_batch, index
+        As for :func:`training_rows`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.scarches.training import validation_rows
+    >>> cells = np.arange(4, dtype="float32")[:, None]
+    >>> rows = validation_rows(cells, np.array([0, 0, 0, 1]), 2, rows_per_batch=2)
+    >>> [step[:, 0].tolist() for step, _ in rows.as_numpy_iterator()]
+    [[0.0, 1.0, 3.0, 3.0], [2.0, 0.0, 3.0, 3.0]]
+    """
+    index = np.arange(len(codes)) if index is None else index
+    present = np.unique(codes[index])
+    groups = [index[codes[index] == code] for code in present]
+    width = rows_per_batch * steps_of(max(map(len, groups)), rows_per_batch)
+    steps = np.stack([np.resize(group, width).reshape(-1, rows_per_batch) for group in groups], axis=1)
+    table = tf.constant(cells, tf.float32)
+    one_hot = tf.one_hot(np.repeat(present, rows_per_batch), n_batches)
+    rows = tf.data.Dataset.from_tensor_slices(steps.reshape(len(steps), -1))
+    return untuned(rows.map(lambda some: (tf.gather(table, some), one_hot)))
+
+
+def build_cvae(
+    encoder: keras.Model,
+    decoder: keras.Model,
+    hp: ReferenceHyperparameters,
+    n_groups: int = 1,
+    steps: int = 1,
+) -> CVAE:
+    """The compiled conditional VAE of some hyperparameters.
+
+    Parameters
+    ----------
+    encoder, decoder, hp
+        As for :func:`train`.
+    n_groups, steps
+        Batches in each minibatch; steps per epoch.
+
+    Examples
+    --------
+    >>> from imap_keras.scarches import ReferenceHyperparameters
+    >>> from imap_keras.scarches.surgery import build_networks
+    >>> from imap_keras.scarches.training import build_cvae
+    >>> hp = ReferenceHyperparameters(hidden=(8,), kl_epochs=4)
+    >>> cvae = build_cvae(**build_networks(20, 3, hp), hp=hp, steps=5)
+    >>> float(cvae.kl_weight_at(10))
+    0.5
+    """
+    cvae = CVAE(
+        encoder,
+        decoder,
+        likelihood=hp.likelihood,
+        kl_weight=hp.kl_weight,
+        kl_steps=hp.kl_epochs * steps,
+        kl_stair=steps if hp.kl_stairs else 1,
+        mmd_weight=hp.mmd_weight,
+        mmd_widths=WIDTHS[hp.mmd_widths],
+        least_variance=hp.least_variance,
+        weight_decay=hp.weight_decay,
+        n_groups=n_groups,
+        seed=hp.seed,
+    )
+    optimizer = adam(
+        hp.learning_rate,
+        "scarches_adam",
+        epsilon=hp.adam_epsilon,
+        corrected_epsilon=hp.corrected_epsilon,
+    )
+    cvae.compile(optimizer=optimizer, jit_compile=False)
+    optimizer.build(cvae.trainable_variables)  # made inside the step, it would be traced twice
+    return cvae
 
 
 def train(
@@ -123,36 +177,31 @@ def train(
 
     Examples
     --------
-    >>> history = train(encoder, decoder, cells, codes, hp, "reference")  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from imap_keras.scarches import ReferenceHyperparameters
+    >>> from imap_keras.scarches.surgery import build_networks
+    >>> from imap_keras.scarches.training import train
+    >>> hp = ReferenceHyperparameters(hidden=(4,), latent_dim=2, epochs=1)
+    >>> cells, codes = np.ones((20, 5), "float32"), np.repeat([0, 1], 10)
+    >>> history = train(**build_networks(5, 2, hp), cells=cells, codes=codes, hp=hp, title="tiny")
+    >>> history["epoch"].tolist()
+    [1]
     """
     n_batches, n_groups = encoder.input_shape[1][-1], len(np.unique(codes))
     per_batch = max(hp.batch_size // n_groups, 1)
-    inside, held_out = split_by_batch(codes, hp.validation, hp.seed)
-    steps = math.ceil(len(inside) / (per_batch * n_groups))
-    cvae = CVAE(
-        encoder,
-        decoder,
-        hp.likelihood,
-        hp.kl_weight,
-        hp.kl_epochs * steps,
-        hp.mmd_weight,
-        n_groups,
-        hp.seed,
-    )
-    # No weight decay: old columns would shrink although their gradient is zero.
-    adam = keras.optimizers.Adam(hp.learning_rate, epsilon=0.01, name="scarches_adam")
-    cvae.compile(optimizer=adam, jit_compile=False)
-    adam.build(cvae.trainable_variables)  # made inside the step, it would be traced twice
-    clock = Clock()
+    inside, held_out = hold_out(len(codes), hp.validation, hp.seed, codes)
+    steps = steps_of(len(inside), per_batch * n_groups)
+    cvae = build_cvae(encoder, decoder, hp, n_groups, steps)
+    table, clock = tf.constant(cells, tf.float32), Clock()  # one table for both kinds of rows
     plateau = keras.callbacks.ReduceLROnPlateau(factor=0.1, patience=hp.plateau, min_delta=0)
     history = fit_network(
         cvae,
-        training_rows(cells[inside], codes[inside], n_batches, per_batch, hp.seed),
+        training_rows(table, codes, n_batches, per_batch, hp.seed, inside),
         hp.epochs,
         title,
         steps=steps,
         verbose=verbose,
         callbacks=[BestEpoch(hp.patience), plateau, clock],
-        validation=validation_rows(cells[held_out], codes[held_out], n_batches, per_batch),
+        validation=validation_rows(table, codes, n_batches, per_batch, held_out),
     )
     return history.assign(seconds=clock.seconds)

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 
+from ..inputs.labels import coded
+
 UNKNOWN = "Unknown"
 
 
@@ -87,13 +89,40 @@ def transfer_labels(
         raise ValueError("A reference cell has no label; leave cells without label out of the vote.")
     if k < 1 or not 0 <= threshold <= 1:
         raise ValueError(f"k={k} must be at least 1 and threshold={threshold} between 0 and 1.")
-    names, codes = np.unique(np.asarray(labels).astype(str), return_inverse=True)
     search = NearestNeighbors(n_neighbors=min(k, len(reference))).fit(reference)
-    distances, index = search.kneighbors(query)
-    weights, votes = neighbor_weights(distances), np.zeros((len(query), len(names)))
-    for code in range(len(names)):
-        votes[:, code] = np.sum(weights * (codes[index] == code), axis=1)
-    best, uncertainty = names[votes.argmax(axis=1)], 1 - votes.max(axis=1)
-    uncertainty = np.clip(uncertainty, 0, 1)
-    label = np.where(uncertainty > threshold, UNKNOWN, best).astype(object)
-    return pd.DataFrame({"label": label, "best": best.astype(object), "uncertainty": uncertainty})
+    return vote(*search.kneighbors(query), labels, threshold)
+
+
+def vote(
+    distances: np.ndarray, neighbors: np.ndarray, labels: np.ndarray, threshold: float = 0.5
+) -> pd.DataFrame:
+    """The vote itself, where neighbours are known already.
+
+    Parameters
+    ----------
+    distances, neighbors
+        Query cells x neighbours: how far, and which reference cells.
+    labels, threshold
+        As for :func:`transfer_labels`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As :func:`transfer_labels`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.scarches.transfer import vote
+    >>> vote(np.ones((1, 4)), np.arange(4)[None], np.array(["B", "T", "B", "B"]))
+      label best  uncertainty
+    0     B    B         0.25
+    """
+    (names, codes), weights = coded(labels), neighbor_weights(distances)
+    votes = np.stack(
+        [np.sum(weights * (codes[neighbors] == code), axis=1) for code in range(len(names))], axis=1
+    )
+    best, uncertainty = np.array(names)[votes.argmax(axis=1)], np.clip(1 - votes.max(axis=1), 0, 1)
+    label = np.where(uncertainty > threshold, UNKNOWN, best)
+    table = {"label": label.astype(object), "best": best.astype(object), "uncertainty": uncertainty}
+    return pd.DataFrame(table)
