@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sets import benchmark_set
 
-import imap_keras
 from imap_keras import datasets
 from imap_keras.inclust import InClust, imputation
 from imap_keras.inclust.evaluation import feature_correlations, ridge_prediction, type_mean_prediction
@@ -25,7 +25,7 @@ RESULTS = Path(__file__).parent / "results" / "inclust.csv"
 def dropseq(seed: int):
     """Reference, query, what was measured in it, hidden genes, options, covariate to decode as."""
     rng = np.random.default_rng(seed)
-    adata = imap_keras.preprocess(datasets.sc_mixology(), verbose=0)
+    adata = benchmark_set("sc_mixology")
     is_query = (adata.obs["batch"] == "dropseq").to_numpy()
     most = np.asarray(adata.X[is_query].mean(axis=0)).ravel().argsort()[::-1][:450]
     adata = adata[:, np.sort(most)].copy()
