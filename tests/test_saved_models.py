@@ -49,3 +49,13 @@ def test_saved_model_gives_what_it_gave(name, now, then):
 def test_saved_models_are_small():
     size = sum(path.stat().st_size for path in SAVED.iterdir() if path.is_file())
     assert size < 300_000
+
+
+def test_a_reference_saved_before_its_details_had_names_keeps_them(folder):
+    model = make.CLASSES["scarches"].load(folder / "scarches")
+    hp = model.hyperparameters
+    assert (hp.mmd_widths, hp.query_learning_rate, hp.norm_epsilon) == ("decades", 3e-2, 1e-3)
+    assert (hp.corrected_epsilon, hp.decoder_bias, hp.query_epochs) == (False, True, None)
+    counts, _ = make.cells()
+    with pytest.raises(ValueError, match="saved by version 0.1.0"):
+        model.novelty(counts[counts.obs["batch"] == model.batches[0]].copy())

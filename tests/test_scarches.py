@@ -168,6 +168,66 @@ def test_further_degrees_move_what_they_free(reference, split, degree, moved):
     assert not np.array_equal(grown.latent(split[0]), reference.latent(split[0]))
 
 
+def test_known_batches_may_come_beside_a_new_one(reference, counts, split):
+    grown = reference.map_query(counts, verbose=0, epochs=2)
+    assert grown.batches == ["batch_0", "batch_1", "batch_2"]
+    assert not changed(reference, grown)
+    np.testing.assert_array_equal(grown.latent(split[0]), reference.latent(split[0]))
+    alone = reference.map_query(split[1], verbose=0, epochs=2)
+    rows = (batch_tables(model.networks)["encoder_batch"].rows()[2] for model in (grown, alone))
+    assert not np.array_equal(*rows)  # they take part in the discrepancy between batches
+
+
+# ------------------------------------------------------------------ expression and novelty
+
+
+def test_expression_is_what_the_decoder_expects_of_the_latent_mean(grown, split):
+    query, z = split[1], grown.latent(split[1])
+    counts = query.layers["counts"].toarray()
+    for as_batch, column in ((None, 2), ("batch_0", 0)):
+        one_hot = np.tile(np.eye(3, dtype="float32")[column], (query.n_obs, 1))
+        share = np.asarray(grown.decoder([z, one_hot])[0])
+        found = grown.expression(query, as_batch)
+        np.testing.assert_allclose(found, share * counts.sum(axis=1, keepdims=True), rtol=1e-4)
+        np.testing.assert_allclose(found.sum(axis=1), counts.sum(axis=1), rtol=1e-4)
+    assert not np.allclose(grown.expression(query), grown.expression(query, "batch_0"), rtol=1e-3)
+    with pytest.raises(ValueError, match="'batch_9' is not in the reference, which knows"):
+        grown.expression(query, "batch_9")
+
+
+def test_expression_of_log_values_is_the_decoders_own(logged):
+    model = Reference(**SMALL | {"likelihood": "mse", "epochs": 1}).fit(logged, verbose=0)
+    column = [model.batches.index(name) for name in logged.obs["batch"]]
+    one_hot = np.eye(3, dtype="float32")[column]
+    expected = model.decoder([model.latent(logged), one_hot])
+    expected = expected[0] if isinstance(expected, list | tuple) else expected
+    np.testing.assert_allclose(model.expression(logged), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_novelty_is_counted_in_the_references_own_distances(reference, grown, split, tmp_path):
+    points, radius = reference.landmarks
+    z = reference.latent(split[0])
+    expected = np.sqrt(((z[:, None] - points[None]) ** 2).sum(axis=2).min(axis=1))
+    np.testing.assert_allclose(reference.novelty(split[0]), expected / radius, rtol=1e-4)
+    assert len(points) == len(z) // 5  # no cell is kept
+    assert np.mean(reference.novelty(split[0]) > 1) == pytest.approx(0.01, abs=0.01)
+    np.testing.assert_array_equal(grown.novelty(split[0]), reference.novelty(split[0]))
+    strange = split[1].copy()
+    strange.layers["counts"] = np.random.default_rng(0).permuted(
+        strange.layers["counts"].toarray(), axis=1
+    )
+    assert grown.novelty(strange).mean() > 1.5 * grown.novelty(split[1]).mean()
+    grown.save(tmp_path / "model")
+    loaded = Reference.load(tmp_path / "model")
+    np.testing.assert_allclose(loaded.novelty(split[1]), grown.novelty(split[1]), rtol=1e-6)
+
+
+def test_novelty_of_a_reference_that_has_moved_is_refused(reference, split):
+    moved = reference.map_query(split[1], degree="all", verbose=0, epochs=1)
+    with pytest.raises(ValueError, match="does not know how far its own cells lie.*degree='batch'"):
+        moved.novelty(split[1])
+
+
 # ------------------------------------------------------------------ genes
 
 
@@ -222,9 +282,11 @@ def test_a_query_without_its_batch_column(reference, split, no_training):
         reference.map_query(query)
 
 
-def test_a_batch_the_reference_has_and_one_it_lacks(reference, counts, split, no_training):
-    with pytest.raises(ValueError, match="has a batch 'batch_0' already.*another name"):
-        reference.map_query(counts)
+def test_a_batch_the_reference_has_and_one_it_lacks(reference, split, no_training):
+    with pytest.raises(
+        ValueError, match=r"\['batch_0', 'batch_1'\] already; give a new batch another name"
+    ):
+        reference.map_query(split[0])
     with pytest.raises(ValueError, match="'batch_2' is not in the reference.*map_query"):
         reference.latent(split[1])
 
@@ -402,6 +464,8 @@ def test_before_fit_there_is_nothing_to_use(split, tmp_path):
         lambda: new.save(tmp_path / "model"),
         lambda: new.save_adaptor(tmp_path / "model", "batch_0"),
         lambda: new.attach(tmp_path / "model"),
+        lambda: new.expression(split[0]),
+        lambda: new.novelty(split[0]),
     ):
         with pytest.raises(RuntimeError, match="not fitted yet"):
             call()

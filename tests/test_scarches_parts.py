@@ -373,8 +373,19 @@ def test_labels_by_a_weighted_vote():
     assert transfer_labels(reference, labels, reference, k=99)["uncertainty"].between(0, 1).all()
 
 
+def test_a_cell_far_out_is_unknown_however_much_its_neighbors_agree():
+    reference, query = np.zeros((4, 1)), np.array([[0.1], [9.0]])
+    table = transfer_labels(reference, ["T"] * 4, query, novelty=np.array([1.0, 1.2]))
+    assert table["label"].tolist() == ["T", "Unknown"]
+    assert table["best"].tolist() == ["T", "T"]
+    assert table["uncertainty"].tolist() == [0, 0]
+    assert table["novelty"].tolist() == [1.0, 1.2]
+
+
 def test_what_cannot_vote_is_refused():
     cells = np.zeros((2, 1))
+    with pytest.raises(ValueError, match=r"novelty has the shape \(3,\) for 2 query cells"):
+        transfer_labels(cells, ["B", "T"], cells, novelty=np.ones(3))
     with pytest.raises(ValueError, match="1 labels for 2 reference cells"):
         transfer_labels(cells, ["B"], cells)
     with pytest.raises(ValueError, match="has no label"):

@@ -15,6 +15,7 @@ from ..nn.fitting import run
 from ..nn.persistence import load_models, save_models
 from .cells import align_genes, expression
 from .hyperparameters import UNNAMED, ReferenceHyperparameters
+from .novelty import distances, landmarks
 from .surgery import batch_tables, build_adaptor, build_networks, fingerprint, grow, parameter_table
 from .training import train
 
@@ -121,6 +122,7 @@ class Reference(Estimator):
         self.batch_key, self.batches = batch_key, batches
         self.genes = adata.var_names.astype(str).tolist()
         self.encoder, self.decoder, self.history = networks["encoder"], networks["decoder"], history
+        self.landmarks = landmarks(self.latent(adata), hp.seed)
         return self
 
     def map_query(
@@ -139,8 +141,9 @@ class Reference(Estimator):
         Parameters
         ----------
         adata
-            Cells of new batches, values as for :meth:`fit`. Genes are found by name, missing ones
-            filled with 0, and a sentence says how many. Not changed.
+            Cells of new batches, values as for :meth:`fit`; cells of known batches may be among them,
+            and keep the rows of their batch. Genes are found by name, missing ones filled with 0, and a
+            sentence says how many. Not changed.
         batch_key
             Column of ``adata.obs``; by default the one of :meth:`fit`.
         degree
@@ -163,22 +166,29 @@ class Reference(Estimator):
         KeyError
             The batch column does not exist.
         ValueError
-            A batch name that the reference has already; no shared gene; unknown `degree`; a change of
-            the architecture; values as for :meth:`fit`.
+            No batch is new; no shared gene; unknown `degree`; a change of the architecture; values as
+            for :meth:`fit`.
         """
         networks, adata = self.networks, in_memory(adata)
         labels = labels_of(adata, batch_key or self.batch_key)
-        names = check_batch_sizes(labels, purpose=PURPOSE)
-        self._check_new(names)
+        present = check_batch_sizes(labels, purpose=PURPOSE)
+        new = [name for name in present if name not in self.batches]
+        if not new:
+            raise ValueError(
+                f"The reference has the batches {present} already; give a new batch another name. "
+                "For more cells of a known batch call latent()."
+            )
         fixed = [name for name in ARCHITECTURE if name in changes]
         if fixed:
             raise ValueError(f"{fixed[0]} is the reference's; a query can change its training alone.")
         hp = self.hyperparameters.for_query(degree, **changes)
         cells, _ = align_genes(adata, self.genes, hp.likelihood, verbose)
-        grown = grow(networks, len(names), degree, hp, seed=hp.seed + len(self.batches))
-        codes = len(self.batches) + np.searchsorted(names, labels)
+        grown = grow(networks, len(new), degree, hp, seed=hp.seed + len(self.batches))
+        column = {name: number for number, name in enumerate([*self.batches, *new])}
+        codes = np.array([column[name] for name in labels])
         history = train(**grown, cells=cells, codes=codes, hp=hp, title="query", verbose=verbose)
-        return self._with(grown, names, history)
+        # Where more than batch rows was trained, the cells of the reference have moved.
+        return self._with(grown, new, history, self.landmarks if degree == "batch" else None)
 
     def latent(self, adata: AnnData, batch_key: str | None = None) -> np.ndarray:
         """Latent means of cells of known batches, cells x `latent_dim`.
@@ -197,7 +207,78 @@ class Reference(Estimator):
         KeyError, ValueError
             As :meth:`map_query`; or a batch the reference does not know.
         """
-        networks, adata = self.networks, in_memory(adata)
+        cells, one_hot = self._inputs(adata, batch_key)
+        return run(self.encoder, [cells, one_hot])[0]
+
+    def expression(
+        self, adata: AnnData, as_batch: str | None = None, batch_key: str | None = None
+    ) -> np.ndarray:
+        """What the decoder expects cells to express, from their latent means: without noise.
+
+        Parameters
+        ----------
+        adata, batch_key
+            As for :meth:`latent`.
+        as_batch
+            A known batch: as if all cells had been measured in it. None: each in its own.
+
+        Returns
+        -------
+        numpy.ndarray
+            Cells x genes of the reference: expected counts at the cell's own library size, or
+            log-normalised values for ``"mse"``.
+
+        Raises
+        ------
+        NotFittedError, KeyError, ValueError
+            As :meth:`latent`; `as_batch` is not a batch of the reference.
+        """
+        cells, one_hot = self._inputs(adata, batch_key)
+        code = run(self.encoder, [cells, one_hot])[0]
+        if as_batch is not None:
+            one_hot = np.zeros_like(one_hot)
+            one_hot[:, self._column(as_batch)] = 1
+        outputs = run(self.decoder, [code, one_hot])
+        if self.hyperparameters.likelihood == "mse":
+            return outputs[0] if isinstance(outputs, list) else outputs
+        return outputs[0] * cells.sum(axis=1, keepdims=True)
+
+    def novelty(self, adata: AnnData, batch_key: str | None = None) -> np.ndarray:
+        """Distance of cells to the reference, in units of the distance that 99 % of its own cells keep.
+
+        Neighbours that agree are no proof: a cell of an unseen type may lie beside one known type, far
+        out. Above 1 a cell lies farther out than nearly all cells of the reference.
+
+        Parameters
+        ----------
+        adata, batch_key
+            As for :meth:`latent`.
+
+        Returns
+        -------
+        numpy.ndarray
+            One number per cell; hand it to :func:`transfer_labels`.
+
+        Raises
+        ------
+        NotFittedError, KeyError, ValueError
+            As :meth:`latent`; the reference has no such distance, because it was saved by version 0.1.0
+            or a query has changed more than batch rows.
+        """
+        latent = self.latent(adata, batch_key)
+        if self.landmarks is None:
+            raise ValueError(
+                "This reference does not know how far its own cells lie: it was saved by version "
+                "0.1.0, or a query of degree 'first_layer' or 'all' has moved them. Fit it again, or "
+                "map the query with degree='batch'."
+            )
+        points, radius = self.landmarks
+        return distances(latent, points) / radius
+
+    def _inputs(self, adata: AnnData, batch_key: str | None) -> tuple[np.ndarray, np.ndarray]:
+        """Cells in the genes of the reference, and their batches one-hot."""
+        self.check_fitted()
+        adata = in_memory(adata)
         labels = labels_of(adata, batch_key or self.batch_key)
         unknown = sorted(set(labels) - set(self.batches))
         if unknown:
@@ -206,9 +287,13 @@ class Reference(Estimator):
                 "Map it with map_query, and ask the reference that comes back."
             )
         cells, _ = align_genes(adata, self.genes, self.hyperparameters.likelihood, verbose=0)
-        column = {name: number for number, name in enumerate(self.batches)}
-        one_hot = np.eye(len(self.batches), dtype="float32")[[column[name] for name in labels]]
-        return run(networks["encoder"], [cells, one_hot])[0]
+        codes = [self.batches.index(name) for name in labels]
+        return cells, np.eye(len(self.batches), dtype="float32")[codes]
+
+    def _column(self, batch: str) -> int:
+        if batch not in self.batches:
+            raise ValueError(f"Batch {batch!r} is not in the reference, which knows {self.batches}.")
+        return self.batches.index(batch)
 
     def parameter_table(self) -> pd.DataFrame:
         """Trained against all parameters, layer by layer, the total last."""
@@ -226,6 +311,7 @@ class Reference(Estimator):
             "batches": self.batches,
             "genes": self.genes,
             "history": self.history.to_dict("list"),
+            "landmarks": self.landmarks and [self.landmarks[0].tolist(), self.landmarks[1]],
         }
 
     @classmethod
@@ -234,6 +320,8 @@ class Reference(Estimator):
         new.batch_key, new.batches, new.genes = state["batch_key"], state["batches"], state["genes"]
         new.encoder, new.decoder = networks["encoder"], networks["decoder"]
         new.history = pd.DataFrame(state["history"])
+        points, radius = state.get("landmarks") or (None, None)
+        new.landmarks = None if points is None else (np.array(points), radius)
         return new
 
     def save_adaptor(self, folder: str | Path, batch: str) -> None:
@@ -249,10 +337,7 @@ class Reference(Estimator):
         ValueError
             There is no such batch.
         """
-        tables = batch_tables(self.networks)
-        if batch not in self.batches:
-            raise ValueError(f"Batch {batch!r} is not in the reference, which knows {self.batches}.")
-        row = self.batches.index(batch)
+        tables, row = batch_tables(self.networks), self._column(batch)
         rows = {name: table.rows()[row] for name, table in tables.items()}
         info = {"batch": batch, "fits": fingerprint(self.networks, self.genes)}
         save_models(folder, "scarches adaptor", {"adaptor": build_adaptor(rows)}, info)
@@ -278,7 +363,8 @@ class Reference(Estimator):
         """
         networks = self.networks
         models, info = load_models(folder, "scarches adaptor")
-        self._check_new([info["batch"]])
+        if info["batch"] in self.batches:
+            raise ValueError(f"The reference has a batch {info['batch']!r} already.")
         if info["fits"] != fingerprint(networks, self.genes):
             raise ValueError(
                 f"The adaptor of batch {info['batch']!r} was trained on another reference (or with a "
@@ -288,18 +374,11 @@ class Reference(Estimator):
         for name, table in batch_tables(grown).items():
             row = models["adaptor"].get_layer(name).rows()
             table.set_rows(np.concatenate([table.rows()[:-1], row]))
-        return self._with(grown, [info["batch"]], pd.DataFrame())
+        return self._with(grown, [info["batch"]], pd.DataFrame(), self.landmarks)
 
-    def _check_new(self, names: list[str]) -> None:
-        again = [name for name in names if name in self.batches]
-        if again:
-            raise ValueError(
-                f"The reference has a batch {again[0]!r} already (it knows {self.batches}); give the "
-                "new batch another name. For more cells of a known batch call latent()."
-            )
-
-    def _with(self, networks, names: list[str], history: pd.DataFrame) -> "Reference":
+    def _with(self, networks, names: list[str], history: pd.DataFrame, points) -> "Reference":
         new = Reference(**self.hyperparameters.as_dict())
         new.batch_key, new.genes, new.batches = self.batch_key, self.genes, self.batches + names
         new.encoder, new.decoder, new.history = networks["encoder"], networks["decoder"], history
+        new.landmarks = points
         return new

@@ -45,6 +45,7 @@ def transfer_labels(
     query: np.ndarray,
     k: int = 50,
     threshold: float = 0.5,
+    novelty: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Label query cells by a weighted vote of their nearest reference cells.
 
@@ -58,17 +59,21 @@ def transfer_labels(
         Neighbours that vote (all, where there are fewer).
     threshold
         Cells with a larger uncertainty are called ``"Unknown"``.
+    novelty
+        From :meth:`Reference.novelty`: cells above 1 are called Unknown too, however much their
+        neighbours agree.
 
     Returns
     -------
     pandas.DataFrame
-        One row a query cell: ``label`` (with Unknown), ``best`` (without), ``uncertainty`` (1 minus
-        the share of the vote the best label got).
+        One row per query cell: ``label`` (with Unknown), ``best`` (without), ``uncertainty`` (1 minus
+        the share of the vote that the best label got), and ``novelty`` where it was given.
 
     Raises
     ------
     ValueError
-        Labels and cells differ in number, a label is missing, or k or threshold is out of range.
+        Labels, novelty and cells differ in number, a label is missing, or k or threshold is out of
+        range.
 
     References
     ----------
@@ -89,8 +94,14 @@ def transfer_labels(
         raise ValueError("A reference cell has no label; leave cells without label out of the vote.")
     if k < 1 or not 0 <= threshold <= 1:
         raise ValueError(f"k={k} must be at least 1 and threshold={threshold} between 0 and 1.")
+    if novelty is not None and np.shape(novelty) != (len(query),):
+        raise ValueError(f"novelty has the shape {np.shape(novelty)} for {len(query)} query cells.")
     search = NearestNeighbors(n_neighbors=min(k, len(reference))).fit(reference)
-    return vote(*search.kneighbors(query), labels, threshold)
+    table = vote(*search.kneighbors(query), labels, threshold)
+    if novelty is not None:
+        table.loc[np.asarray(novelty) > 1, "label"] = UNKNOWN
+        table["novelty"] = novelty
+    return table
 
 
 def vote(
