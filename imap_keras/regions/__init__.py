@@ -6,7 +6,7 @@ across species. Cortex and subcortex have a network each ("detached"). ``python 
 runs it on files. Paper: https://doi.org/10.1038/s41592-025-02961-3
 """
 
-from .atlas import PARTS, homologous_pairs, region_table
+from .atlas import PARTS, homologous_pairs, published_map, region_table
 from .homology import (
     chance_rank,
     check_features,
@@ -39,6 +39,7 @@ __all__ = [
     "homologous_pairs",
     "mean_rank",
     "pair_ranks",
+    "published_map",
     "region_averages",
     "region_table",
     "run_repeats",

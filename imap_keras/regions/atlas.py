@@ -7,6 +7,8 @@ import pandas as pd
 
 PARTS = ("cortex", "subcortex", "brain")
 SPECIES = ("human", "mouse")
+# The published files' spelling, and this kit's.
+MENDED = {"posterovemtral putamen": "posteroventral putamen"}
 HERE = Path(__file__).parent
 
 
@@ -75,6 +77,31 @@ def homologous_pairs(part: str) -> pd.DataFrame:
     (41, 9)
     """
     return _of_part(_read("homologous_pairs.csv"), part).reset_index(drop=True)
+
+
+def published_map() -> pd.DataFrame:
+    """Mean correlation of the published embeddings, 22 human x 9 mouse regions of the subcortex.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Human regions x the nine mouse regions that have a homologue, to four decimals.
+
+    References
+    ----------
+    github.com/tyzhang97/transbrain (MIT), commit 688b570,
+    Pipeline_temp/run_pipeline/files/net_emd_mean_dataframe_subcortex.csv. By name and shape it is the
+    mean over the classifiers' embeddings, before the graph walk; the authors do not say so.
+
+    Examples
+    --------
+    >>> from imap_keras.regions import homologous_pairs, pair_ranks, published_map
+    >>> ranks = pair_ranks(published_map(), homologous_pairs("subcortex"))["rank"]
+    >>> round(float(ranks.mean()), 2)
+    2.33
+    """
+    table = _read("published_subcortex.csv").set_index("mouse_region").astype(float).T
+    return table.rename_axis("human_region").rename(index=MENDED)
 
 
 @cache
