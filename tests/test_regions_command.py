@@ -1,6 +1,7 @@
 """``python -m imap_keras.regions``: files in, models and tables out, interruptions, wrong arguments."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -201,7 +202,7 @@ def test_a_csv_with_words_and_lists_with_faults_are_refused(files, tmp_path, cap
     assert "1 columns do not hold numbers, the first is 'note'" in told
     for content, message in (
         ("a,b\n1,2\n", "no column 'genes'"),
-        ("genes\n", "lists no gene"),
+        ("genes\n", "No gene is listed"),
         ("genes\ngene_1\ngene_1\n", "listed twice, the first is 'gene_1'"),
     ):
         (tmp_path / "list.csv").write_text(content)
@@ -209,3 +210,56 @@ def test_a_csv_with_words_and_lists_with_faults_are_refused(files, tmp_path, cap
     (tmp_path / "cells.txt").write_text("")
     told = refused(files, tmp_path, capsys, **{"-d_path": str(tmp_path / "cells.txt")})
     assert "read from .h5ad or .csv" in told
+
+
+@pytest.mark.parametrize(
+    "argument", ["-g_path", "-d_path", "-h_trans_path", "-m_trans_path", "-hm_path"]
+)
+@pytest.mark.parametrize(
+    "ending, content",
+    [(".csv", b""), (".csv", b"\xff\xfe\x00a,b"), (".h5ad", b"no HDF5"), (".csv", b"x,y\nb,c\n")],
+)
+def test_every_error_of_a_file_names_it(files, tmp_path, capsys, argument, ending, content):
+    path = tmp_path / f"bad{ending}"
+    path.write_bytes(content)
+    told = refused(files, tmp_path, capsys, **{argument: str(path)})
+    assert told.startswith(f"error: {path}") and len(told) > len(f"error: {path}: ")
+
+
+def test_errors_found_after_reading_name_the_file_too(files, tmp_path, capsys):
+    table = pd.read_csv(files / "mouse.csv", index_col=0)
+    table.iloc[0, 3] = np.inf
+    table.to_csv(tmp_path / "inf.csv", index_label="region")
+    told = refused(files, tmp_path, capsys, **{"-m_trans_path": str(tmp_path / "inf.csv")})
+    assert told.startswith(f"error: {tmp_path / 'inf.csv'}: adata.X holds 1 NaN or infinite values")
+    regions.homologous_pairs("cortex").to_csv(tmp_path / "pairs.csv")
+    told = refused(files, tmp_path, capsys, **{"-hm_path": str(tmp_path / "pairs.csv")})
+    assert told.startswith(f"error: {tmp_path / 'pairs.csv'}: 25 regions in human_region")
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '{"cells": ', "7"])
+def test_a_damaged_description_of_the_run_is_told(files, saved, tmp_path, capsys, content):
+    folder = tmp_path / "results"
+    shutil.copytree(saved, folder)
+    (folder / "run.json").write_text(content)
+    assert command(files, folder) == 1
+    told = capsys.readouterr().err
+    assert f"error: {folder / 'run.json'} does not say what the repeats beside it are of" in told
+
+
+def test_paths_may_start_at_home(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(files.parent))
+    home = {
+        name: f"~/{files.name}/{file}"
+        for name, file in (
+            ("-g_path", "genes.csv"),
+            ("-d_path", "cells.h5ad"),
+            ("-m_trans_path", "mouse.csv"),
+            ("-h_trans_path", "human.h5ad"),
+            ("-hm_path", "pairs.csv"),
+        )
+    }
+    monkeypatch.chdir(tmp_path)
+    home["-s_path"] = f"~/{files.name}/home"
+    assert command(files, "", "--quiet", **home, **{"-n": "1", "--epochs": "1", "-hu1": "8"}) == 0
+    assert (files / "home" / "ranking.csv").is_file() and not list(tmp_path.iterdir())

@@ -20,24 +20,31 @@ from .homology import (
     unit_rows,
 )
 from .hyperparameters import Hyperparameters
+from .independent import confusion_matrix, independent_test
 from .model import RegionClassifier
 from .network import build_region_classifier, donors_to_hold, hold_out_donors, step_schedule
 from .repeats import run_repeats
 from .simulate import simulate_species
+from .walks import WalkParameters, node2vec_walks, node_vectors
 
 __all__ = [
     "PARTS",
     "Hyperparameters",
     "RegionClassifier",
+    "WalkParameters",
     "build_region_classifier",
     "chance_rank",
     "check_features",
     "check_pairs",
+    "confusion_matrix",
     "correlation_map",
     "donors_to_hold",
     "hold_out_donors",
     "homologous_pairs",
+    "independent_test",
     "mean_rank",
+    "node2vec_walks",
+    "node_vectors",
     "pair_ranks",
     "published_map",
     "region_averages",

@@ -1,7 +1,7 @@
 """The whole analysis with several seeds: interrupted, it goes on where it stopped."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -65,8 +65,8 @@ def run_repeats(
     -------
     dict of pandas.DataFrame
         ``correlation_map`` (human x mouse, mean of the repeats), ``ranking`` (a row per pair: rank in
-        raw expression, mean rank and its spread) and ``repeats`` (a row per repeat: seed, epochs, best
-        epoch, validation loss and accuracy, mean rank).
+        raw expression, mean rank and its spread) and ``repeats`` (a row per repeat: seed, number of
+        regions, epochs, best epoch, validation loss and accuracy, mean rank).
 
     Raises
     ------
@@ -90,7 +90,6 @@ def run_repeats(
     """
     check_pairs(pairs, human.index, mouse.index)
     check_same_genes(cells, human=human, mouse=mouse)
-    rows, maps, ranks = [], [], []
     models = train_repeats(
         cells,
         folder,
@@ -104,6 +103,46 @@ def run_repeats(
         preset,
         **hyperparameters,
     )
+    return rank_repeats(models, human, mouse, pairs, folder)
+
+
+def rank_repeats(
+    models: Iterable[tuple[Path, RegionClassifier]],
+    human: pd.DataFrame,
+    mouse: pd.DataFrame,
+    pairs: pd.DataFrame,
+    folder: str | Path,
+) -> dict[str, pd.DataFrame]:
+    """Embed both species with each classifier and rank the homologous pairs.
+
+    Parameters
+    ----------
+    models
+        Each repeat's folder and classifier, from :func:`train_repeats`.
+    human, mouse, pairs, folder
+        As for :func:`run_repeats`.
+
+    Returns
+    -------
+    dict of pandas.DataFrame
+        As :func:`run_repeats`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from imap_keras import regions
+    >>> from imap_keras.regions.repeats import rank_repeats
+    >>> cells, mouse = regions.simulate_species("subcortex", n_cells=220, n_genes=30, n_donors=5)
+    >>> model = regions.RegionClassifier(hidden=(8,), epochs=1).fit(cells, verbose=0)
+    >>> sides = regions.region_averages(cells), regions.region_averages(mouse)
+    >>> with TemporaryDirectory() as folder:
+    ...     place, pairs = Path(folder) / "repeat_000", regions.homologous_pairs("subcortex")
+    ...     tables = rank_repeats([(place, model)], *sides, pairs, folder)
+    >>> sorted(tables)
+    ['correlation_map', 'ranking', 'repeats']
+    """
+    rows, maps, ranks = [], [], []
     for place, model in models:
         maps.append(embed_species(place, model, human, mouse))
         ranks.append(pair_ranks(maps[-1], pairs)["rank"])
@@ -231,12 +270,13 @@ def repeat_row(model: RegionClassifier, number: int) -> dict:
     >>> from imap_keras.regions.repeats import repeat_row
     >>> cells, _ = simulate_species("subcortex", n_cells=220, n_genes=30, n_donors=5)
     >>> model = RegionClassifier(hidden=(8,), epochs=1, seed=4).fit(cells, verbose=0)
-    >>> list(repeat_row(model, 0).items())[:3]
-    [('repeat', 0), ('seed', 4), ('epochs', 1)]
+    >>> list(repeat_row(model, 0).items())[:4]
+    [('repeat', 0), ('seed', 4), ('regions', 22), ('epochs', 1)]
     """
     return {
         "repeat": number,
         "seed": model.hyperparameters.seed,
+        "regions": len(model.regions),
         "epochs": len(model.history),
         "best_epoch": model.best_epoch,
         "validation_loss": model.validation_loss,
