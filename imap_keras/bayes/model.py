@@ -10,7 +10,7 @@ from scipy import sparse
 
 from ..inputs.labels import coded
 from ..inputs.values import check_finite
-from ..nn.estimator import Estimator
+from ..nn.estimator import Estimator, Widths, finite
 from ..nn.fitting import fit_network
 from ..nn.optimizer import adam
 from ..nn.parameters import check_count
@@ -226,11 +226,16 @@ class BayesianClassifier(Estimator):
         }
 
     @classmethod
+    def _expected(cls, state: dict) -> dict[str, Widths]:
+        return {"network": ([len(state["mean"])], [len(state["classes"])])}
+
+    @classmethod
     def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "BayesianClassifier":
         model = cls(**state["hyperparameters"])
         model.network, model.history = networks["network"], pd.DataFrame(state["history"])
         model.classes = state["classes"]
-        model.mean, model.scale = np.array(state["mean"]), np.array(state["scale"])
+        n_features = len(state["mean"])
+        model.mean, model.scale = (finite(state, name, n_features) for name in ("mean", "scale"))
         return model
 
 

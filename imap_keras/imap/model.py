@@ -13,7 +13,7 @@ from ..inputs.genes import check_unique_names, with_genes
 from ..inputs.labels import check_batches, check_order, labels_of
 from ..inputs.values import check_varied, in_memory
 from ..nn.blocks import rescaled
-from ..nn.estimator import Estimator
+from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
 from .components import merge_order, principal_components, scale_factor
 from .hyperparameters import Hyperparameters
@@ -296,6 +296,18 @@ class IMAP(Estimator):
             "history": {stage: table.to_dict("list") for stage, table in self.history.items()},
             "pairs": {name: pairs.tolist() for name, pairs in self.pairs.items()},
         }
+
+    @classmethod
+    def _expected(cls, state: dict) -> dict[str, Widths]:
+        genes, batches = len(state["genes"]), len(state["order"])
+        code = state["hyperparameters"]["latent_dim"]
+        carried = [name for name in state["order"][1:] if state["pairs"][name]]
+        return {
+            "encoder": ([genes], [code]),
+            "content_decoder": ([code + batches], [genes]),
+            "batch_decoder": ([batches], [genes]),
+            "pca": ([genes], None),
+        } | {f"generator:{name}": ([genes], [genes]) for name in carried}
 
     @classmethod
     def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "IMAP":

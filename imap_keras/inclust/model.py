@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..nn.estimator import Estimator
+from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
 from .assemble import new_rows
 from .hyperparameters import Hyperparameters
@@ -298,6 +298,12 @@ class InClust(Estimator):
             "was_read": self.was_read.tolist(),
             "history": self.history.to_dict("list"),
         }
+
+    @classmethod
+    def _expected(cls, state: dict) -> dict[str, Widths]:
+        features, code = len(state["features"]), state["hyperparameters"]["latent_dim"]
+        covariates = len(state["covariate_names"])
+        return {"network": ([features, features, features, covariates, code], None)}
 
     @classmethod
     def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "InClust":

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import keras
+import numpy as np
 
-from .persistence import load_models, save_models
+from .persistence import DESCRIPTION, Widths, load_models, save_models
 
 
 class NotFittedError(RuntimeError):
@@ -39,6 +40,11 @@ class Estimator:
 
     def _state(self) -> dict:
         """Everything else that makes the model, as JSON can hold it."""
+        raise NotImplementedError
+
+    @classmethod
+    def _expected(cls, state: dict) -> dict[str, Widths]:
+        """The networks that belong to this state, and the widths of their inputs and outputs."""
         raise NotImplementedError
 
     @classmethod
@@ -79,6 +85,34 @@ class Estimator:
         Raises
         ------
         FileNotFoundError, ValueError
-            The folder is not a saved model of this kind, or a file of it is missing or damaged.
+            The folder is not a saved model of this kind, or a file of it is missing or damaged; names
+            the file.
         """
-        return cls._restored(*load_models(folder, cls.kind))
+        networks, state = load_models(folder, cls.kind, cls._expected)
+        try:
+            return cls._restored(networks, state)
+        except Exception as error:
+            place = Path(folder).expanduser() / DESCRIPTION
+            raise ValueError(
+                f"{place} is no {cls.__name__} ({type(error).__name__}: {error})."
+            ) from error
+
+
+def finite(state: dict, name: str, length: int) -> np.ndarray:
+    """Numbers of a saved state, one for each of `length` features.
+
+    Raises
+    ------
+    ValueError
+        They are not `length` finite numbers.
+
+    Examples
+    --------
+    >>> from imap_keras.nn.estimator import finite
+    >>> finite({"scale": [1.0, 2.0]}, "scale", 2).tolist()
+    [1.0, 2.0]
+    """
+    values = np.array(state[name], "float64")
+    if values.shape != (length,) or not np.isfinite(values).all():
+        raise ValueError(f"{name} must be {length} finite numbers")
+    return values

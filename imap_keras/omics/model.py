@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ..nn.estimator import Estimator
+from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
 from ..nn.rows import hold_out
 from .hyperparameters import Hyperparameters, Modality
@@ -263,6 +263,10 @@ class MultiOmics(Estimator):
             "held_out": self.held_out,
             "history": self.history.to_dict("list"),
         }
+
+    @classmethod
+    def _expected(cls, state: dict) -> dict[str, Widths]:
+        return {"network": ([len(names) for names in state["features"].values()], None)}
 
     @classmethod
     def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "MultiOmics":

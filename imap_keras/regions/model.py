@@ -7,7 +7,7 @@ from anndata import AnnData
 
 from ..inputs.genes import features
 from ..inputs.labels import labels_of
-from ..nn.estimator import Estimator
+from ..nn.estimator import Estimator, Widths, finite
 from ..nn.fitting import run
 from .homology import finite_expression, moments
 from .hyperparameters import Hyperparameters
@@ -190,6 +190,10 @@ class RegionClassifier(Estimator):
         }
 
     @classmethod
+    def _expected(cls, state: dict) -> dict[str, Widths]:
+        return {"classifier": ([len(state["genes"])], [len(state["regions"])])}
+
+    @classmethod
     def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "RegionClassifier":
         # Version 0.1.0 wrote them under "settings".
         model = cls(**state.get("hyperparameters", state.get("settings", {})))
@@ -198,7 +202,9 @@ class RegionClassifier(Estimator):
             state["genes"],
             state["regions"],
         )
-        model.mean, model.deviation = (np.array(state[key], "float32") for key in ("mean", "deviation"))
+        model.mean, model.deviation = (
+            finite(state, key, len(model.genes)).astype("float32") for key in ("mean", "deviation")
+        )
         model.held_out = np.isin(np.arange(state["n_rows"]), state["held_out"])
         model.history, model.best_epoch = pd.DataFrame(state["history"]), state["best_epoch"]
         return model

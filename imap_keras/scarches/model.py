@@ -10,7 +10,7 @@ from anndata import AnnData
 from ..inputs.genes import check_unique_names
 from ..inputs.labels import check_batch_sizes, labels_of
 from ..inputs.values import in_memory
-from ..nn.estimator import Estimator
+from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
 from ..nn.persistence import load_models, save_models
 from .cells import align_genes, expression
@@ -313,6 +313,11 @@ class Reference(Estimator):
             "history": self.history.to_dict("list"),
             "landmarks": self.landmarks and [self.landmarks[0].tolist(), self.landmarks[1]],
         }
+
+    @classmethod
+    def _expected(cls, state: dict) -> dict[str, Widths]:
+        genes, code = len(state["genes"]), state["hyperparameters"]["latent_dim"]
+        return {"encoder": ([genes, 1], [code, code]), "decoder": ([code, 1], None)}
 
     @classmethod
     def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "Reference":
