@@ -316,8 +316,9 @@ class Reference(Estimator):
 
     @classmethod
     def _expected(cls, state: dict) -> dict[str, Widths]:
-        genes, code = len(state["genes"]), state["hyperparameters"]["latent_dim"]
-        return {"encoder": ([genes, 1], [code, code]), "decoder": ([code, 1], None)}
+        genes, batches = len(state["genes"]), len(state["batches"])
+        code = state["hyperparameters"]["latent_dim"]
+        return {"encoder": ([genes, batches], [code, code]), "decoder": ([code, batches], None)}
 
     @classmethod
     def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "Reference":
