@@ -80,7 +80,7 @@ def of_ours(path: str) -> dict:
     pairs, _ = find_pairs(run(models["encoder"], cells), cells, query, anchor, hp)
     for epochs in STAGE2_EPOCHS:
         hp = Hyperparameters.of("reference", stage2_epochs=epochs)
-        stage2.append(seconds(train_stage2, cells, cells, pairs, query, hp))
+        stage2.append(seconds(train_stage2, cells, pairs, query, hp))
     epoch = an_epoch(stage1, STAGE1_EPOCHS)
     n_batches = int(codes.max()) + 1
     rows = n_batches * hp.stage1_rows

@@ -46,6 +46,7 @@ from imap_keras.imap.row_layers import AddPicked, AllBatches, PutRows, RowsThatM
 from imap_keras.imap.stage1 import DECODED_MOMENTUM, REAL_MOMENTUM
 from imap_keras.nn.blocks import Initializers, apply, dense_stack
 from imap_keras.nn.fitting import run
+from imap_keras.nn.rows import draw_from_groups
 
 # %%
 settings = handover.Settings(dataset, seed, epochs, output_dir, fast, batch_key, label_key)
@@ -154,12 +155,8 @@ pd.Series({name: str(value.shape) for name, value in outputs.items()}, name="sha
 
 # %% tags=["lesson"]
 def draw_mixtures(table, members, sizes, rows_per_batch, seeds):
-    shape = (len(sizes), rows_per_batch, 2)
-    first = np.cumsum(sizes) - sizes
-    lowest, highest = (np.broadcast_to(i[:, None, None], shape) for i in (first, first + sizes - 1))
-    position = lowest + tf.random.stateless_uniform(shape, seeds[0]) * sizes[:, None, None]
-    position = tf.minimum(tf.cast(position, tf.int32), highest)  # rounding may reach the next batch
-    x1, x2 = (tf.gather(table, tf.gather(members, tf.reshape(position[..., i], [-1]))) for i in (0, 1))
+    drawn = tf.reshape(draw_from_groups(members, sizes, (rows_per_batch, 2), seeds[0]), (-1, 2))
+    x1, x2 = (tf.gather(table, drawn[:, i]) for i in (0, 1))
     a = tf.random.stateless_uniform((len(x1), 1), seeds[1])
     return a * x1 + (1 - a) * x2
 

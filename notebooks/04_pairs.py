@@ -176,9 +176,9 @@ pd.DataFrame(
 
 
 # %% tags=["lesson"]
-def neighbor_graph(points, k, metric="angular", search=annoy_neighbors, **search_options):
-    pairs = mutual_neighbors(points, points, k + 1, metric, search, **search_options)
-    return pairs[pairs[:, 0] != pairs[:, 1]]
+def neighbor_graph(points, k, metric="angular", search=annoy_neighbors, lazy=False, **search_options):
+    pairs = mutual_neighbors(points, points, k + (not lazy), metric, search, **search_options)
+    return pairs if lazy else pairs[pairs[:, 0] != pairs[:, 1]]
 
 
 # %% tags=["lesson"]

@@ -39,7 +39,7 @@ from imap_keras import metrics, plots
 from imap_keras.course import Results, check, handover, versions_table
 from imap_keras.imap.balance import ROUNDS
 from imap_keras.imap.components import merge_order
-from imap_keras.imap.stage2 import WGANGP, paired_cells
+from imap_keras.imap.stage2 import TINY, WGANGP, paired_cells
 from imap_keras.nn.blocks import Initializers, apply, dense_stack
 from imap_keras.nn.fitting import run
 
@@ -129,8 +129,9 @@ def penalty(self, anchor, carried, eta):
     with tf.GradientTape() as tape:
         tape.watch(between)
         score = self.critic(between, training=True)
-    slope = tf.norm(tape.gradient(score, between), axis=1)
-    return tf.reduce_mean((slope - 1) ** 2)
+    slope = tape.gradient(score, between)
+    length = tf.sqrt(tf.reduce_sum(slope**2, axis=1) + TINY)
+    return tf.reduce_mean((length - 1) ** 2)
 
 
 # %% [markdown]
@@ -195,8 +196,8 @@ def train_step(self, data):
     step = tf.cast(self.critic_optimizer.iterations, tf.int32)
     eta = tf.random.stateless_uniform((tf.shape(query)[0], 1), tf.stack([self.seed, step]))
     self.track(self.critic_step(query, anchor, eta)[0])
-    # 2. On every critic_steps-th batch the generator learns to please the critic.
-    turn = tf.equal((step + 1) % self.critic_steps, 0)
+    # 2. On one of critic_steps batches the generator learns to please the critic.
+    turn = tf.equal(step % self.critic_steps, self.turn)
     tf.cond(turn, lambda: self.track(self.generator_step(query, target)[0]), lambda: False)
     return {name: tracker.result() for name, tracker in self.trackers.items()}
 
@@ -293,7 +294,7 @@ critic = build_critic(adata.n_vars, hp.critic_hidden, init)
 gan = Lesson(generator, critic, hp.gradient_penalty, hp.critic_steps, hp.lambda_pair, seed)
 gan.compile(learning_rate=hp.stage2_learning_rate)
 options = hp.stage2_rows, hp.keep_pairs, seed, hp.walk_length
-rows = paired_cells(cells, cells, pairs, *options, weights)
+rows = paired_cells(cells, pairs, *options, weights)
 
 # %%
 fitted = gan.fit(

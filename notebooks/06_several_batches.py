@@ -33,7 +33,7 @@ import pandas as pd
 
 from imap_keras import metrics, plots
 from imap_keras.course import Results, check, handover, versions_table
-from imap_keras.imap.components import total_variance
+from imap_keras.imap.components import total_deviation
 
 # %%
 settings = handover.Settings(dataset, seed, epochs, output_dir, fast, batch_key, label_key)
@@ -49,7 +49,7 @@ results = Results("06_several_batches", output_dir, settings.as_dict())
 # %%
 adata = handover.prepared(settings)
 cells, labels, kinds = handover.arrays(settings)
-variance = {name: total_variance(cells[labels == name]) for name in np.unique(labels)}
+variance = {name: total_deviation(cells[labels == name]) for name in np.unique(labels)}
 pd.Series(variance, name="total variance").sort_values(ascending=False).round(1).to_frame()
 
 # %% [markdown]

@@ -110,7 +110,7 @@ def test_without_incremental_the_anchor_alone_is_paired(mapped, split, monkeypat
     ).hyperparameters
     seen = {}
 
-    def find(content, expression, query, anchor, hp, number):
+    def find(content, expression, query, anchor, hp, number, searched_content):
         seen.update(anchor=anchor, query=query, number=number)
         raise NoPairsError("stop")
 

@@ -12,7 +12,7 @@ import imap_keras
 import imap_keras.imap.model
 import imap_keras.imap.training
 from imap_keras import IMAP, Hyperparameters, integrate
-from imap_keras.imap.components import pair_space, scaled_components
+from imap_keras.imap.components import content_components, pair_space, scaled_components
 from imap_keras.imap.seeds import sample_cells
 from imap_keras.imap.training import find_pairs
 from imap_keras.nn.callbacks import StopWhenSettled
@@ -142,15 +142,15 @@ def test_uns_survives_a_file(integrated, fitted, tmp_path):
 # ------------------------------------------------------------------ order
 
 
-def total_variance(logged, name):
+def total_deviation(logged, name):
     """Summed standard deviations of the genes."""
     x = logged[logged.obs["batch"] == name].X.toarray()
     return sum(x[:, gene].std() for gene in range(x.shape[1]))
 
 
-def test_merge_order_is_decreasing_total_variance(fitted, logged):
+def test_merge_order_is_decreasing_total_deviation(fitted, logged):
     names = ["batch_0", "batch_1", "batch_2"]
-    expected = sorted(names, key=lambda name: -total_variance(logged, name))
+    expected = sorted(names, key=lambda name: -total_deviation(logged, name))
     assert fitted.order == expected
     assert expected != names
 
@@ -199,9 +199,9 @@ def test_later_batches_look_for_pairs_among_merged_ones_too(tiny, logged, monkey
     tiny.update(stage1_epochs=1, stage1_steps=1, stage2_epochs=1, stage2_steps=1, critic_steps=1)
     batch, searched = logged.obs["batch"].to_numpy(), []
 
-    def recorded(content, corrected, query, anchor, hp, number):
+    def recorded(content, cells, query, anchor, hp, number, searched_content):
         searched.append((set(batch[query]), set(batch[anchor])))
-        return find_pairs(content, corrected, query, anchor, hp, number)
+        return find_pairs(content, cells, query, anchor, hp, number, searched_content)
 
     monkeypatch.setattr("imap_keras.imap.merging.find_pairs", recorded)
     first, second, third = IMAP(**{**tiny, "incremental": True}).fit(logged, verbose=0).order
@@ -394,7 +394,7 @@ def test_pair_space_is_content_or_components_or_both(tiny):
     content, cells = rng.normal(size=(80, 4)), 9 * rng.normal(size=(80, 40))
     cells += 50 * rng.normal(size=(80, 1)) * rng.normal(size=40)
     spaces = {
-        name: pair_space(content, scaled_components(cells, hp), hp)
+        name: pair_space(content_components(content, hp), scaled_components(cells, hp), hp)
         for name in ("content", "pca", "both")
         for hp in [Hyperparameters(**{**tiny, "pair_space": name})]
     }

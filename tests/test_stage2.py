@@ -164,8 +164,26 @@ def test_pair_weight_adds_the_gradient_of_the_squared_difference():
         np.testing.assert_allclose(found, adversarial + 3 * extra, rtol=1e-3, atol=1e-6)
 
 
-def test_generator_learns_on_every_third_batch():
-    gan = small_gan(critic_steps=3)
+def test_a_critic_that_is_flat_has_a_penalty_and_no_gradient():
+    """tf.norm gives NaN there: it divides by the length of the slope, PyTorch does not."""
+    gan = small_gan()
+    gan.critic.set_weights([np.zeros_like(w) for w in gan.critic.get_weights()])
+    with tf.GradientTape() as tape:
+        penalty = gan.penalty(*(tf.constant(v) for v in (cells(0), cells(1), cells(2)[:, :1])))
+    assert float(penalty) == pytest.approx(1, abs=1e-5)
+    for gradient in tape.gradient(penalty, gan.critic.trainable_variables):
+        assert gradient is None or np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(
+    "generator_first, expected",
+    [
+        (False, [False, False, True, False, False, True, False]),
+        (True, [True, False, False, True, False, False, True]),
+    ],
+)
+def test_generator_learns_on_every_third_batch(generator_first, expected):
+    gan = small_gan(critic_steps=3, generator_first=generator_first)
     states = [(values(gan.generator), values(gan.critic))]
 
     class Record(keras.callbacks.Callback):
@@ -177,35 +195,52 @@ def test_generator_learns_on_every_third_batch():
     steps = list(zip(states, states[1:], strict=False))
     learned = [not same(before[0], after[0]) for before, after in steps]
     criticised = [not same(before[1], after[1]) for before, after in steps]
-    assert learned == [False, False, True, False, False, True, False]
+    assert learned == expected
     assert criticised == [True] * 7
     assert int(gan.critic_optimizer.iterations) == 7
-    assert int(gan.generator_optimizer.iterations) == 2
+    assert int(gan.generator_optimizer.iterations) == sum(expected)
 
 
 # ------------------------------------------------------------------ training rows
 
-QUERY = np.arange(8, dtype="float32")[:, None]
-ANCHOR = 100 + QUERY
+# Cell i of the query is i, of the anchor 100 + i; pairs number the anchor's from 0, as the eye reads.
+CELLS = np.concatenate([np.arange(8), 100 + np.arange(8)]).astype("float32")[:, None]
 PAIRS = np.array([[0, 3], [2, 2], [5, 1], [7, 6], [7, 6], [7, 6]])
 
 
+def rows_of(pairs, *arguments, **options):
+    return paired_cells(CELLS, pairs + [0, 8], *arguments, **options)
+
+
 def drawn(n_steps=1, rows=600, **options):
-    batches = paired_cells(QUERY, ANCHOR, PAIRS, rows, **options).take(n_steps)
+    batches = rows_of(PAIRS, rows, **options).take(n_steps)
     return [np.column_stack([q, a - 100]).astype(int) for q, a, _ in batches.as_numpy_iterator()]
 
 
 @pytest.mark.parametrize("keep_pairs", [True, False])
-def test_the_target_is_the_anchor_row_unless_pairs_walk_together(keep_pairs):
-    for _, anchor, target in paired_cells(QUERY, ANCHOR, PAIRS, 50, keep_pairs).take(3):
-        np.testing.assert_array_equal(anchor, target)
+def test_the_target_is_the_anchor_cell_of_the_own_pair_unless_pairs_walk_together(keep_pairs):
+    partner = dict(PAIRS)
+    for query, anchor, target in rows_of(PAIRS, 50, keep_pairs).take(3):
+        expected = [100 + partner[int(cell)] for cell in query[:, 0]]
+        np.testing.assert_array_equal(target[:, 0], expected)
+        assert np.array_equal(anchor, target) == keep_pairs
+
+
+@pytest.mark.parametrize("keep_pairs", [True, False])
+def test_a_target_is_no_farther_than_the_own_walk_whatever_is_kept(keep_pairs):
+    """Before, an unkept pair's target was any anchor cell."""
+    walks = np.array([[0, 0], [1, 1], [2, 2], [5, 7], [6, 6], [7, 5]])
+    for query, _, target in rows_of(walks, 200, keep_pairs, walk_length=3).take(2):
+        move = (target - query)[:, 0].numpy()
+        np.testing.assert_array_equal(move[query[:, 0] < 3], 100)
+        assert set(move[query[:, 0] > 3]) == {98.0, 100.0, 102.0}
 
 
 def test_the_target_moves_a_cell_as_another_pair_of_its_walk():
     walks = np.array([[0, 3], [1, 5], [2, 2], [5, 1], [6, 0], [7, 6]])  # moves 103 104 100, 96 94 99
     moves = {0: {104, 100}, 1: {103, 100}, 2: {103, 104}, 5: {94, 99}, 6: {96, 99}, 7: {96, 94}}
     found = {cell: set() for cell in moves}
-    for query, anchor, target in paired_cells(QUERY, ANCHOR, walks, 200, walk_length=3).take(3):
+    for query, anchor, target in rows_of(walks, 200, walk_length=3).take(3):
         for cell, partner, to in np.column_stack([query, anchor, target]).astype(int):
             assert [cell, partner - 100] in walks.tolist()
             found[cell].add(int(to - cell))
@@ -215,9 +250,9 @@ def test_the_target_moves_a_cell_as_another_pair_of_its_walk():
 def test_pairs_are_drawn_as_often_as_their_weights_say():
     pairs = np.array([[0, 3], [1, 4], [2, 5], [3, 6], [4, 7], [5, 8]])  # two walks of three
     weights = np.array([0.1, 0.2, 0.1, 0.4, 0.15, 0.05])
-    table = np.arange(10, dtype="float32")[:, None]
-    anchor_table = 100 * np.arange(10, dtype="float32")[:, None] ** 2
-    rows = paired_cells(table, anchor_table, pairs, 4000, walk_length=3, weights=weights)
+    numbers = np.arange(10, dtype="float32")
+    cells = np.concatenate([numbers, 100 * numbers**2])[:, None]
+    rows = paired_cells(cells, pairs + [0, 10], 4000, walk_length=3, weights=weights)
     query, anchor, target = (np.asarray(part)[:, 0] for part in next(iter(rows)))
     own = query.astype(int)
     np.testing.assert_array_equal(anchor, 100.0 * (own + 3) ** 2)

@@ -8,24 +8,66 @@ from .agreement import unit_length
 from .hyperparameters import Hyperparameters
 from .seeds import seed_of
 
+BLOCK = 1024
+
 
 def scale_factor(cells: np.ndarray, hp: Hyperparameters) -> float:
     """Number the cells are multiplied by before training, see `hp.spread`."""
     if hp.spread is None:
         return 1.0
-    mean_deviation = float(cells.std(axis=0).mean())
+    mean_deviation = float(deviations(cells).mean())
     return hp.spread / mean_deviation if mean_deviation > 0 else 1.0
 
 
-def total_variance(cells: np.ndarray) -> float:
+def deviations(cells: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """Standard deviation of each gene, in one pass and with sums in float64.
+
+    Sums in float32 down a million cells lose digits that the scale and the merge order depend on. Only
+    a block of cells at a time is made float64 (Chan, Golub and LeVeque, The American Statistician
+    37:242, 1983, add the moments up).
+
+    Parameters
+    ----------
+    cells
+        Cells x genes.
+    rows
+        Indices of the cells that count; None: all.
+
+    Returns
+    -------
+    numpy.ndarray
+        One number a gene, float64, in the unit of the cells.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.imap.components import deviations
+    >>> deviations(np.array([[0.0, 5.0], [2.0, 5.0]], "float32")).tolist()
+    [1.0, 0.0]
+    """
+    n, mean, squares = 0, np.zeros(cells.shape[1]), np.zeros(cells.shape[1])
+    total = len(cells) if rows is None else len(rows)
+    for start in range(0, total, BLOCK):
+        part = slice(start, start + BLOCK)
+        block = np.asarray(cells[part if rows is None else rows[part]], float)
+        of_block = block.mean(axis=0)
+        off, share = of_block - mean, len(block) / (n + len(block))
+        squares += ((block - of_block) ** 2).sum(axis=0) + n * share * off**2
+        mean, n = mean + share * off, n + len(block)
+    return np.sqrt(squares / n)
+
+
+def total_deviation(cells: np.ndarray, rows: np.ndarray | None = None) -> float:
     """Sum over genes of the standard deviation: what the merge order goes by."""
-    return float(cells.std(axis=0).sum())
+    return float(deviations(cells, rows).sum())
 
 
 def merge_order(cells: np.ndarray, labels: np.ndarray) -> list[str]:
-    """Batches in decreasing total variance, the anchor first."""
-    variance = {str(name): total_variance(cells[labels == name]) for name in np.unique(labels)}
-    return sorted(variance, key=variance.get, reverse=True)
+    """Batches in decreasing total deviation, the anchor first."""
+    deviation = {
+        str(name): total_deviation(cells, np.flatnonzero(labels == name)) for name in np.unique(labels)
+    }
+    return sorted(deviation, key=deviation.get, reverse=True)
 
 
 def scaled_components(points: np.ndarray, hp: Hyperparameters) -> np.ndarray:
@@ -35,7 +77,16 @@ def scaled_components(points: np.ndarray, hp: Hyperparameters) -> np.ndarray:
     return part / np.sqrt(np.mean(np.sum(part**2, axis=1)))
 
 
-def pair_space(content: np.ndarray, components: np.ndarray | None, hp: Hyperparameters) -> np.ndarray:
+def content_components(content: np.ndarray, hp: Hyperparameters) -> np.ndarray | None:
+    """The content's part of the space that `hp.pair_space` names; it is the same for all batches."""
+    if hp.pair_space == "pca":
+        return None
+    return content if hp.pair_space == "content" else scaled_components(content, hp)
+
+
+def pair_space(
+    content: np.ndarray | None, components: np.ndarray | None, hp: Hyperparameters
+) -> np.ndarray:
     """Space in which neighbours are searched, by `hp.pair_space`.
 
     Content forgets the batch and, trained briefly, some of the cell; principal components of the
@@ -45,7 +96,7 @@ def pair_space(content: np.ndarray, components: np.ndarray | None, hp: Hyperpara
     Parameters
     ----------
     content
-        Cells x latent_dim.
+        :func:`content_components`; not used where `hp.pair_space` is "pca".
     components
         :func:`scaled_components` of the expression; not used where `hp.pair_space` is "content".
     hp
@@ -60,7 +111,7 @@ def pair_space(content: np.ndarray, components: np.ndarray | None, hp: Hyperpara
         return content
     if hp.pair_space == "pca":
         return components
-    return np.hstack([scaled_components(content, hp), components])
+    return np.hstack([content, components])
 
 
 def principal_components(corrected: np.ndarray, hp: Hyperparameters) -> keras.Model:

@@ -40,11 +40,17 @@ class Hyperparameters(Parameters):
     n_samples
         Most cells of a batch (or of the merged anchor) in the search for pairs.
     k1
-        Neighbours across batches looked at for MNN pairs, at most a quarter of the smaller batch;
-        None: the paper's rule, half of its k2, at least 1.
+        Neighbours across batches looked at for MNN pairs; None: the paper's rule, half of its k2, at
+        least 1.
     k2
-        Neighbours within a batch the walks step to, at most a quarter of the smaller batch; None:
-        the paper's rule, a hundredth of the smaller batch, at least 1.
+        Neighbours within a batch the walks step to; None: the paper's rule, a hundredth of the smaller
+        batch, at least 1.
+    cap_neighbors
+        k1 and k2 are at most a quarter of the smaller batch; False leaves them as they are, as in the
+        published code.
+    lazy_walk
+        A cell counts among its k2 neighbours, and a walker may stay where it is, as in the published
+        code; False: k2 others, and a walker moves wherever it can.
     walk_length
         Pairs each MNN seed grows to (m).
     pair_space
@@ -66,12 +72,16 @@ class Hyperparameters(Parameters):
         Pairs a step.
     critic_steps
         Critic steps to one generator step.
+    generator_first
+        The generator steps after the first of so many critic steps, as in the published code; False:
+        after the last.
     stage2_learning_rate
         Adam's in stage II, generator and critic.
     gradient_penalty
         Weight of the WGAN-GP penalty.
     keep_pairs
-        Row i of query and anchor are one pair; False draws the two sides independently.
+        Row i of query and anchor are one pair; False draws the two sides independently. The target of
+        a cell is that of its own pair either way.
     balance_pairs
         Pairs are drawn such that paired query cells count alike, and anchor cells as nearly as their
         pairs allow, see :func:`imap_keras.imap.balance.balanced_weights`; False: all pairs alike.
@@ -131,6 +141,8 @@ class Hyperparameters(Parameters):
     n_samples: int = count(3000)
     k1: int | None = count(20, optional=True)
     k2: int | None = count(20, optional=True)
+    cap_neighbors: bool = flag(True)
+    lazy_walk: bool = flag(False)
     walk_length: int = count(10)
     pair_space: str = choice("both", ("content", "pca", "both"))
     pair_agreement: float = number(0.5)
@@ -142,6 +154,7 @@ class Hyperparameters(Parameters):
     stage2_steps: int = count(10)
     stage2_rows: int = count(64)
     critic_steps: int = count(5)
+    generator_first: bool = flag(False)
     stage2_learning_rate: float = number(2e-4, "above 0")
     gradient_penalty: float = number(10.0)
     keep_pairs: bool = flag(True)
@@ -184,6 +197,8 @@ REFERENCE = dict(
     n_samples=3000,
     k1=None,
     k2=None,
+    cap_neighbors=False,
+    lazy_walk=True,
     walk_length=50,
     pair_space="content",
     pair_agreement=0.0,
@@ -195,6 +210,7 @@ REFERENCE = dict(
     stage2_steps=10,
     stage2_rows=1024,
     critic_steps=10,
+    generator_first=True,
     stage2_learning_rate=2e-4,
     gradient_penalty=10.0,
     keep_pairs=False,

@@ -1,6 +1,6 @@
 """New batches onto a fitted integration: a generator for each, everything else frozen."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 from anndata import AnnData
@@ -9,43 +9,40 @@ from ..inputs.expression import dense_expression
 from ..inputs.genes import with_genes
 from ..inputs.labels import check_batch_sizes, labels_of
 from ..inputs.values import in_memory
-from ..nn.fitting import run
 from .components import merge_order
+from .hyperparameters import Hyperparameters
 from .merging import Merged, merge_batches
-from .pairs import check_annoy
-
-if TYPE_CHECKING:
-    from .model import IMAP
 
 
-def map_batches(
-    model: "IMAP", adata: AnnData, reference: AnnData | None, batch_key: str, verbose: int = 0
-) -> Merged:
-    """Train generators for new batches on a fitted model, which is not changed.
-
-    The frozen encoder reads the new cells as it reads the old ones; neighbours are searched among them
-    and the reference's cells, and each new batch's generator learns to carry it onto the reference as
-    the model corrected it.
+def read_query(
+    adata: AnnData,
+    reference: AnnData | None,
+    batch_key: str,
+    order: Sequence[str],
+    genes: Sequence[str],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cells of new batches and the batch of each, if they can be mapped.
 
     Parameters
     ----------
-    model
-        A fitted IMAP.
     adata
         Cells of new batches.
     reference
-        Cells of fitted batches, the anchor's at least where ``incremental=False``.
-    batch_key, verbose
-        Column of both ``obs``; 0 shows no progress bar.
+        Cells of fitted batches.
+    batch_key
+        Column of ``obs``.
+    order, genes
+        Batches and genes of the fitted model.
+
+    Returns
+    -------
+    cells, labels
+        Cells x `genes`, float32; one name a cell.
 
     Raises
     ------
-    ValueError, KeyError, NoPairsError
+    ValueError, KeyError
         As :meth:`imap_keras.IMAP.map_query`.
-
-    Examples
-    --------
-    >>> merged = map_batches(model, query, adata, "batch")  # doctest: +SKIP
     """
     if reference is None:
         raise ValueError(
@@ -54,34 +51,52 @@ def map_batches(
         )
     adata = in_memory(adata)
     labels = labels_of(adata, batch_key)
-    again = sorted(set(labels) & set(model.order))
+    again = sorted(set(labels) & set(order))
     if again:
         raise ValueError(
-            f"Batch {again[0]!r} was fitted already (fitted are {model.order}); give the new batch "
+            f"Batch {again[0]!r} was fitted already (fitted are {order}); give the new batch "
             "another name. Further cells of a fitted batch need transform() alone."
         )
     check_batch_sizes(labels)
-    hp, query_cells = model.hyperparameters, dense_expression(with_genes(adata, model.genes))
-    if hp.search == "annoy":
-        check_annoy()
-    known = model.transform(reference, batch_key)
-    known_labels = labels_of(known, batch_key)
-    if not hp.incremental and model.order[0] not in known_labels:
+    return dense_expression(with_genes(adata, genes)), labels
+
+
+def map_batches(
+    known: tuple[np.ndarray, np.ndarray, np.ndarray],
+    new: tuple[np.ndarray, np.ndarray, np.ndarray],
+    order: Sequence[str],
+    scale: float,
+    hp: Hyperparameters,
+    verbose: int = 0,
+) -> Merged:
+    """Train generators that carry new batches onto those of a fitted model.
+
+    Neighbours are searched among the new cells and the known ones, and each new batch's generator
+    learns to carry it onto the known cells as the model corrected them.
+
+    Parameters
+    ----------
+    known
+        Cells of fitted batches, the anchor's at least where ``incremental=False``: corrected
+        expression, batch and content of each.
+    new
+        Cells of new batches: expression as measured, batch and content of each.
+    order, scale
+        Batches merged already, the anchor first, and the number cells are multiplied by for training.
+    hp, verbose
+        Hyperparameters; 0 shows no progress bar.
+
+    Raises
+    ------
+    ValueError, NoPairsError
+        As :meth:`imap_keras.IMAP.map_query`.
+    """
+    if not hp.incremental and order[0] not in known[1]:
         raise ValueError(
-            f"reference has no cell of the anchor {model.order[0]!r}; with incremental=False new "
+            f"reference has no cell of the anchor {order[0]!r}; with incremental=False new "
             "batches are paired with the anchor's cells alone."
         )
-    cells = np.concatenate([dense_expression(known), query_cells]) * model.scale
-    corrected = np.concatenate([known.layers["imap"], query_cells]) * model.scale
-    content = np.concatenate([known.obsm["X_imap_content"], run(model.encoder, query_cells)])
-    order = model.order + merge_order(query_cells, labels)
-    return merge_batches(
-        cells,
-        corrected,
-        np.concatenate([known_labels, labels]),
-        content,
-        order,
-        hp,
-        len(model.order),
-        verbose,
-    )
+    cells, labels, content = (np.concatenate(both) for both in zip(known, new, strict=True))
+    cells *= scale
+    all_batches = [*order, *merge_order(*new[:2])]
+    return merge_batches(cells, labels, content, all_batches, hp, len(order), verbose)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..nn.fitting import run
+from .components import content_components
 from .hyperparameters import Hyperparameters
 from .pairs import NoPairsError
 from .training import find_pairs, train_stage2
@@ -38,7 +39,6 @@ class Merged:
 
 def merge_batches(
     cells: np.ndarray,
-    corrected: np.ndarray,
     labels: np.ndarray,
     content: np.ndarray,
     order: Sequence[str],
@@ -58,9 +58,8 @@ def merge_batches(
     Parameters
     ----------
     cells
-        All cells x genes, as measured.
-    corrected
-        The same with merged batches carried over; newly merged ones are written into it.
+        All cells x genes: those of batches merged already as carried over, the others as measured. Each
+        batch that is merged is carried over in place.
     labels, content
         Batch of each cell, and E(x): cells x latent_dim.
     order, n_merged
@@ -79,15 +78,24 @@ def merge_batches(
 
     Examples
     --------
-    >>> merged = merge_batches(cells, cells.copy(), labels, content, order, hp)  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from imap_keras.imap.hyperparameters import Hyperparameters
+    >>> from imap_keras.imap.merging import merge_batches
+    >>> cells = np.eye(20, 5, dtype="float32").repeat(2, axis=0)
+    >>> labels = np.array(["first", "second"] * 20)
+    >>> small = dict(hidden=(4,), critic_hidden=(4,), latent_dim=2, stage2_epochs=1, pair_agreement=0)
+    >>> hp = Hyperparameters(**small, search="exact")
+    >>> merge_batches(cells, labels, cells, ["first", "second"], hp).pair_counts["batch"].tolist()
+    ['second']
     """
+    searched_content = content_components(content, hp)
     generators, all_pairs, counts, history = {}, {}, [], [pd.DataFrame()]
     anchor = np.flatnonzero(np.isin(labels, order[:n_merged] if hp.incremental else order[:1]))
     for number, name in enumerate(order[n_merged:], start=n_merged - 1):
         query = np.flatnonzero(labels == name)
         merged = list(order[: number + 1]) if hp.incremental else list(order[:1])
         try:
-            pairs, n_mnn = find_pairs(content, corrected, query, anchor, hp, number)
+            pairs, n_mnn = find_pairs(content, cells, query, anchor, hp, number, searched_content)
         except NoPairsError as error:
             raise NoPairsError(
                 f"No pairs between batch {name!r} and the anchor {merged}: {error}. Try a larger "
@@ -99,8 +107,8 @@ def merge_batches(
         counts.append({"batch": name, "mnn": n_mnn, "agreeing": agreeing, "rwmnn": len(pairs)})
         if len(pairs):
             title = f"stage II, {name}"
-            generator, losses = train_stage2(cells, corrected, pairs, query, hp, number, title, verbose)
-            corrected[query] = run(generator, cells[query])
+            generator, losses = train_stage2(cells, pairs, query, hp, number, title, verbose)
+            cells[query] = run(generator, cells[query])
             generators[name] = generator
             history.append(losses.assign(batch=name))
         else:

@@ -17,7 +17,7 @@ from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
 from .components import merge_order, principal_components, scale_factor
 from .hyperparameters import Hyperparameters
-from .mapping import map_batches
+from .mapping import map_batches, read_query
 from .merging import Merged, merge_batches
 from .pairs import check_annoy
 from .training import train_stage1
@@ -129,11 +129,10 @@ class IMAP(Estimator):
             check_annoy()
         codes = np.searchsorted(batches, labels)
         order = order or merge_order(cells, labels)
-        models, stage1_history = self._train_stage1(cells, codes, verbose)
+        models, stage1_history = train_stage1(cells, codes, hp, verbose)
         content = run(models["encoder"], cells)
-        corrected = cells.copy()
-        merged = merge_batches(cells, corrected, labels, content, order, hp, verbose=verbose)
-        pca = principal_components(corrected / scale, hp)
+        merged = merge_batches(cells, labels, content, order, hp, verbose=verbose)
+        pca = principal_components(cells / scale, hp)  # merging carried them in place
         # Nothing of an earlier fit is replaced before this one has succeeded.
         self.batch_key, self.order = batch_key, order
         self.genes = adata.var_names.astype(str).tolist()
@@ -146,9 +145,6 @@ class IMAP(Estimator):
         self.history = {"stage1": stage1_history, "stage2": merged.history}
         self.pca, self.scale = pca, scale
         return self
-
-    def _train_stage1(self, cells: np.ndarray, codes: np.ndarray, verbose: int):
-        return train_stage1(cells, codes, self.hyperparameters, verbose)
 
     # ------------------------------------------------------------ transform
 
@@ -262,7 +258,19 @@ class IMAP(Estimator):
             A new batch has no mutual nearest neighbours in the reference.
         """
         self.check_fitted()
-        merged = map_batches(self, adata, reference, batch_key or self.batch_key, verbose)
+        batch_key, hp = batch_key or self.batch_key, self.hyperparameters
+        cells, labels = read_query(adata, reference, batch_key, self.order, self.genes)
+        if hp.search == "annoy":
+            check_annoy()
+        known = self.transform(reference, batch_key)
+        merged = map_batches(
+            known=(known.layers["imap"], labels_of(known, batch_key), known.obsm["X_imap_content"]),
+            new=(cells, labels, run(self.encoder, cells)),
+            order=self.order,
+            scale=self.scale,
+            hp=hp,
+            verbose=verbose,
+        )
         self.order = self.order + list(merged.pairs)
         self.generators = self.generators | unscaled_generators(merged, self.scale)
         self.pairs = self.pairs | merged.pairs

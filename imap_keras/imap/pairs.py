@@ -237,6 +237,7 @@ def neighbor_graph(
     k: int,
     metric: str = "angular",
     search: Callable[..., np.ndarray] = annoy_neighbors,
+    lazy: bool = False,
     **search_options,
 ) -> np.ndarray:
     """Pairs of cells of one batch that are mutual k-nearest neighbours: the paths of the walks.
@@ -246,9 +247,12 @@ def neighbor_graph(
     points
         Cells x dimensions of one batch.
     k
-        Neighbours of each cell, itself left out (k2 in the reference).
+        Neighbours of each cell (k2 in the paper).
     metric, search, search_options
         As for :func:`mutual_neighbors`.
+    lazy
+        A cell counts among its k nearest, and is its own neighbour: a walker may stay where it is, as
+        in the published code. False: k others.
 
     Returns
     -------
@@ -263,8 +267,8 @@ def neighbor_graph(
     >>> neighbor_graph(cells, 1, metric="euclidean", search=exact_neighbors).tolist()
     [[0, 1], [1, 0]]
     """
-    pairs = mutual_neighbors(points, points, k + 1, metric, search, **search_options)
-    return pairs[pairs[:, 0] != pairs[:, 1]]
+    pairs = mutual_neighbors(points, points, k + (not lazy), metric, search, **search_options)
+    return pairs if lazy else pairs[pairs[:, 0] != pairs[:, 1]]
 
 
 def random_walks(graph: np.ndarray, starts: np.ndarray, walk_length: int, seed: int) -> np.ndarray:

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from ..nn.blocks import BatchNorm, Initializers, apply, dense_stack
 from ..nn.optimizer import adam
-from ..nn.rows import drawn_rows
+from ..nn.rows import draw_from_groups, drawn_rows
 from .row_layers import AddPicked, AllBatches, PutRows, RowsThatMove, TakeRows
 
 # The reference reads real cells three times a step and decoded cells once, between the second and
@@ -233,14 +233,15 @@ def draw_mixtures(table, members, sizes: np.ndarray, rows_per_batch: int, seeds:
 
     Examples
     --------
-    >>> draw_mixtures(table, members, sizes, 512, seeds)  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from imap_keras.imap.stage1 import draw_mixtures
+    >>> table, members, sizes = np.float32([[0], [1], [5], [6]]), np.arange(4), np.array([2, 2])
+    >>> rows = draw_mixtures(table, members, sizes, 3, seeds=[(0, 1), (0, 2)]).numpy()
+    >>> rows.shape, bool((rows[:3] <= 1).all()), bool((rows[3:] >= 5).all())
+    ((6, 1), True, True)
     """
-    shape = (len(sizes), rows_per_batch, 2)
-    first = np.cumsum(sizes) - sizes
-    lowest, highest = (np.broadcast_to(i[:, None, None], shape) for i in (first, first + sizes - 1))
-    position = lowest + tf.random.stateless_uniform(shape, seeds[0]) * sizes[:, None, None]
-    position = tf.minimum(tf.cast(position, tf.int32), highest)  # rounding may reach the next batch
-    x1, x2 = (tf.gather(table, tf.gather(members, tf.reshape(position[..., i], [-1]))) for i in (0, 1))
+    drawn = tf.reshape(draw_from_groups(members, sizes, (rows_per_batch, 2), seeds[0]), (-1, 2))
+    x1, x2 = (tf.gather(table, drawn[:, i]) for i in (0, 1))
     a = tf.random.stateless_uniform((len(x1), 1), seeds[1])
     return a * x1 + (1 - a) * x2
 

@@ -16,6 +16,9 @@ from ..nn.blocks import Initializers, apply, dense_stack
 from ..nn.optimizer import adam
 from ..nn.rows import drawn_rows
 
+# A root has no gradient at 0: a critic that is flat somewhere would turn every weight into NaN.
+TINY = 1e-12
+
 
 def build_generator(
     n_genes: int,
@@ -123,6 +126,9 @@ class WGANGP(keras.Model):
     critic_steps
         Critic steps to one generator step. Each batch of pairs is one critic step; every
         `critic_steps`-th batch is a generator step as well.
+    generator_first
+        The generator steps after the first of so many critic steps, as in the reference; False: after
+        the last.
     lambda_pair
         Weight of the paired term, the mean squared difference between a carried query cell and its
         target (see :func:`paired_cells`); 0 switches it off, as in the reference.
@@ -150,12 +156,14 @@ class WGANGP(keras.Model):
         critic_steps: int = 10,
         lambda_pair: float = 0.0,
         seed: int = 0,
+        generator_first: bool = False,
     ):
         super().__init__(name="wgan_gp")
         self.generator = generator
         self.critic = critic
         self.gradient_penalty_weight = gradient_penalty
         self.critic_steps = critic_steps
+        self.turn = 0 if generator_first else critic_steps - 1
         self.lambda_pair = lambda_pair
         self.seed = seed
         self.trackers = {
@@ -194,8 +202,9 @@ class WGANGP(keras.Model):
         with tf.GradientTape() as tape:
             tape.watch(between)
             score = self.critic(between, training=True)
-        slope = tf.norm(tape.gradient(score, between), axis=1)
-        return tf.reduce_mean((slope - 1) ** 2)
+        slope = tape.gradient(score, between)
+        length = tf.sqrt(tf.reduce_sum(slope**2, axis=1) + TINY)
+        return tf.reduce_mean((length - 1) ** 2)
 
     def critic_step(self, query, anchor, eta):
         """One step of the critic; the generator is held fixed and needs no gradient."""
@@ -233,15 +242,14 @@ class WGANGP(keras.Model):
         step = tf.cast(self.critic_optimizer.iterations, tf.int32)
         eta = tf.random.stateless_uniform((tf.shape(query)[0], 1), tf.stack([self.seed, step]))
         self.track(self.critic_step(query, anchor, eta)[0])
-        # 2. On every critic_steps-th batch the generator learns to please the critic.
-        turn = tf.equal((step + 1) % self.critic_steps, 0)
+        # 2. On one of critic_steps batches the generator learns to please the critic.
+        turn = tf.equal(step % self.critic_steps, self.turn)
         tf.cond(turn, lambda: self.track(self.generator_step(query, target)[0]), lambda: False)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
 
 def paired_cells(
-    query_cells: np.ndarray,
-    anchor_cells: np.ndarray,
+    cells: np.ndarray,
     pairs: np.ndarray,
     rows: int = 1024,
     keep_pairs: bool = True,
@@ -258,19 +266,21 @@ def paired_cells(
 
     Parameters
     ----------
-    query_cells, anchor_cells
-        Cells x genes, float32, each held once as a tensor; rows are gathered by index.
+    cells
+        Cells x genes, float32, held once as a tensor; rows are gathered by index.
     pairs
-        Pairs x 2, indices into the two.
+        Pairs x 2, indices of cells (query, anchor).
     rows
         Pairs a batch (1024 in the reference).
     keep_pairs
         True: row i of both sides is one pair. False: both sides are drawn independently, as in the
-        reference, where the pairing itself is not used.
+        reference, where the pairing itself is not used. The target is that of the query row's pair
+        either way.
     seed
         The same seed gives the same batches.
     walk_length
-        Pairs of one walk, that follow each other in `pairs`; with 1 the target is the anchor row.
+        Pairs of one walk, that follow each other in `pairs`; with 1 the target is the anchor cell of
+        the query row's own pair.
     weights
         How often each pair is drawn, see :func:`imap_keras.imap.balance.balanced_weights`; None: all
         alike.
@@ -281,41 +291,84 @@ def paired_cells(
     >>> from imap_keras.imap.stage2 import paired_cells
     >>> cells = np.arange(6, dtype="float32").reshape(3, 2)
     >>> pairs = np.array([[0, 1], [1, 2]])
-    >>> query, anchor, target = next(iter(paired_cells(cells, cells, pairs, 4, walk_length=2)))
+    >>> query, anchor, target = next(iter(paired_cells(cells, pairs, 4, walk_length=2)))
     >>> (target - query).numpy()[0].tolist()
     [2.0, 2.0]
     """
-    query_table, anchor_table = (tf.constant(t, tf.float32) for t in (query_cells, anchor_cells))
-    query_index, anchor_index = (tf.constant(pairs[:, side], tf.int32) for side in (0, 1))
-    # Pair i lies on a line from starts[i] to ends[i]: a point drawn on the line draws a pair.
+    table = tf.constant(cells, tf.float32)
+    query, anchor = (tf.constant(pairs[:, side], tf.int32) for side in (0, 1))
     weights = np.ones(len(pairs)) if weights is None else weights / weights.mean()
-    ends = np.cumsum(weights)
-    starts, ends, weights = tf.constant(ends - weights), tf.constant(ends), tf.constant(weights)
-
-    def pair_at(point):
-        return tf.minimum(tf.searchsorted(ends, point, "right"), len(pairs) - 1)
+    ends = tf.constant(np.cumsum(weights))
 
     def draw(step):
-        def point(stream, low, high):
-            seeds = tf.stack([tf.constant(3 * seed + stream, tf.int64), step])
-            return low + (high - low) * tf.random.stateless_uniform((rows,), seeds, dtype=tf.float64)
-
-        def query(drawn):
-            return tf.gather(query_table, tf.gather(query_index, drawn))
-
-        def anchor(drawn):
-            return tf.gather(anchor_table, tf.gather(anchor_index, drawn))
-
-        left = pair_at(point(0, 0.0, ends[-1]))
-        right = left if keep_pairs else pair_at(point(1, 0.0, ends[-1]))
+        seeds = [tf.stack([tf.constant(3 * seed + i, tf.int64), step]) for i in range(3)]
+        own = draw_pairs(ends, rows, seeds[0])
+        across = own if keep_pairs else draw_pairs(ends, rows, seeds[1])
+        x, y, partner = (
+            tf.gather(table, tf.gather(side, drawn))
+            for side, drawn in ((query, own), (anchor, across), (anchor, own))
+        )
         if walk_length == 1:
-            return query(left), anchor(right), anchor(right)
-        # Another pair of the walk: a point on the walk's part of the line, the pair's own left out.
-        first = left // walk_length * walk_length
-        own = tf.gather(weights, left)
-        place = point(2, tf.gather(starts, first), tf.gather(ends, first + walk_length - 1) - own)
-        after = place >= tf.gather(starts, left)
-        other = pair_at(tf.where(after, place + own, place))
-        return query(left), anchor(right), query(left) + anchor(other) - query(other)
+            return x, y, partner
+        other = draw_neighbors(own, ends, walk_length, seeds[2])
+        move = (tf.gather(table, tf.gather(side, other)) for side in (anchor, query))
+        return x, y, x + tf.subtract(*move)
 
     return drawn_rows(draw)
+
+
+def draw_pairs(ends, rows: int, seed):
+    """Pairs drawn by their weights: they lie on a line end to end, and random points fall on them.
+
+    Parameters
+    ----------
+    ends
+        Where each pair ends on the line: the sums of the weights so far, float64.
+    rows
+        How many are drawn.
+    seed
+        A stateless seed (shape 2).
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from imap_keras.imap.stage2 import draw_pairs
+    >>> draw_pairs(tf.constant([0.0, 2.0, 2.0], tf.float64), 3, (0, 1)).numpy().tolist()
+    [1, 1, 1]
+    """
+    points = tf.random.stateless_uniform((rows,), seed, dtype=tf.float64) * ends[-1]
+    return pairs_at(points, ends)
+
+
+def draw_neighbors(own, ends, walk_length: int, seed):
+    """For each drawn pair another pair of its walk, by their weights.
+
+    Parameters
+    ----------
+    own
+        Pairs drawn.
+    ends, seed
+        As for :func:`draw_pairs`.
+    walk_length
+        Pairs of one walk, that follow each other.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from imap_keras.imap.stage2 import draw_neighbors
+    >>> ends = tf.constant([1.0, 2.0, 3.0, 4.0], tf.float64)
+    >>> draw_neighbors(tf.constant([0, 1, 2, 3]), ends, 2, (0, 1)).numpy().tolist()
+    [1, 0, 3, 2]
+    """
+    starts = tf.concat([tf.zeros(1, ends.dtype), ends[:-1]], axis=0)
+    first = own // walk_length * walk_length
+    start, weight = tf.gather(starts, own), tf.gather(ends, own) - tf.gather(starts, own)
+    low, high = tf.gather(starts, first), tf.gather(ends, first + walk_length - 1) - weight
+    # The own pair is cut out of the walk's part of the line: points behind the cut move on by it.
+    points = low + (high - low) * tf.random.stateless_uniform(tf.shape(own), seed, dtype=ends.dtype)
+    return pairs_at(tf.where(points >= start, points + weight, points), ends)
+
+
+def pairs_at(points, ends):
+    """The pairs that points of the line lie on."""
+    return tf.minimum(tf.searchsorted(ends, points, "right"), len(ends) - 1)

@@ -1,5 +1,7 @@
 """The steps of a fit, each a function of arrays and hyperparameters; `IMAP.fit` runs them in order."""
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
 import pandas as pd
@@ -9,7 +11,7 @@ from ..nn.callbacks import AverageWeights, StopWhenSettled
 from ..nn.fitting import fit_network
 from .agreement import pair_agreement
 from .balance import balanced_weights
-from .components import pair_space, scaled_components
+from .components import content_components, pair_space, scaled_components
 from .hyperparameters import Hyperparameters
 from .pairs import SEARCHES, NoPairsError, mutual_neighbors, neighbor_graph, random_walk_pairs
 from .seeds import sample_cells, seed_of
@@ -75,6 +77,21 @@ def train_stage1(
     return models, history
 
 
+class Found(NamedTuple):
+    """Pairs between a query batch and the anchor.
+
+    Parameters
+    ----------
+    pairs
+        Pairs x 2, indices of cells (query, anchor); none where too few mutual neighbours agree.
+    n_mnn
+        Mutual nearest neighbours found, before any was judged.
+    """
+
+    pairs: np.ndarray
+    n_mnn: int
+
+
 def find_pairs(
     content: np.ndarray,
     expression: np.ndarray,
@@ -82,70 +99,116 @@ def find_pairs(
     anchor: np.ndarray,
     hp: Hyperparameters,
     number: int = 0,
-) -> tuple[np.ndarray, int]:
-    """Find MNN pairs between query and anchor cells and grow them by random walks.
+    searched_content: np.ndarray | None = None,
+) -> Found:
+    """Find MNN pairs between a query batch and the anchor, keep those that agree, grow them by walks.
 
     Parameters
     ----------
-    content, expression
-        All cells x latent_dim (E of stage I), and x genes, merged batches as carried so far: the
-        neighbours are searched in :func:`pair_space` of the two, and the pairs judged
-        (:func:`imap_keras.imap.agreement.pair_agreement`) by the components of the expression.
+    content
+        E(x), cells x latent_dim.
+    expression
+        Expression of all cells, batches merged already as carried over; looked at where pairs are
+        judged (`hp.pair_agreement`) or searched in it (`hp.pair_space`).
     query, anchor
-        Indices of the cells of the two sides.
-    hp
-        Hyperparameters.
-    number
-        Which query batch this is, for the seeds.
+        Indices of the cells of either side.
+    hp, number
+        Hyperparameters; which query batch this is.
+    searched_content
+        :func:`imap_keras.imap.components.content_components`, where it is at hand already.
 
     Returns
     -------
-    pairs, n_seeds
-        Pairs x 2, indices of cells (query, anchor); number of MNN pairs found. There are no pairs if
-        fewer than a twentieth of the MNN pairs reach `hp.pair_agreement`: the batches then share no
-        cell type, and what agrees does so by chance.
+    Found
+        There are no pairs if fewer than a twentieth of the MNN pairs reach `hp.pair_agreement`: the
+        batches then share no cell type, and what agrees does so by chance.
 
     Raises
     ------
     NoPairsError
         There is no MNN pair.
     """
-    looked_at = hp.pair_agreement or hp.pair_space != "content"
-    components = scaled_components(expression, hp) if looked_at else None
-    space = pair_space(content, components, hp)
+    if searched_content is None:
+        searched_content = content_components(content, hp)
+    space, components = search_space(searched_content, expression, hp)
     query = sample_cells(query, "pair_sample_query", hp, number)
     anchor = sample_cells(anchor, "pair_sample_anchor", hp, number)
-    smaller = min(len(query), len(anchor))
+    k1, k2 = neighbourhood_sizes(len(query), len(anchor), hp)
+    options = search_options(hp, number)
+    mnn = mutual_neighbors(space[query], space[anchor], k1, **options)
+    if not len(mnn):
+        raise NoPairsError(
+            f"none of {len(query)} query cells and {len(anchor)} anchor cells are mutual nearest "
+            f"neighbours with k1={k1}"
+        )
+    trusted = mnn
+    if hp.pair_agreement:
+        trusted = agreeing(mnn, components[query], components[anchor], hp)
+    pairs = grown(trusted, space[query], space[anchor], k2, options, hp, number)
+    return Found(np.column_stack([query[pairs[:, 0]], anchor[pairs[:, 1]]]), len(mnn))
+
+
+def search_space(
+    searched_content: np.ndarray | None, expression: np.ndarray, hp: Hyperparameters
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The space neighbours are searched in, and the components of the expression where looked at."""
+    looked_at = hp.pair_agreement or hp.pair_space != "content"
+    components = scaled_components(expression, hp) if looked_at else None
+    return pair_space(searched_content, components, hp), components
+
+
+def neighbourhood_sizes(n_query: int, n_anchor: int, hp: Hyperparameters) -> tuple[int, int]:
+    """How many neighbours are looked at across batches (k1) and inside one (k2).
+
+    Examples
+    --------
+    >>> from imap_keras.imap.hyperparameters import Hyperparameters
+    >>> from imap_keras.imap.training import neighbourhood_sizes
+    >>> [neighbourhood_sizes(n, 900, Hyperparameters()) for n in (60, 400)]
+    [(15, 15), (20, 20)]
+    """
+    smaller = min(n_query, n_anchor)
+    k1, k2 = hp.k1 or max(smaller // 200, 1), hp.k2 or max(smaller // 100, 1)
+    if not hp.cap_neighbors:
+        return k1, k2
     most = max(smaller // 4, 1)  # in a small batch everybody would be everybody's neighbour
-    k1 = min(hp.k1 or max(smaller // 200, 1), most)
-    k2 = min(hp.k2 or max(smaller // 100, 1), most)
-    options = {
+    return min(k1, most), min(k2, most)
+
+
+def search_options(hp: Hyperparameters, number: int) -> dict:
+    """What every search of neighbours is told."""
+    return {
         "metric": hp.metric,
         "search": SEARCHES[hp.search],
         "n_trees": hp.n_trees,
         "seed": seed_of("annoy", hp, number),
     }
-    seeds = mutual_neighbors(space[query], space[anchor], k1, **options)
-    if not len(seeds):
-        raise NoPairsError(
-            f"none of {len(query)} query cells and {len(anchor)} anchor cells are mutual nearest "
-            f"neighbours with k1={k1}"
-        )
-    n_seeds = len(seeds)
-    if hp.pair_agreement:
-        agreement = pair_agreement(components[query], components[anchor], seeds)
-        seeds = seeds[agreement >= hp.pair_agreement]
-        if len(seeds) < LEAST_AGREEING * n_seeds:
-            return np.empty((0, 2), int), n_seeds
-    query_graph, anchor_graph = (neighbor_graph(space[side], k2, **options) for side in (query, anchor))
-    walks = seed_of("walks", hp, number)
-    pairs = random_walk_pairs(seeds, query_graph, anchor_graph, hp.walk_length, walks)
-    return np.column_stack([query[pairs[:, 0]], anchor[pairs[:, 1]]]), n_seeds
+
+
+def agreeing(mnn: np.ndarray, query: np.ndarray, anchor: np.ndarray, hp: Hyperparameters) -> np.ndarray:
+    """The MNN pairs that reach `hp.pair_agreement`; none at all where too few of them do."""
+    trusted = mnn[pair_agreement(query, anchor, mnn) >= hp.pair_agreement]
+    return trusted if len(trusted) >= LEAST_AGREEING * len(mnn) else mnn[:0]
+
+
+def grown(
+    pairs: np.ndarray,
+    query: np.ndarray,
+    anchor: np.ndarray,
+    k2: int,
+    options: dict,
+    hp: Hyperparameters,
+    number: int,
+) -> np.ndarray:
+    """Pairs grown by random walks along the neighbour graphs of the two sides (rwMNN)."""
+    if not len(pairs):
+        return pairs
+    graphs = (neighbor_graph(side, k2, lazy=hp.lazy_walk, **options) for side in (query, anchor))
+    return random_walk_pairs(pairs, *graphs, hp.walk_length, seed_of("walks", hp, number))
 
 
 def train_stage2(
     cells: np.ndarray,
-    corrected: np.ndarray,
     pairs: np.ndarray,
     query: np.ndarray,
     hp: Hyperparameters,
@@ -157,8 +220,8 @@ def train_stage2(
 
     Parameters
     ----------
-    cells, corrected
-        All cells x genes, as measured and with the merged batches already carried over.
+    cells
+        All cells x genes: those of the query batch as measured, those of the anchor as carried over.
     pairs
         Pairs x 2, indices of cells (query, anchor).
     query
@@ -171,35 +234,21 @@ def train_stage2(
     generator, history
         The trained generator; losses by epoch.
     """
-    n_genes = cells.shape[1]
-    init = Initializers(hp.initialization, seed_of("stage2_weights", hp, number))
-    generator = build_generator(
-        n_genes, hp.latent_dim, hp.hidden, init, hp.identity_start, hp.relu_output
-    )
-    weights = balanced_weights(pairs) if hp.balance_pairs else np.full(len(pairs), 1 / len(pairs))
-    if hp.shift_start:
-        # How much each cell counts, so that no row of pairs x genes is ever made.
-        query_share, anchor_share = (np.bincount(p, weights, len(cells)) for p in pairs.T)
-        add_shift(generator, anchor_share @ corrected - query_share @ cells)
-    gan = WGANGP(
-        generator,
-        build_critic(n_genes, hp.critic_hidden, init),
-        gradient_penalty=hp.gradient_penalty,
-        critic_steps=hp.critic_steps,
-        lambda_pair=hp.lambda_pair,
-        seed=seed_of("stage2_interpolation", hp, number),
-    )
-    gan.compile(learning_rate=hp.stage2_learning_rate)
+    # Only cells of pairs are trained on: from here on the pairs number these.
     used, local = np.unique(pairs, return_inverse=True)
+    paired, local = cells[used], local.reshape(pairs.shape)
+    weights = balanced_weights(local) if hp.balance_pairs else np.full(len(local), 1 / len(local))
+    gan = build_gan(cells.shape[1], hp, number)
+    if hp.shift_start:
+        add_shift(gan.generator, mean_move(paired, local, weights))
     rows = paired_cells(
-        cells[used],
-        corrected[used],
-        local.reshape(pairs.shape),
-        hp.stage2_rows,
-        hp.keep_pairs,
-        seed_of("stage2_rows", hp, number),
-        hp.walk_length if hp.neighbor_target else 1,
-        weights,
+        paired,
+        local,
+        rows=hp.stage2_rows,
+        keep_pairs=hp.keep_pairs,
+        seed=seed_of("stage2_rows", hp, number),
+        walk_length=hp.walk_length if hp.neighbor_target else 1,
+        weights=weights,
     )
     history = fit_network(
         gan,
@@ -215,3 +264,35 @@ def train_stage2(
         sample = sample_cells(query, "stage2_recalibration", hp, number)
         recalibrate_batch_norm(gan.generator, cells[sample])
     return gan.generator, history
+
+
+def build_gan(n_genes: int, hp: Hyperparameters, number: int = 0) -> WGANGP:
+    """Generator and critic for one query batch, compiled."""
+    init = Initializers(hp.initialization, seed_of("stage2_weights", hp, number))
+    gan = WGANGP(
+        build_generator(n_genes, hp.latent_dim, hp.hidden, init, hp.identity_start, hp.relu_output),
+        build_critic(n_genes, hp.critic_hidden, init),
+        gradient_penalty=hp.gradient_penalty,
+        critic_steps=hp.critic_steps,
+        lambda_pair=hp.lambda_pair,
+        seed=seed_of("stage2_interpolation", hp, number),
+        generator_first=hp.generator_first,
+    )
+    gan.compile(learning_rate=hp.stage2_learning_rate)
+    return gan
+
+
+def mean_move(cells: np.ndarray, pairs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean difference of the pairs, anchor minus query, gene by gene.
+
+    Taken over how much each cell counts, so that no row of pairs x genes is ever made.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.imap.training import mean_move
+    >>> mean_move(np.array([[1.0], [2.0], [7.0]]), np.array([[0, 2], [1, 2]]), np.array([0.5, 0.5]))
+    array([5.5])
+    """
+    of_query, of_anchor = (np.bincount(side, weights, len(cells)) for side in pairs.T)
+    return (of_anchor - of_query) @ cells

@@ -27,7 +27,11 @@ class BestEpoch(keras.callbacks.Callback):
 
     def __init__(self, patience: int = 5):
         super().__init__()
-        self.patience, self.best, self.epoch, self.weights = patience, np.inf, -1, None
+        self.patience = patience
+        self.on_train_begin()
+
+    def on_train_begin(self, logs=None):
+        self.best, self.epoch, self.weights = np.inf, -1, None
 
     def on_epoch_end(self, epoch, logs=None):
         if logs["val_loss"] < self.best:
@@ -56,7 +60,11 @@ class StopWhenSettled(keras.callbacks.Callback):
 
     def __init__(self, patience: int):
         super().__init__()
-        self.patience, self.best, self.waited = patience, np.inf, 0
+        self.patience = patience
+        self.on_train_begin()
+
+    def on_train_begin(self, logs=None):
+        self.best, self.waited = np.inf, 0
 
     def on_epoch_end(self, epoch, logs=None):
         if logs["loss"] < 0.99 * self.best:
@@ -78,7 +86,8 @@ class AverageWeights(keras.callbacks.Callback):
     network
         The network whose weights are averaged, a part of what is trained.
     last_epochs
-        Over so many epochs; 1 leaves the weights as the last epoch left them.
+        Over so many of the epochs planned; 1 leaves the weights as the last epoch left them. Of a
+        training that stops before, those of them that were trained count.
 
     References
     ----------
@@ -92,18 +101,22 @@ class AverageWeights(keras.callbacks.Callback):
 
     def __init__(self, network: keras.Model, last_epochs: int):
         super().__init__()
-        self.network, self.last_epochs, self.sums = network, last_epochs, None
+        self.network, self.last_epochs = network, last_epochs
+        self.on_train_begin()
+
+    def on_train_begin(self, logs=None):
+        self.sums, self.summed = None, 0
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch < self.params["epochs"] - self.last_epochs:
             return
         weights = self.network.get_weights()
         self.sums = [a + b for a, b in zip(self.sums, weights)] if self.sums else weights
+        self.summed += 1
 
     def on_train_end(self, logs=None):
         if self.sums:
-            n = min(self.last_epochs, self.params["epochs"])
-            self.network.set_weights([total / n for total in self.sums])
+            self.network.set_weights([total / self.summed for total in self.sums])
 
 
 class Clock(keras.callbacks.Callback):

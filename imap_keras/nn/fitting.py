@@ -172,9 +172,13 @@ def run(network: keras.Model, inputs, batch_size: int = 1024):
     >>> run(build_encoder(5, 2), np.zeros((3, 5), "float32")).shape
     (3, 2)
     """
-    parts = []
-    for i in range(0, max(len(tf.nest.flatten(inputs)[0]), 1), batch_size):
-        rows = slice(i, i + batch_size)
+    n, found = len(tf.nest.flatten(inputs)[0]), None
+    for start in range(0, max(n, 1), batch_size):
+        rows = slice(start, start + batch_size)
         some = tf.nest.map_structure(lambda x, rows=rows: x[rows], inputs)
-        parts.append(network(some, training=False))
-    return tf.nest.map_structure(lambda *outputs: np.concatenate(outputs), *parts)
+        outputs = tf.nest.map_structure(np.asarray, network(some, training=False))
+        if found is None:  # now their shapes are known: one array each, filled part by part
+            found = tf.nest.map_structure(lambda x: np.empty((n, *x.shape[1:]), x.dtype), outputs)
+        for whole, part in zip(tf.nest.flatten(found), tf.nest.flatten(outputs), strict=True):
+            whole[rows] = part
+    return found
