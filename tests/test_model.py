@@ -439,6 +439,8 @@ def test_reference_preset_is_the_paper():
         "n_samples": 3000,
         "k1": None,
         "k2": None,
+        "cap_neighbors": False,
+        "lazy_walk": True,
         "walk_length": 50,
         "pair_space": "content",
         "metric": "angular",
@@ -448,6 +450,7 @@ def test_reference_preset_is_the_paper():
         "stage2_epochs": 150,
         "stage2_rows": 1024,
         "critic_steps": 10,
+        "generator_first": True,
         "stage2_learning_rate": 2e-4,
         "gradient_penalty": 10.0,
         "keep_pairs": False,
@@ -458,6 +461,13 @@ def test_reference_preset_is_the_paper():
     }
     preset = IMAP(preset="reference").hyperparameters
     assert {name: getattr(preset, name) for name in expected} == expected
+
+
+def test_what_the_published_code_does_differently_is_off_by_default():
+    hp = Hyperparameters()
+    assert (hp.lazy_walk, hp.generator_first, hp.cap_neighbors) == (False, False, True)
+    with pytest.raises(ValueError, match=r"preset='papr' is unknown; choose one of \('default', 'ref"):
+        IMAP("papr")
 
 
 def test_a_preset_can_be_changed_value_by_value():
