@@ -46,7 +46,6 @@ from imap_keras.imap.row_layers import AddPicked, AllBatches, PutRows, RowsThatM
 from imap_keras.imap.stage1 import DECODED_MOMENTUM, REAL_MOMENTUM
 from imap_keras.nn.blocks import Initializers, apply, dense_stack
 from imap_keras.nn.fitting import run
-from imap_keras.nn.rows import draw_from_groups
 
 # %%
 settings = handover.Settings(dataset, seed, epochs, output_dir, fast, batch_key, label_key)
@@ -167,6 +166,8 @@ def draw_mixtures(table, members, sizes, rows_per_batch, seeds):
 # **What to see:** mixtures lie between cells of their own batch, never across.
 
 # %%
+from imap_keras.nn.rows import draw_from_groups
+
 corners = np.array([[0, 0], [1, 0], [0, 1], [4, 0], [5, 0], [4, 1]], "float32")
 seeds = [tf.constant([seed, i], tf.int64) for i in range(2)]
 mixed = draw_mixtures(corners, np.arange(6), np.array([3, 3]), 100, seeds).numpy()

@@ -50,7 +50,7 @@ OTHER = {
 WITH = {
     "n_trees": {"k1": 4, "k2": 4},
     "cap_neighbors": {"k1": 14, "k2": 14},
-    "relu_output": {"stage2_learning_rate": 0.1},
+    "relu_output": {"initialization": "reference", "identity_start": False, "spread": 0.02},
     "stage1_patience": {"stage1_epochs": 4, "stage1_learning_rate": 1e-9},
 }
 PINNED = {
