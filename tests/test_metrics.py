@@ -1,10 +1,22 @@
 """The paper's index on layouts whose answer is known, pair purity, and scIB's table."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
+from scipy import sparse
 
-from imap_keras.metrics import imap_index, pair_purity, scib_table
+import imap_keras
+from imap_keras.metrics import (
+    correlation_agreement,
+    differential_agreement,
+    imap_index,
+    index_ceiling,
+    neighbor_agreement,
+    pair_purity,
+    predictability,
+    scib_table,
+)
 
 
 def line(n):
@@ -191,3 +203,167 @@ def test_scib_table_tells_mixed_from_separated(monkeypatch):
 def test_unknown_space_is_refused(logged):
     with pytest.raises(KeyError, match=r"'X_umap' is not in adata.obsm"):
         scib_table(logged, ["X_umap"])
+
+
+# ------------------------------------------------------------------ ceiling, ResPAN's rules, no type
+
+
+def test_the_ceiling_is_what_neighbours_drawn_without_replacement_score():
+    rng = np.random.default_rng(0)
+    kind = np.repeat(["t", "u", "v"], [240, 150, 60])
+    batch = rng.choice(["a", "b", "c"], len(kind), p=[0.5, 0.3, 0.2])
+    ceiling = index_ceiling(batch, kind)
+    drawn = []
+    for _ in range(8):
+        for name in ("t", "u", "v"):
+            codes = np.unique(batch[kind == name], return_inverse=True)[1]
+            p, n = np.bincount(codes) / len(codes), min(100, len(codes))
+            for cell in range(len(codes)):
+                others = rng.choice(np.delete(codes, cell), n - 1, replace=False)
+                seen = np.bincount(np.append(others, codes[cell]), minlength=3)
+                drawn.append(np.max(np.abs(seen - n * p) / np.sqrt(n * p * (1 - p))) <= 1)
+    assert ceiling == pytest.approx(np.mean(drawn), abs=0.02)
+    assert 0.6 < ceiling < 0.9
+    assert index_ceiling(batch[kind == "v"], kind[kind == "v"]) == pytest.approx(1)  # at most k2 cells
+    assert index_ceiling(np.repeat("a", 300), np.repeat("t", 300)) == pytest.approx(1)  # one batch
+
+
+def test_the_ceiling_by_hand():
+    # Four cells, two of each batch, n = 2: the cell and one of three, of which one is of its own batch.
+    # p = 1/2, sd = sqrt(1/2): two of a kind deviate by 1 / sd = 1.41, one of each by 0.
+    batch, kind = list("aabb"), ["t"] * 4
+    assert index_ceiling(batch, kind, k2=2, threshold=1.0) == pytest.approx(2 / 3)
+    assert index_ceiling(batch, kind, k2=2, threshold=1.42) == pytest.approx(1)
+    assert index_ceiling(list("aaab"), kind, k2=1, threshold=0.6) == pytest.approx(3 / 4)
+    index = imap_index(np.arange(4.0)[:, None], batch, kind, k2=2)
+    assert index["ceiling"] == pytest.approx(2 / 3) and index["rules"] == "imap"
+
+
+def test_the_ceilings_of_the_demo_are_the_texts_numbers():
+    adata = imap_keras.datasets.demo()
+    batch, kind = adata.obs["batch"].to_numpy(), adata.obs["cell_type"].to_numpy()
+    assert index_ceiling(batch, kind) == pytest.approx(0.774, abs=5e-4)
+    assert index_ceiling(batch, kind, threshold=3) == pytest.approx(1, abs=5e-4)
+
+
+def test_the_ceilings_of_sc_mixology_are_the_texts_numbers(real_data):
+    real_data("sc_mixology")
+    adata = imap_keras.datasets.sc_mixology()
+    adata = adata[~adata.obs["doublet"]]
+    batch, kind = adata.obs["batch"].to_numpy(), adata.obs["cell_type"].to_numpy()
+    assert index_ceiling(batch, kind) == pytest.approx(0.516, abs=5e-4)
+    assert index_ceiling(batch, kind, threshold=3) == pytest.approx(1, abs=5e-4)
+
+
+def test_respans_rules_by_a_plain_computation():
+    rng = np.random.default_rng(5)
+    space, batch, kind = rng.normal(size=(120, 3)), rng.integers(3, size=120), rng.integers(2, size=120)
+    space[kind == 1, 0] += 1.5
+    index = imap_index(space, batch, kind, k=8, k2=30, rules="respan")
+    assert index["threshold"] == 3 and index["rules"] == "respan"
+    unit = space / np.linalg.norm(space, axis=1, keepdims=True)
+    for threshold in (3, 0.8):
+        found = imap_index(space, batch, kind, 8, 30, threshold, rules="respan")["label"]
+        for cell in range(120):
+            near = np.argsort(-unit @ unit[cell])
+            own = kind[near] == kind[cell]
+            p = np.array([np.mean(batch[kind == kind[cell]] == b) for b in range(3)])
+            counted = near[:30][own[:30]]
+            seen = np.array([np.sum(batch[counted] == b) for b in range(3)])
+            n = len(counted)
+            mixed = np.max(np.abs(seen - n * p) / np.sqrt(n * p * (1 - p))) <= threshold
+            positive = np.mean(own[1:9]) > 0.5
+            expected = "negative" if not positive else "true positive" if mixed else "positive"
+            assert found[cell] == expected
+    with pytest.raises(ValueError, match="rules='scib' is unknown; choose one of .'imap', 'respan'.."):
+        imap_index(space, batch, kind, rules="scib")
+
+
+@pytest.mark.parametrize("nothing", [np.nan, None, pd.NA])
+def test_cells_without_a_type_are_left_out_and_counted(nothing):
+    space, batch = line(104), np.tile(["a", "b"], 52)
+    kind = np.array(["t"] * 100 + [nothing] * 4, dtype=object)
+    with pytest.warns(UserWarning, match="^4 of 104 cells have no type and are left out.$"):
+        index = imap_index(space, batch, kind)
+    known = imap_index(space[:100], batch[:100], kind[:100])
+    assert list(index["label"][:100]) == list(known["label"]) and known["n_cells"] == 100
+    assert set(index["label"][100:]) == {"without type"}
+    for name in ("negative", "positive", "true_positive", "ceiling", "n_cells"):
+        assert index[name] == known[name]
+    with pytest.warns(UserWarning, match="4 of 104"):
+        assert index_ceiling(batch, kind) == known["ceiling"]
+    with pytest.warns(UserWarning, match="4 of 104"):
+        told = predictability(space, np.where(pd.isna(kind), kind, batch))
+    assert told == predictability(space[:100], batch[:100])
+    pairs = np.array([[0, 1], [2, 103], [101, 102]])
+    with pytest.warns(UserWarning, match="^2 of 3 pairs have a cell without a type and are left out.$"):
+        assert pair_purity(pairs, kind, kind) == 1
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(ValueError, match="No pair has two cells with a type"),
+    ):
+        pair_purity(pairs[2:], kind, kind)
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="1 cells have a type; the index"):
+        imap_index(space[99:], batch[99:], kind[99:])
+
+
+# ------------------------------------------------------------------ what correction did to a batch
+
+BATCH = np.repeat(["a", "b"], 60)
+CELLS = np.random.default_rng(2).normal(size=(120, 8))
+
+
+def test_moving_a_batch_as_a_whole_keeps_its_neighbours_and_shuffling_it_does_not():
+    moved = CELLS + 7.0 * (BATCH == "a")[:, None]
+    assert neighbor_agreement(CELLS, moved, BATCH) == 1
+    half = moved.copy()
+    half[:60] = half[np.random.default_rng(0).permutation(60)]
+    found = neighbor_agreement(CELLS, half, BATCH, k=15)
+    assert found == pytest.approx((1 + 15 / 59) / 2, abs=0.04)
+    # Four cells on a line; k of 1: cells 0, 2 and 3 keep their neighbour, cell 1 changes it.
+    before, after = np.array([[0.0], [1], [3], [4.5]]), np.array([[0.0], [2.6], [4], [5.4]])
+    assert neighbor_agreement(before, after, list("aaaa"), k=1) == 0.5
+    with pytest.raises(ValueError, match="No batch has three cells"):
+        neighbor_agreement(before, after, list("aabb"))
+    with pytest.raises(ValueError, match="before has 4 cells, after 3, batch 4"):
+        neighbor_agreement(before, after[:3], list("aaaa"))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix], ids=["dense", "csr"])
+def test_correlations_within_batches_are_compared(kind):
+    cells = np.abs(CELLS)
+    cells[:, 1] += 2 * cells[:, 0]
+    cells[:, 3] = 1  # constant: left out
+    shifted = cells * 3 + 5 * (BATCH == "b")[:, None]
+    assert correlation_agreement(kind(cells), kind(shifted), BATCH) == pytest.approx(1, abs=1e-6)
+    broken = cells.copy()
+    broken[:, 1] = broken[::-1, 1]
+    found = correlation_agreement(kind(cells), kind(broken), BATCH)
+    varied, by_batch = [0, 1, 2, 4, 5, 6, 7], []
+    for rows in (BATCH == "a", BATCH == "b"):
+        both = [np.corrcoef(x[rows][:, varied].T)[np.triu_indices(7, 1)] for x in (cells, broken)]
+        by_batch.append(np.corrcoef(*both)[0, 1])
+    assert found == pytest.approx(np.mean(by_batch), abs=1e-5) and found < 0.8
+    with pytest.raises(ValueError, match="before has 8 genes, after 7"):
+        correlation_agreement(cells, cells[:, :7], BATCH)
+    with pytest.raises(ValueError, match="three genes that vary"):
+        correlation_agreement(cells[:, [3, 3, 0]], cells[:, [3, 3, 0]], BATCH)
+
+
+def test_f1_of_differential_genes_counts_those_lost_and_those_invented():
+    kind = np.tile(["t", "u"], 60)
+    cells = CELLS.copy()
+    cells[kind == "t", :4] += 5
+    assert differential_agreement(cells, cells * 2, BATCH, kind) == pytest.approx(1, abs=0.1)
+    lost = cells.copy()
+    lost[:, :2] = CELLS[:, :2]  # half of the four: recall 1/2, precision 1, F1 2/3
+    invented = cells.copy()
+    invented[kind == "t", 4:] += 5  # eight found, four of them true: F1 2/3
+    for after in (lost, invented):
+        assert differential_agreement(cells, after, BATCH, kind, alpha=1e-4) == pytest.approx(2 / 3)
+    assert differential_agreement(cells, CELLS * 0, BATCH, kind, alpha=1e-4) == 0
+    typeless = np.append(kind[:-1].astype(object), np.nan)
+    with pytest.warns(UserWarning, match="1 of 120 cells have no type"):
+        assert differential_agreement(cells, cells, BATCH, typeless, alpha=1e-4) == 1
+    with pytest.raises(ValueError, match=r"before correction \(types of at least 10 cells.*0.0001"):
+        differential_agreement(CELLS, cells, BATCH, kind, alpha=1e-4)

@@ -1,21 +1,67 @@
-"""The one place that knows which Keras is installed.
+"""What is asked of TensorFlow and Keras before anything is trained.
 
 The course runs on today's TensorFlow with Keras 3 and on the last stack that tensorflow-addons
-imports in (TensorFlow 2.15 with Keras 2.15). Everything else keeps to what both share.
+imports in (TensorFlow 2.15 with Keras 2.15). What differs between the two is settled here, in
+`optimizer.py`, `callbacks.py` and `fitting.py`; everything else keeps to what both share.
 """
 
-import keras
-import tensorflow as tf
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-try:  # tensorflow-addons ended in May 2024; it imports up to TensorFlow 2.15.
-    from tensorflow_addons.activations import mish
-except ImportError:
-    mish = keras.activations.mish
+from .quiet import quiet_start
 
-__all__ = ["OWN_DRAWS", "backend_is_tensorflow", "describe_device", "mish"]
+
+def _wrong_backend(name: str) -> ImportError:
+    return ImportError(
+        f"Keras runs on the backend {name!r}, imap_keras needs 'tensorflow'. "
+        "Set the environment variable KERAS_BACKEND=tensorflow before Python starts "
+        "(or mend 'backend' in ~/.keras/keras.json)."
+    )
+
+
+def _configured_backend() -> str:
+    """The backend that Keras 3 is told to use, read where it reads it."""
+    file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
+    try:
+        in_file = json.loads(file.read_text()).get("backend")
+    except (OSError, ValueError, AttributeError):
+        in_file = None
+    return os.environ.get("KERAS_BACKEND") or in_file or "tensorflow"
+
+
+with quiet_start():
+    try:
+        import keras
+        import tensorflow as tf
+    except (ImportError, ValueError) as error:  # a backend that is not installed, or that there is not
+        if _configured_backend() == "tensorflow":
+            raise
+        raise _wrong_backend(_configured_backend()) from error
+    try:  # tensorflow-addons ended in May 2024; it imports up to TensorFlow 2.15.
+        with warnings.catch_warnings():  # and says so each time
+            warnings.simplefilter("ignore", UserWarning)
+            from tensorflow_addons.activations import mish
+    except ImportError:
+        mish = keras.activations.mish
+
+__all__ = [
+    "OWN_DRAWS",
+    "backend_is_tensorflow",
+    "check_process",
+    "check_training",
+    "describe_device",
+    "mish",
+    "whole_graphs",
+]
 
 # Keras 2 mixes TensorFlow's global seed into a dropout layer's, unless the layer has its own generator.
 OWN_DRAWS = {"force_generator": True} if keras.__version__.startswith("2.") else {}
+
+_first_used_in: int | None = None  # the process in which TensorFlow was first used
 
 
 def backend_is_tensorflow() -> None:
@@ -34,11 +80,80 @@ def backend_is_tensorflow() -> None:
     """
     name = keras.backend.backend()
     if name != "tensorflow":
-        raise ImportError(
-            f"Keras runs on the backend {name!r}, imap_keras needs 'tensorflow'. "
-            "Set the environment variable KERAS_BACKEND=tensorflow before Python starts "
-            "(or mend 'backend' in ~/.keras/keras.json)."
+        raise _wrong_backend(name)
+
+
+def check_training() -> None:
+    """Raise, before any long work, where training would fail or hang: every `fit` begins with this.
+
+    Raises
+    ------
+    RuntimeError
+        Keras is set to compute in another precision than float32; or as :func:`check_process`.
+
+    Examples
+    --------
+    >>> from imap_keras.nn.backend import check_training
+    >>> check_training()
+    """
+    layer = keras.layers.Activation("linear")
+    for what, found in (
+        ("floatx", keras.backend.floatx()),
+        ("precision policy", layer.compute_dtype),
+        ("precision policy", layer.variable_dtype),
+    ):
+        if found != "float32":
+            raise RuntimeError(
+                f"Keras is set to {found} (its {what}); imap_keras trains in float32. Call "
+                "keras.backend.set_floatx('float32') and "
+                "keras.mixed_precision.set_global_policy('float32') first."
+            )
+    check_process()
+
+
+def check_process() -> None:
+    """Raise in a process that was forked from one that had used TensorFlow: it would hang for ever.
+
+    Raises
+    ------
+    RuntimeError
+        Names the start method that works.
+
+    Examples
+    --------
+    >>> from imap_keras.nn.backend import check_process
+    >>> check_process()
+    """
+    global _first_used_in
+    _first_used_in = _first_used_in or os.getpid()
+    if _first_used_in != os.getpid():
+        raise RuntimeError(
+            "This process was forked from one that had used TensorFlow already, and would hang. Start "
+            "workers with multiprocessing.get_context('spawn')."
         )
+
+
+@contextmanager
+def whole_graphs() -> Iterator[None]:
+    """Train in here: TensorFlow optimises the whole graph of a training step.
+
+    One of its passes, the remapper, fails on the gradient of stage I; TensorFlow prints six lines and
+    then leaves the graph as it is. The pass fuses convolutions, of which there are none here.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from imap_keras.nn.backend import whole_graphs
+    >>> with whole_graphs():
+    ...     tf.config.optimizer.get_experimental_options()["remapping"]
+    False
+    """
+    before = tf.config.optimizer.get_experimental_options().get("remapping", True)
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"remapping": before})
 
 
 def describe_device() -> str:

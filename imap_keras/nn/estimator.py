@@ -1,11 +1,14 @@
 """What the methods' public classes share: hyperparameters, "not fitted yet", save and load."""
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import ClassVar, Self
 
 import keras
 import numpy as np
 
+from .backend import check_process, check_training
 from .persistence import DESCRIPTION, Widths, load_models, save_models
 
 
@@ -13,11 +16,23 @@ class NotFittedError(RuntimeError):
     """Something was asked of a model that has not been fitted."""
 
 
+def _checked(fit: Callable) -> Callable:
+    """A `fit` that asks first whether training can work at all, see :func:`check_training`."""
+
+    @wraps(fit)
+    def checked_fit(*args, **kwargs):
+        check_training()
+        return fit(*args, **kwargs)
+
+    return checked_fit
+
+
 class Estimator:
     """Base of the methods' classes.
 
     A subclass names its `kind`, as written into the saved model, and `how_to_fit`, for the message; it
-    gives its networks and its state, and takes them back.
+    gives its networks and its state, and takes them back. Its `fit` begins with
+    :func:`imap_keras.nn.backend.check_training`, without a line of its own.
 
     Examples
     --------
@@ -33,6 +48,11 @@ class Estimator:
 
     kind: ClassVar[str]
     how_to_fit: ClassVar[str]
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "fit" in vars(cls):
+            cls.fit = _checked(cls.fit)
 
     def _networks(self) -> dict[str, keras.Model]:
         """The trained networks by name; none before `fit`."""
@@ -88,6 +108,7 @@ class Estimator:
             The folder is not a saved model of this kind, or a file of it is missing or damaged; names
             the file.
         """
+        check_process()
         networks, state = load_models(folder, cls.kind, cls._expected)
         try:
             return cls._restored(networks, state)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from .backend import check_process, check_training, whole_graphs
 from .callbacks import ProgressBar
 
 
@@ -54,6 +55,8 @@ def fit_network(
     ------
     FloatingPointError
         Training diverged.
+    RuntimeError
+        As :func:`imap_keras.nn.backend.check_training`.
 
     Examples
     --------
@@ -65,18 +68,20 @@ def fit_network(
     >>> list(fit_network(network, rows, epochs=2, title="a line"))
     ['epoch', 'loss']
     """
-    if some is not None:
-        make_variables(network, *some)
-    fitted = network.fit(
-        rows,
-        validation_data=validation,
-        validation_batch_size=validation_batch_size,
-        shuffle=False,
-        steps_per_epoch=steps,
-        epochs=epochs,
-        verbose=0,
-        callbacks=[*callbacks, ProgressBar(title, verbose)],
-    )
+    check_training()
+    with whole_graphs():
+        if some is not None:
+            make_variables(network, *some)
+        fitted = network.fit(
+            rows,
+            validation_data=validation,
+            validation_batch_size=validation_batch_size,
+            shuffle=False,
+            steps_per_epoch=steps,
+            epochs=epochs,
+            verbose=0,
+            callbacks=[*callbacks, ProgressBar(title, verbose)],
+        )
     return history_table(fitted.history, title, knob)
 
 
@@ -172,6 +177,7 @@ def run(network: keras.Model, inputs, batch_size: int = 1024):
     >>> run(build_encoder(5, 2), np.zeros((3, 5), "float32")).shape
     (3, 2)
     """
+    check_process()
     n, found = len(tf.nest.flatten(inputs)[0]), None
     for start in range(0, max(n, 1), batch_size):
         rows = slice(start, start + batch_size)
