@@ -1,10 +1,13 @@
 """What notebooks hand on is read back unchanged, and exercises are checked."""
 
 import os
+from pathlib import Path
 
 import anndata
 import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from matplotlib.figure import Figure
 
 from imap_keras import datasets
 from imap_keras.course import handover
@@ -151,6 +154,20 @@ def test_changed_code_has_another_folder(tmp_path, monkeypatch):
     folder = Settings().folder
     monkeypatch.setattr(handover, "code_hash", lambda: "edited")
     assert Settings().folder != folder
+
+
+def test_a_saved_figure_is_shown_with_its_alternative_text(settings):
+    figure = Figure(figsize=(1, 1))
+    shown = settings.save_figure(figure, "00_x", alt="One point in the middle.")
+    file = Path(settings.output_dir) / "figures" / "00_x.png"
+    data, metadata = InteractiveShell.instance().display_formatter.format(shown)
+    assert data["image/png"] == file.read_bytes()
+    assert metadata == {"image/png": {"alt": "One point in the middle."}}
+    assert data["text/plain"] == "<00_x: One point in the middle.>"
+    _, metadata = InteractiveShell.instance().display_formatter.format(
+        settings.save_figure(figure, "y")
+    )
+    assert metadata == {"image/png": {}}
 
 
 def test_settings_become_hyperparameters():

@@ -21,7 +21,7 @@ def rows_of(path: Path) -> list[dict]:
     --------
     >>> from pathlib import Path
     >>> from imap_keras.course.baseline import rows_of
-    >>> rows_of(Path("notebooks/results/00_tour.json"))[0]["name"]  # doctest: +SKIP
+    >>> rows_of(Path("notebooks/results/00_tour.json"))[0]["name"]
     'true_positive_gain'
     """
     try:

@@ -25,6 +25,7 @@ from ..inputs.values import check_logged, check_values, dense
 from ..nn.fitting import run
 from ..nn.persistence import load_models, save_models, write_whole
 from ..preprocessing import preprocess
+from .picture import Picture
 from .results import installed_versions
 
 PACKAGE = Path(__file__).parents[1]
@@ -106,12 +107,20 @@ class Settings:
         name = re.sub(r"[^\w-]", "_", path.stem)
         return Path(self.output_dir) / "handover" / f"{name}-seed_{self.seed}-{digest}"
 
-    def save_figure(self, figure: Figure, name: str) -> Figure:
-        """Write a figure to ``figures/name.png`` and return it, so that the notebook shows it."""
+    def save_figure(self, figure: Figure, name: str, alt: str | None = None) -> Picture:
+        """Write a figure to ``figures/name.png`` and return it, so that the notebook shows it.
+
+        Parameters
+        ----------
+        figure, name
+            What is drawn, and the name of its file without ending.
+        alt
+            What there is to see, in a sentence or two, for those who cannot see it.
+        """
         path = Path(self.output_dir) / "figures" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=100, bbox_inches="tight")
-        return figure
+        return Picture(path, alt)
 
 
 @cache
@@ -143,7 +152,8 @@ def prepared(settings: Settings) -> AnnData:
 
     Examples
     --------
-    >>> prepared(Settings()).n_obs  # doctest: +SKIP
+    >>> from imap_keras.course.handover import Settings, prepared
+    >>> prepared(Settings(output_dir="build/course")).n_obs
     700
     """
     path = settings.folder / "prepared.h5ad"
@@ -193,7 +203,10 @@ def arrays(settings: Settings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     Examples
     --------
-    >>> cells, batches, types = arrays(Settings())  # doctest: +SKIP
+    >>> from imap_keras.course.handover import Settings, arrays
+    >>> cells, batches, types = arrays(Settings(output_dir="build/course"))
+    >>> cells.shape, sorted(set(batches))
+    ((700, 764), ['platform_A', 'platform_B', 'platform_C'])
     """
     adata = prepared(settings)
     batches = labels_of(adata, settings.batch_key)
@@ -202,13 +215,7 @@ def arrays(settings: Settings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def encoder(settings: Settings) -> keras.Model:
-    """The trained encoder of stage I (notebook 03), read or trained.
-
-    Examples
-    --------
-    >>> encoder(Settings()).output_shape  # doctest: +SKIP
-    (None, 256)
-    """
+    """The trained encoder of stage I (notebook 03), read or trained."""
     try:
         return load_models(settings.folder / "stage1", "stage1")[0]["encoder"]
     except (FileNotFoundError, ValueError):  # not trained yet, or damaged: trained (again)
@@ -220,23 +227,12 @@ def encoder(settings: Settings) -> keras.Model:
 
 
 def save_encoder(settings: Settings, model: keras.Model) -> None:
-    """Hand on the encoder that notebook 03 trained.
-
-    Examples
-    --------
-    >>> save_encoder(Settings(), model)  # doctest: +SKIP
-    """
+    """Hand on the encoder that notebook 03 trained."""
     save_models(settings.folder / "stage1", "stage1", {"encoder": model}, settings.as_dict())
 
 
 def first_pairs(settings: Settings) -> np.ndarray:
-    """Pairs between the first query batch and the anchor (notebook 04), read or made.
-
-    Examples
-    --------
-    >>> first_pairs(Settings()).shape[1]  # doctest: +SKIP
-    2
-    """
+    """Pairs between the first query batch and the anchor (notebook 04), read or made."""
     path = settings.folder / "first_pairs.npy"
     if path.exists():
         return np.load(path)
@@ -250,12 +246,7 @@ def first_pairs(settings: Settings) -> np.ndarray:
 
 
 def save_first_pairs(settings: Settings, pairs: np.ndarray) -> None:
-    """Hand on the pairs that notebook 04 found.
-
-    Examples
-    --------
-    >>> save_first_pairs(Settings(), pairs)  # doctest: +SKIP
-    """
+    """Hand on the pairs that notebook 04 found."""
 
     def write(path):
         with open(path, "wb") as file:
@@ -265,12 +256,7 @@ def save_first_pairs(settings: Settings, pairs: np.ndarray) -> None:
 
 
 def integrated(settings: Settings) -> tuple[IMAP, AnnData]:
-    """The fitted iMAP and the integrated cells (notebook 00), read or fitted.
-
-    Examples
-    --------
-    >>> model, adata = integrated(Settings())  # doctest: +SKIP
-    """
+    """The fitted iMAP and the integrated cells (notebook 00), read or fitted."""
     adata, path = prepared(settings), settings.folder / "imap"
     try:
         model = IMAP.load(path)
