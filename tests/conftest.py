@@ -1,6 +1,7 @@
 """Shared by all tests: quiet TensorFlow, figures without a screen, one tiny data set, one tiny fit."""
 
 import os
+import shutil
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 os.environ["MPLBACKEND"] = "Agg"
@@ -107,3 +108,17 @@ def real_data():
             pytest.skip(f"{name} is not in {cache_folder()} (set IMAP_KERAS_DATA)")
 
     return need
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium; the test is skipped where there is none."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no Chromium here (Debian: apt install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+    with playwright.sync_playwright() as driver:
+        chosen = driver.chromium.launch(executable_path=chromium, args=quiet)
+        yield chosen
+        chosen.close()

@@ -1,0 +1,1 @@
+"""The command ``imap-keras``: from files to integrated files and a report."""

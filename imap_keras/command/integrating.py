@@ -1,0 +1,249 @@
+"""``imap-keras integrate``: read, preprocess, integrate, write, report."""
+
+import argparse
+import os
+import shlex
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anndata import AnnData
+
+from ..imap.hyperparameters import Hyperparameters
+from ..imap.model import IMAP
+from ..nn.persistence import write_whole
+from ..preprocessing import preprocess
+from .plan import Plan, plan_of
+from .reading import read_cells, with_counts
+
+
+class WrongCall(Exception):
+    """The command was called with something that cannot work; exit code 2."""
+
+
+@dataclass
+class Integration:
+    """Everything that an integration made, for the report.
+
+    Parameters
+    ----------
+    options
+        The command's own.
+    plan
+        What was found before.
+    before, after
+        Cells as they went in and as they came out.
+    model
+        The fitted iMAP.
+    warnings
+        What the kit warned of.
+    seconds
+        By step.
+    """
+
+    options: argparse.Namespace
+    plan: Plan
+    before: AnnData
+    after: AnnData
+    model: IMAP
+    warnings: list[str]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def command(self) -> str:
+        """The line that does this once more."""
+        return shlex.join(["imap-keras", *self.options.arguments])
+
+
+def hyperparameters_of(options: argparse.Namespace) -> Hyperparameters:
+    """Preset, seed and ``--set name=value`` as hyperparameters.
+
+    Raises
+    ------
+    WrongCall
+        An unknown name, or a value out of range.
+    """
+    changes = {"seed": options.seed}
+    for text in options.set:
+        name, _, value = text.partition("=")
+        changes[name.strip()] = _as_python(value)
+    try:
+        return Hyperparameters.of(options.preset, **changes)
+    except (TypeError, ValueError) as error:
+        raise WrongCall(f"--set: {error}") from error
+
+
+def _as_python(text: str):
+    import ast
+
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def genes_of(text: str) -> int:
+    """Number of variable genes: a whole number, or ``all``.
+
+    Examples
+    --------
+    >>> from imap_keras.command.integrating import genes_of
+    >>> genes_of("2000"), genes_of("all") > 10**8
+    (2000, True)
+    """
+    if text == "all":
+        return 10**9
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of genes nor 'all'")
+    return int(text)
+
+
+def check_outputs(*paths: Path | None) -> None:
+    """Raise before any work if a result could not be written.
+
+    Raises
+    ------
+    WrongCall
+        The folder does not exist or is not writable, or the file is a folder.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        folder = path.absolute().parent
+        if not folder.is_dir():
+            raise WrongCall(f"There is no folder {folder} to write {path.name} into; make it first.")
+        if not os.access(folder, os.W_OK):
+            raise WrongCall(f"{folder} cannot be written to; choose another place for {path.name}.")
+        if path.suffix and path.is_dir():
+            raise WrongCall(f"{path} is a folder; name a file.")
+
+
+def read_and_plan(options: argparse.Namespace, say: Callable = print) -> tuple[AnnData, Plan]:
+    """Read the files and look at them, saying what is found."""
+    adata = read_cells(options.files, options.batch_key, options.modality, say)
+    hp = hyperparameters_of(options)
+    plan = plan_of(adata, options.batch_key, options.label_key, options.genes, hp)
+    for sentence in plan.said:
+        say(sentence)
+    for sentence in plan.doubts:
+        say(f"Note: {sentence}")
+    return adata, plan
+
+
+def ready_cells(adata: AnnData, plan: Plan, options: argparse.Namespace, say: Callable) -> AnnData:
+    """Log-normalised variable genes, from counts or from log values as they are."""
+    cells = with_counts(adata, plan.found)
+    if plan.found.kind == "logged":
+        return cells
+    cells = preprocess(
+        cells, options.batch_key, n_top_genes=options.genes, min_genes=options.min_genes, verbose=0
+    )
+    report = cells.uns["preprocess"]
+    say(
+        f"Preprocessed: {cells.n_obs:,} of {report['cells_in']:,} cells and {cells.n_vars:,} of "
+        f"{report['genes_in']:,} genes stay."
+    )
+    return cells
+
+
+def integrate(options: argparse.Namespace, say: Callable = print) -> int:
+    """Run the verb; 0 when done, 1 when something stands in the way.
+
+    Raises
+    ------
+    WrongCall
+        An option cannot work.
+    """
+    check_outputs(options.output, options.report, options.model)
+    hp = hyperparameters_of(options)
+    start = time.perf_counter()
+    adata, plan = read_and_plan(options, say)
+    if plan.obstacles:
+        for sentence in plan.obstacles:
+            say(f"Stop: {sentence}")
+        return 1
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        before = ready_cells(adata, plan, options, say)
+        seconds = {"read and preprocessed": time.perf_counter() - start}
+        start = time.perf_counter()
+        model = IMAP(**hp.as_dict())
+        after = model.fit_transform(before, options.batch_key, options.order, verbose=1)
+        seconds["integrated"] = time.perf_counter() - start
+    warned = list(dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning))
+    for sentence in warned:
+        say(f"Note: {sentence}")
+    after.uns["imap_keras_command"] = shlex.join(["imap-keras", *options.arguments])
+    write_whole(options.output, after.write_h5ad)
+    say(
+        f"Wrote {options.output}: use obsm['X_imap'] for neighbours and UMAP, layers['imap'] for genes."
+    )
+    if options.model is not None:
+        model.save(options.model)
+        say(f"Wrote the model into {options.model}.")
+    if options.report is not None:
+        from .report import write_report  # figures and metrics: seconds that others need not wait
+
+        done = Integration(options, plan, before, after, model, warned, seconds)
+        verdict = write_report(done, options.report)
+        say(f"Wrote {options.report}.")
+        say(verdict)
+    return 0
+
+
+def check(options: argparse.Namespace, say: Callable = print) -> int:
+    """Say what would be done and what stands in the way; 1 if something does."""
+    _, plan = read_and_plan(options, say)
+    for sentence in plan.obstacles:
+        say(f"Stop: {sentence}")
+    say("Nothing stands in the way." if not plan.obstacles else "It would not run.")
+    return int(bool(plan.obstacles))
+
+
+def map_query(options: argparse.Namespace, say: Callable = print) -> int:
+    """Map new batches onto a saved iMAP (with its reference cells) or a saved scArches reference.
+
+    Raises
+    ------
+    WrongCall
+        The folder is no saved model, or iMAP's reference file is not named.
+    """
+    import json
+
+    from ..nn.persistence import DESCRIPTION
+    from ..scarches import Reference
+
+    check_outputs(options.output)
+    description = Path(options.model) / DESCRIPTION
+    if not description.is_file():
+        raise WrongCall(f"{options.model} is not a saved model: it has no {DESCRIPTION}.")
+    kind = json.loads(description.read_text()).get("kind")
+    batch_key = options.batch_key
+    query = read_cells(options.files, batch_key or "batch", options.modality, say)
+    if kind == "scarches":
+        reference = Reference.load(options.model)
+        batch_key = batch_key or reference.batch_key
+        grown = reference.map_query(query, batch_key)
+        query.obsm["X_scarches"] = grown.latent(query, batch_key)
+        write_whole(options.output, query.write_h5ad)
+        say(f"Wrote {options.output}: obsm['X_scarches'] is the latent of the reference.")
+    elif kind == "imap":
+        if options.reference is None:
+            raise WrongCall("A saved iMAP keeps no cells: name the file it was fitted on, --reference.")
+        model = IMAP.load(options.model)
+        batch_key = batch_key or model.batch_key
+        reference = read_cells([options.reference], batch_key, options.modality, say)
+        found = plan_of(query, batch_key, None, 10**9, model.hyperparameters)
+        if found.found is None:
+            raise WrongCall(found.obstacles[-1])
+        query = with_counts(query, found.found)
+        if found.found.kind == "counts":
+            query = preprocess(query, batch_key, genes=model, min_genes=options.min_genes, verbose=0)
+        mapped = model.map_query(query, reference, batch_key)
+        write_whole(options.output, mapped.write_h5ad)
+        say(f"Wrote {options.output}: obsm['X_imap'] lies in the space of the reference.")
+    else:
+        raise WrongCall(f"{options.model} holds a model of kind {kind!r}; iMAP and scArches can map.")
+    return 0

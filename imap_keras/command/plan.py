@@ -1,0 +1,158 @@
+"""What would be done with the cells, and what stands in the way: looked at before any long work."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from anndata import AnnData
+
+from ..imap.hyperparameters import Hyperparameters
+from ..inputs.labels import MIN_CELLS, labels_of
+from .reading import Found, find_expression, with_counts
+
+# Measured on two cores with the default hyperparameters and 2,000 genes: see benchmarks/README.md.
+START_SECONDS, SECONDS_PER_BATCH, SECONDS_PER_1000_CELLS = 10.0, 9.0, 1.0
+LIBRARIES_GB, COPIES = 1.1, 4.5
+FEW_CELLS = 100
+
+
+@dataclass
+class Plan:
+    """What was found out about the cells.
+
+    Parameters
+    ----------
+    found
+        Where the expression lies; None where there is none.
+    batches
+        Number of cells by batch.
+    said
+        One sentence per finding.
+    doubts
+        What may spoil the result without stopping it.
+    obstacles
+        What stands in the way; with any of these nothing is done.
+    """
+
+    found: Found | None = None
+    batches: dict[str, int] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    obstacles: list[str] = field(default_factory=list)
+
+
+def plan_of(
+    adata: AnnData, batch_key: str, label_key: str | None, n_genes: int, hp: Hyperparameters
+) -> Plan:
+    """Look at batches, labels and values, and reckon memory and minutes.
+
+    Parameters
+    ----------
+    adata
+        Cells as they were read.
+    batch_key, label_key
+        Columns of ``obs``; no `label_key` where there are no cell types.
+    n_genes
+        Variable genes to keep.
+    hp
+        Hyperparameters of the fit.
+
+    Examples
+    --------
+    >>> from imap_keras import Hyperparameters, datasets
+    >>> from imap_keras.command.plan import plan_of
+    >>> adata = datasets.simulate(n_cells=60, n_genes=20)
+    >>> plan = plan_of(adata, "batch", None, 2000, Hyperparameters())
+    >>> plan.obstacles, plan.found.where
+    ([], "layers['counts']")
+    """
+    plan = Plan()
+    for key, flag in ((batch_key, "--batch-key"), (label_key, "--label-key")):
+        if key is None:
+            continue
+        try:
+            labels = labels_of(adata, key, flag)
+        except (KeyError, ValueError) as error:
+            plan.obstacles.append(str(error.args[0]))
+            continue
+        names, sizes = np.unique(labels, return_counts=True)
+        if key == batch_key:
+            plan.batches = dict(zip(names.tolist(), sizes.tolist(), strict=True))
+        else:
+            plan.said.append(f"{len(names)} cell types in {key!r}.")
+    _look_at_batches(plan, batch_key)
+    try:
+        plan.found = find_expression(adata)
+    except ValueError as error:
+        plan.obstacles.append(str(error))
+    if plan.found is not None:
+        plan.said.append(
+            f"Counts are in {plan.found.where}."
+            if plan.found.kind == "counts"
+            else f"No counts; {plan.found.where} holds log-normalised values, taken as they are."
+        )
+        _look_at_cells(plan, with_counts(adata, plan.found))
+        seconds, gigabytes = cost_of(adata.n_obs, min(n_genes, adata.n_vars), len(plan.batches), hp)
+        plan.said.append(
+            f"Expected on two cores: {gigabytes:.1f} GB, {max(seconds / 60, 0.1):.1f} minutes."
+        )
+    return plan
+
+
+def _look_at_batches(plan: Plan, batch_key: str) -> None:
+    if not plan.batches:
+        return
+    sizes = ", ".join(f"{name} ({n:,})" for name, n in plan.batches.items())
+    plan.said.append(f"{len(plan.batches)} batches in {batch_key!r}: {sizes}.")
+    if len(plan.batches) < 2:
+        plan.obstacles.append(
+            f"All cells are in one batch, {next(iter(plan.batches))!r}; at least two are needed. "
+            "Is --batch-key the right column?"
+        )
+    small = [name for name, n in plan.batches.items() if n < MIN_CELLS]
+    if small:
+        plan.obstacles.append(
+            f"Batch {small[0]!r} has {plan.batches[small[0]]} cells; at least {MIN_CELLS} are needed. "
+            "Leave it out or merge it with another batch."
+        )
+    few = [name for name, n in plan.batches.items() if MIN_CELLS <= n < FEW_CELLS]
+    if few:
+        plan.doubts.append(
+            f"{len(few)} of {len(plan.batches)} batches have fewer than {FEW_CELLS} cells, "
+            f"{few[0]!r} for example {plan.batches[few[0]]}: look at the verdict with care."
+        )
+
+
+def _look_at_cells(plan: Plan, adata: AnnData) -> None:
+    if adata.n_vars > 20 * adata.n_obs or (adata.n_obs > 15_000 and adata.n_vars < adata.n_obs / 100):
+        plan.doubts.append(
+            f"{adata.n_obs:,} cells x {adata.n_vars:,} genes: if rows are genes, turn the matrix round "
+            "(adata = adata.T)."
+        )
+    detected = np.asarray((adata.X > 0).sum(axis=1)).ravel()
+    low = float(np.mean(detected < min(200, adata.n_vars // 4)))
+    if low > 0.2:
+        plan.doubts.append(
+            f"{low:.0%} of the cells have fewer than {min(200, adata.n_vars // 4)} detected genes: "
+            "lower --min-genes if the file holds chosen genes only."
+        )
+
+
+def cost_of(n_cells: int, n_genes: int, n_batches: int, hp: Hyperparameters) -> tuple[float, float]:
+    """Seconds and gigabytes to expect of a fit on two cores.
+
+    Examples
+    --------
+    >>> from imap_keras import Hyperparameters
+    >>> from imap_keras.command.plan import cost_of
+    >>> seconds, gigabytes = cost_of(1500, 2000, 3, Hyperparameters())
+    >>> 10 < seconds < 120, 1 < gigabytes < 2
+    (True, True)
+    """
+    default = Hyperparameters()
+    first = hp.stage1_epochs * hp.stage1_steps * hp.stage1_rows
+    first /= default.stage1_epochs * default.stage1_steps * default.stage1_rows
+    second = hp.stage2_epochs * hp.stage2_steps * hp.stage2_rows
+    second /= default.stage2_epochs * default.stage2_steps * default.stage2_rows
+    training = SECONDS_PER_BATCH * n_batches * (first + second) / 2
+    seconds = START_SECONDS + (training + SECONDS_PER_1000_CELLS * n_cells / 1000) * n_genes / 2000
+    return seconds, LIBRARIES_GB + COPIES * 4 * n_cells * n_genes / 1e9

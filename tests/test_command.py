@@ -1,0 +1,247 @@
+"""The command imap-keras: what it reads, what it refuses, what it writes; the report."""
+
+import re
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.io
+from anndata import AnnData
+from scipy import sparse
+
+from imap_keras import IMAP, datasets
+from imap_keras.command import judging, reading, report
+from imap_keras.command.main import main
+
+TINY = {
+    "latent_dim": 4,
+    "hidden": (16, 8),
+    "critic_hidden": (16,),
+    "stage1_epochs": 2,
+    "stage1_steps": 4,
+    "stage1_rows": 16,
+    "stage2_epochs": 2,
+    "stage2_steps": 5,
+    "stage2_rows": 16,
+    "search": "exact",
+    "n_components": 5,
+}
+SET = [part for name, value in TINY.items() for part in ("--set", f"{name}={value}")]
+
+
+@pytest.fixture(scope="module")
+def cells():
+    adata = datasets.simulate(n_cells=120, n_genes=60, n_batches=2, n_types=3, seed=1)
+    adata = AnnData(sparse.csr_matrix(adata.X), obs=adata.obs, var=adata.var)
+    return adata
+
+
+@pytest.fixture(scope="module")
+def file(cells, tmp_path_factory):
+    path = tmp_path_factory.mktemp("command") / "mine.h5ad"
+    cells.write_h5ad(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(file, tmp_path_factory):
+    """One run with everything written: exit code, output, folder."""
+    folder = tmp_path_factory.mktemp("done")
+    arguments = ["integrate", str(file), "--batch-key", "batch", "--label-key", "cell_type"]
+    arguments += ["--min-genes", "5", "-o", str(folder / "out.h5ad"), *SET]
+    arguments += ["--report", str(folder / "report.html"), "--model", str(folder / "model")]
+    return main(arguments), folder, arguments
+
+
+def test_integrate_writes_cells_model_and_report(done, cells):
+    code, folder, arguments = done
+    assert code == 0
+    assert {path.name for path in folder.iterdir()} == {"out.h5ad", "report.html", "model"}
+    out = anndata.read_h5ad(folder / "out.h5ad")
+    assert out.obs_names.tolist() == cells.obs_names.tolist()
+    assert out.obsm["X_imap"].shape == (120, 5)
+    again = IMAP.load(folder / "model").transform(out)
+    np.testing.assert_array_equal(again.obsm["X_imap"], out.obsm["X_imap"])
+    assert out.uns["imap_keras_command"].split()[:2] == ["imap-keras", "integrate"]
+
+
+def test_report_stands_alone_and_says_what_was_found(done):
+    text = (done[1] / "report.html").read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", text)
+    assert "http" not in re.sub(r"doi:\S+", "", text)
+    assert text.count("<img ") == text.count('alt="') >= 4
+    for part in (
+        "Verdict.",
+        "Counts are in X",
+        "perfect mixing",
+        "imap-keras integrate",
+        "How to cite",
+    ):
+        assert part in text, part
+    for name in ("batch_0", "batch_1"):
+        assert f"<td>{name}</td>" in text
+
+
+def test_the_same_command_gives_the_same_cells(done, file, tmp_path):
+    first = anndata.read_h5ad(done[1] / "out.h5ad")
+    arguments = list(done[2])
+    arguments[arguments.index("-o") + 1] = str(tmp_path / "again.h5ad")
+    for option in ("--report", "--model"):
+        del arguments[arguments.index(option) : arguments.index(option) + 2]
+    assert main(arguments) == 0
+    second = anndata.read_h5ad(tmp_path / "again.h5ad")
+    np.testing.assert_array_equal(first.obsm["X_imap"], second.obsm["X_imap"])
+
+
+def test_check_says_what_would_be_done(file, capsys):
+    assert main(["check", str(file), "--batch-key", "batch"]) == 0
+    said = capsys.readouterr().out
+    assert "Read mine.h5ad: 120 cells x 60 genes." in said
+    assert "2 batches in 'batch': batch_0 (60), batch_1 (60)." in said
+    assert "Counts are in X." in said
+    assert re.search(r"Expected on two cores: 1\.\d GB, 0\.\d minutes\.", said)
+    assert said.rstrip().endswith("Nothing stands in the way.")
+
+
+def test_check_names_what_stands_in_the_way(cells, tmp_path, capsys):
+    lone = cells[:65].copy()  # 5 cells of the second batch
+    lone.X = lone.X - 0.5 * (lone.X > 0).astype(float) * 3
+    lone.write_h5ad(tmp_path / "odd.h5ad")
+    assert main(["check", str(tmp_path / "odd.h5ad"), "--batch-key", "batch"]) == 1
+    said = capsys.readouterr().out
+    assert "Stop: Neither counts nor log-normalised values were found (X: negative values)." in said
+    assert main(["check", str(tmp_path / "odd.h5ad"), "--batch-key", "donor"]) == 1
+    assert "Stop: --batch-key='donor' is not a column of adata.obs." in capsys.readouterr().out
+
+
+def test_several_files_are_joined_by_their_names(cells, tmp_path, capsys):
+    for name, rows in (("first", slice(0, 60)), ("second", slice(60, 120))):
+        part = AnnData(cells.X[rows], obs=pd.DataFrame(index=cells.obs_names[rows]), var=cells.var)
+        part.write_h5ad(tmp_path / f"{name}.h5ad")
+    files = [str(tmp_path / "first.h5ad"), str(tmp_path / "second.h5ad")]
+    assert main(["check", *files, "--batch-key", "run"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "Joined 2 files: 120 cells, 60 shared genes of at most 60; batches are first, second." in said
+    )
+
+
+def test_matrix_folder_is_read(cells, tmp_path):
+    folder = tmp_path / "filtered"
+    folder.mkdir()
+    scipy.io.mmwrite(folder / "matrix.mtx", sparse.coo_matrix(cells.X.T.astype(int)))
+    (folder / "genes.tsv").write_text("".join(f"id{i}\t{g}\n" for i, g in enumerate(cells.var_names)))
+    (folder / "barcodes.tsv").write_text("".join(f"{name}\n" for name in cells.obs_names))
+    adata = reading.read_cells([str(folder)], "batch", say=lambda sentence: None)
+    np.testing.assert_array_equal(adata.X.toarray(), cells.X.toarray())
+    assert adata.var_names.tolist() == cells.var_names.tolist()
+
+
+def test_counts_are_found_in_layers_x_and_raw(cells):
+    logged = cells.copy()
+    logged.X = logged.X.log1p()
+    assert reading.find_expression(logged) == reading.Found("X", "logged")
+    with_raw = logged.copy()
+    with_raw.raw = cells
+    found = reading.find_expression(with_raw)
+    assert found == reading.Found("raw", "counts")
+    np.testing.assert_array_equal(reading.with_counts(with_raw, found).X.toarray(), cells.X.toarray())
+    logged.layers["umi"] = cells.X
+    assert reading.find_expression(logged) == reading.Found("layers['umi']", "counts")
+    logged.layers["counts"] = cells.X
+    assert reading.find_expression(logged) == reading.Found("layers['counts']", "counts")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--set", "latent=3"], "error: --set: 'latent' is not a hyperparameter of iMAP; did you mean"),
+        (["--set", "stage1_epochs=0"], "error: --set: stage1_epochs=0 must be a whole number"),
+        (["--preset", "best"], "error: --set: preset='best' is unknown; choose one of"),
+        (["-o", "/no/such/folder/out.h5ad"], "error: There is no folder /no/such/folder to write"),
+    ],
+)
+def test_wrong_calls_end_with_2_before_any_work(file, tmp_path, arguments, message, capsys):
+    call = ["integrate", str(file), "--batch-key", "batch", "-o", str(tmp_path / "o.h5ad"), *arguments]
+    assert main(call) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith(message)
+    assert said.out == ""
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_file_that_is_not_there_or_not_readable_is_named(tmp_path, capsys):
+    assert main(["check", str(tmp_path / "no.h5ad"), "--batch-key", "b"]) == 1
+    assert "There is no file or folder" in capsys.readouterr().err
+    (tmp_path / "text.h5ad").write_text("not a file of cells")
+    assert main(["check", str(tmp_path / "text.h5ad"), "--batch-key", "b"]) == 1
+    assert re.match(r"error: \S+text.h5ad cannot be read as", capsys.readouterr().err)
+    (tmp_path / "cells.xlsx").write_text("")
+    assert main(["check", str(tmp_path / "cells.xlsx"), "--batch-key", "b"]) == 1
+    assert "is of a kind that is not known" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "positive, mixed, verdict",
+    [
+        (
+            [0.95, 0.97, 0.76],
+            [0.2, 0.8, 0.7],
+            "Types mix more than before: share of positive cells 0",
+        ),
+        ([0.95, 0.95, 0.96], [0.5, 0.5, 0.51], "Little was gained"),
+        ([0.95, 0.97, 0.96], [0.2, 0.8, 0.7], "Integrated, but subtracting each batch's mean does as"),
+        ([0.95, 0.90, 0.96], [0.2, 0.8, 0.9], "Integrated: batches lie mixed around 0.90"),
+    ],
+)
+def test_verdict_says_what_the_numbers_say(positive, mixed, verdict):
+    spaces = ["uncorrected", "batch means subtracted", "iMAP", "perfect mixing"]
+    columns = {"positive": [*positive, 1.0], "true positive, threshold 3": [*mixed, 1.0]}
+    assert judging.verdict_with_types(pd.DataFrame(columns, spaces)).startswith(verdict)
+
+
+def test_genes_that_drive_batches_are_those_that_were_shifted(cells):
+    logged = cells.copy()
+    values = np.log1p(logged.X.toarray())
+    second = (cells.obs["batch"] == "batch_1").to_numpy()
+    values[np.ix_(second, [7, 11])] = 6.0
+    logged.X = sparse.csr_matrix(values)
+    drivers = report.driving_genes(logged, "batch", n=2)
+    assert set(drivers.index) == {logged.var_names[7], logged.var_names[11]}
+    assert set(drivers["highest in"]) == {"batch_1"}
+    assert drivers["variance explained by batch"].between(0.5, 1).all()
+
+
+def test_version_is_printed(capsys):
+    import imap_keras
+
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out == f"imap_keras {imap_keras.__version__}\n"
+
+
+def test_report_in_a_browser(done, browser):
+    """No console errors, every image loads, tables sort, nothing sticks out of a narrow window."""
+    page, errors = browser.new_page(viewport={"width": 400, "height": 900}), []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: request.url.startswith("http") and errors.append(request.url))
+    page.goto((done[1] / "report.html").as_uri())
+    widths = page.eval_on_selector_all("img", "images => images.map(image => image.naturalWidth)")
+    assert len(widths) >= 4 and min(widths) > 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    size = "getComputedStyle(document.body).fontSize"
+    assert page.evaluate(size) == "16px"
+
+    def column():
+        cells = page.locator("h2:text-is('How well it went') ~ .scroll").first.locator("tbody tr")
+        return [float(cells.nth(i).locator("td").nth(3).inner_text()) for i in range(cells.count())]
+
+    head = page.locator("h2:text-is('How well it went') ~ .scroll").first.locator("th button").nth(3)
+    before = column()
+    head.click()
+    assert column() == sorted(before)
+    head.click()
+    assert column() == sorted(before, reverse=True)
+    assert errors == []
+    page.close()
