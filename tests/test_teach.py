@@ -1,0 +1,66 @@
+"""The teacher's folder agrees with the course."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TEACH = ROOT / "teach"
+NUMBERS = [path.stem[:2] for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))]
+
+
+def sections(file: str) -> dict[str, str]:
+    """Text below each ``## NN title``."""
+    parts = re.split(r"^## (\d\d) .*$", (TEACH / file).read_text(), flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.parametrize("file", ["guide.md", "quiz.md"])
+def test_every_notebook_has_a_section(file):
+    assert list(sections(file)) == NUMBERS
+
+
+def test_plans_name_notebooks_that_exist():
+    text = (TEACH / "plans.md").read_text()
+    named = {
+        number for line in text.splitlines() for number in re.findall(r"(?<![\d.])\d\d(?![\d%])", line)
+    }
+    tables = {n for n in named if n in NUMBERS}
+    five_days = text.split("## Five days")[1].split("## Two tracks")[0]
+    assert sorted(set(re.findall(r"\d\d", five_days))) == NUMBERS
+    assert tables == set(NUMBERS)
+
+
+def test_every_question_has_three_options_with_reasons_and_one_is_right():
+    for number, text in sections("quiz.md").items():
+        questions = re.split(r"^\d\. ", text, flags=re.M)[1:]
+        assert len(questions) == 5, number
+        for question in questions:
+            options = re.findall(r"^   - [abc]\) (.+)$", question, flags=re.M)
+            assert len(options) == 3, (number, question)
+            marks = [("✔" in option) - ("✘" in option) for option in options]
+            assert sorted(marks) == [-1, -1, 1], (number, question)
+
+
+def test_guide_has_its_parts_and_names_figures_that_exist():
+    saved = {
+        name
+        for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py")
+        for name in re.findall(r'"(\d\d_\w+)"', path.read_text())
+    }
+    for number, text in sections("guide.md").items():
+        for part in ("**Purpose.**", "**Afterwards they can**", "**Before:**", "**Stop and ask**"):
+            assert part in text, (number, part)
+        assert re.search(r"\*\*Minutes:\*\* \d+ to teach, \d+ to do, \d+ to discuss", text), number
+        figures = re.findall(r"`(\d\d_\w+)`", text)
+        assert len(figures) == 3, number
+        assert set(figures) <= saved, (number, set(figures) - saved)
+
+
+def test_minutes_add_up():
+    text = (TEACH / "guide.md").read_text()
+    parts = re.findall(r"\*\*Minutes:\*\* (\d+) to teach, (\d+) to do, (\d+) to discuss", text)
+    teach, do, discuss = (sum(int(part[i]) for part in parts) for i in range(3))
+    assert f"{teach} minutes to teach, {do} to do, {discuss} to discuss" in text
+    assert f"{(teach + do + discuss) / 60:.0f} hours" in text
