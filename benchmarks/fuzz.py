@@ -2,10 +2,10 @@
 
     python benchmarks/fuzz.py --cases 300 --seed 0
 
-A result is right if it has the cells it should have, in their order, and only finite values. A sentence is
-clear if it is raised by this package's own code (not by a library below) with a documented type. Everything
-else is printed with its case and makes the exit code 1. Each case runs in a process that is started anew when
-one dies, so that a crash of the interpreter is counted too.
+A result is right if it has the cells it should have, in their order, and only finite values. A sentence
+is clear if it is raised by this package's own code (not by a library below) with a documented type.
+Everything else is printed with its case and makes the exit code 1. Each case runs in a process that is
+started anew when one dies, so that a crash of the interpreter is counted too.
 """
 
 import argparse
