@@ -110,7 +110,7 @@ def test_check_names_what_stands_in_the_way(cells, tmp_path, capsys):
     lone.write_h5ad(tmp_path / "odd.h5ad")
     assert main(["check", str(tmp_path / "odd.h5ad"), "--batch-key", "batch"]) == 1
     said = capsys.readouterr().out
-    assert "Stop: Neither counts nor log-normalised values were found (X: negative values)." in said
+    assert "Stop: Neither counts nor log-normalised values were found (X: other values)." in said
     assert main(["check", str(tmp_path / "odd.h5ad"), "--batch-key", "donor"]) == 1
     assert "Stop: --batch-key='donor' is not a column of adata.obs." in capsys.readouterr().out
 
@@ -141,7 +141,7 @@ def test_matrix_folder_is_read(cells, tmp_path):
 def test_counts_are_found_in_layers_x_and_raw(cells):
     logged = cells.copy()
     logged.X = logged.X.log1p()
-    assert reading.find_expression(logged) == reading.Found("X", "logged")
+    assert reading.find_expression(logged) == reading.Found("X", "log-normalised values")
     with_raw = logged.copy()
     with_raw.raw = cells
     found = reading.find_expression(with_raw)

@@ -46,3 +46,13 @@ def test_nothing_is_trained_where_something_stops(monkeypatch):
     monkeypatch.setattr(readiness, "check_run", lambda: pytest.fail("trained"))
     findings = readiness.check_laptop(Path("."))
     assert [finding.what for finding in findings if finding.stops] == ["Python"]
+
+
+def test_the_check_prints_findings_and_says_by_its_exit_code(monkeypatch, capsys):
+    for stops, code in ((False, 0), (True, 1)):
+        findings = [Finding("cores", "2"), Finding("disk", "0.5 GB free", "make room", stops=stops)]
+        monkeypatch.setattr(readiness, "check_laptop", lambda folder, findings=findings: findings)
+        assert readiness.main() == code
+        mark = "STOP" if stops else "note"
+        said = capsys.readouterr().out
+        assert said == f"ok    cores        2\n{mark}  disk         0.5 GB free: make room\n"

@@ -13,6 +13,7 @@ from anndata import AnnData
 
 from ..imap.hyperparameters import Hyperparameters
 from ..imap.model import IMAP
+from ..inputs.expression import COUNTS
 from ..nn.persistence import write_whole
 from ..preprocessing import preprocess
 from .plan import Plan, plan_of
@@ -135,7 +136,7 @@ def read_and_plan(options: argparse.Namespace, say: Callable = print) -> tuple[A
 def ready_cells(adata: AnnData, plan: Plan, options: argparse.Namespace, say: Callable) -> AnnData:
     """Log-normalised variable genes, from counts or from log values as they are."""
     cells = with_counts(adata, plan.found)
-    if plan.found.kind == "logged":
+    if plan.found.kind != COUNTS:
         return cells
     cells = preprocess(
         cells, options.batch_key, n_top_genes=options.genes, min_genes=options.min_genes, verbose=0
@@ -239,7 +240,7 @@ def map_query(options: argparse.Namespace, say: Callable = print) -> int:
         if found.found is None:
             raise WrongCall(found.obstacles[-1])
         query = with_counts(query, found.found)
-        if found.found.kind == "counts":
+        if found.found.kind == COUNTS:
             query = preprocess(query, batch_key, genes=model, min_genes=options.min_genes, verbose=0)
         mapped = model.map_query(query, reference, batch_key)
         write_whole(options.output, mapped.write_h5ad)

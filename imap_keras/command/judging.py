@@ -45,9 +45,8 @@ class Judgement:
         One row a space.
     verdict
         In plain words.
-    indices, ceiling
-        The paper's index by space at threshold 3, and what perfect mixing would score; empty without
-        cell types.
+    indices
+        The paper's index by space at threshold 3; empty without cell types.
     scib
         scIB's table, where cell types and scib-metrics are at hand.
     """
@@ -55,7 +54,6 @@ class Judgement:
     table: pd.DataFrame
     verdict: str
     indices: dict[str, dict] = field(default_factory=dict)
-    ceiling: float = float("nan")
     scib: pd.DataFrame | None = None
 
 
@@ -73,15 +71,14 @@ def judge(cells: AnnData, batch_key: str, label_key: str | None) -> Judgement:
         )
         indices[space] = loose
         rows[space] = [strict["positive"], strict["true_positive"], loose["true_positive"]]
-    ceilings = [metrics.index_ceiling(batch, types, threshold=threshold) for threshold in (1.0, 3.0)]
-    rows["perfect mixing"] = [1.0, *ceilings]
+    rows["perfect mixing"] = [1.0, strict["ceiling"], loose["ceiling"]]
     columns = ["positive", "true positive, threshold 1", "true positive, threshold 3"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
     try:
         scib = metrics.scib_table(cells, list(cells.obsm), batch_key, label_key)
     except ImportError:
         scib = None
-    return Judgement(table, verdict_with_types(table), indices, ceilings[1], scib)
+    return Judgement(table, verdict_with_types(table), indices, scib)
 
 
 def judge_without_types(cells: AnnData, batch: np.ndarray) -> Judgement:

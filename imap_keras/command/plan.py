@@ -6,6 +6,7 @@ import numpy as np
 from anndata import AnnData
 
 from ..imap.hyperparameters import Hyperparameters
+from ..inputs.expression import COUNTS
 from ..inputs.labels import MIN_CELLS, labels_of
 from .reading import Found, find_expression, with_counts
 
@@ -87,7 +88,7 @@ def plan_of(
     if plan.found is not None:
         plan.said.append(
             f"Counts are in {plan.found.where}."
-            if plan.found.kind == "counts"
+            if plan.found.kind == COUNTS
             else f"No counts; {plan.found.where} holds log-normalised values, taken as they are."
         )
         _look_at_cells(plan, with_counts(adata, plan.found))

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anndata
-import numpy as np
 import scanpy as sc
 from anndata import AnnData
 from scipy import sparse
 
-from ..inputs.values import LARGEST_LOG
+from ..inputs.expression import COUNTS, LOGGED, kind_of
 
 KNOWN = "an .h5ad, a 10x .h5, a folder with matrix.mtx, a .loom or an .h5mu file"
 
@@ -197,7 +196,7 @@ class Found:
     where
         ``"layers['counts']"``, ``"X"``, ``"raw"`` and so on.
     kind
-        ``"counts"`` or ``"logged"``.
+        ``"counts"`` or ``"log-normalised values"``.
     """
 
     where: str
@@ -222,39 +221,18 @@ def find_expression(adata: AnnData) -> Found:
     places = {"layers['counts']": adata.layers.get("counts"), "X": adata.X}
     places["raw"] = None if adata.raw is None else adata.raw.X
     places |= {f"layers[{name!r}]": adata.layers[name] for name in adata.layers if name != "counts"}
-    looks = {where: look_of(values) for where, values in places.items() if values is not None}
-    for where, look in looks.items():
-        if look == "counts":
-            return Found(where, "counts")
+    kinds = {where: kind_of(values) for where, values in places.items() if values is not None}
+    for where, kind in kinds.items():
+        if kind == COUNTS:
+            return Found(where, COUNTS)
     for where in ("X", "raw"):
-        if looks.get(where) == "log-normalised values":
-            return Found(where, "logged")
-    seen = "; ".join(f"{where}: {look}" for where, look in looks.items()) or "nothing"
+        if kinds.get(where) == LOGGED:
+            return Found(where, LOGGED)
+    seen = "; ".join(f"{where}: {kind}" for where, kind in kinds.items()) or "nothing"
     raise ValueError(
         f"Neither counts nor log-normalised values were found ({seen}). Put counts into X or "
         "layers['counts'] and write the file again."
     )
-
-
-def look_of(values: np.ndarray | sparse.spmatrix) -> str:
-    """What a matrix looks like: counts, log-normalised values, negative values, or others.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from imap_keras.command.reading import look_of
-    >>> look_of(np.array([[0.0, 3.0]])), look_of(np.array([[-1.2, 3.0]]))
-    ('counts', 'negative values')
-    """
-    data = np.asarray(values.data if sparse.issparse(values) else values)
-    if data.size == 0 or not np.isfinite(data).all():
-        return "no values" if data.size == 0 else "NaN or infinite values"
-    if data.min() < 0:
-        return "negative values"
-    largest = float(data.max())
-    if not np.any(data % 1):
-        return "counts" if largest > 1 else "zeros and ones"
-    return "log-normalised values" if largest <= LARGEST_LOG else f"values up to {largest:.4g}"
 
 
 def with_counts(adata: AnnData, found: Found) -> AnnData:

@@ -146,7 +146,7 @@ def figures_of(cells: AnnData, done: Integration, judged: Judgement) -> list[dic
         figures.append(
             (
                 "The paper's index",
-                plots.index_bars(judged.indices, ceiling=judged.ceiling),
+                plots.index_bars(judged.indices),
                 "Share of cells that lie among their own type with batches mixed (true positive), "
                 "among their own type only, or not (negative), at threshold 3. The line is what "
                 "perfect mixing would score.",

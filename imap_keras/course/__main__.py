@@ -1,7 +1,10 @@
-"""``python -m imap_keras.course``: see :mod:`imap_keras.course.runner`."""
+"""``python -m imap_keras.course``: see :mod:`.runner`; with ``--check``: see :mod:`.readiness`."""
 
 import sys
 
-from .runner import main
+if sys.argv[1:] == ["--check"]:
+    from .readiness import main
+else:
+    from .runner import main
 
 sys.exit(main())
