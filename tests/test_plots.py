@@ -1,5 +1,7 @@
 """What the figures show is what they were given."""
 
+import itertools
+
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,12 +9,16 @@ import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex, to_rgba
+from matplotlib.text import Text
 
 from imap_keras.metrics import imap_index
 from imap_keras.plots import (
     COLORS,
+    TYPE_COLORS,
+    alt_text,
     before_after,
     critic_curves,
+    finished,
     index_bars,
     loss_curves,
     pairs_over_embedding,
@@ -186,3 +192,132 @@ def test_a_missing_space_or_column_is_named(integrated):
     ):
         with pytest.raises(KeyError, match=wrong):
             before_after(integrated, spaces, keys)
+
+
+# ------------------------------------------------------------------ colours, letters, words
+
+
+def lab(color):
+    """CIELAB of a colour: differences are as large as they look."""
+    rgb = np.array(to_rgba(color)[:3])
+    rgb = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = np.cbrt(np.maximum(np.array(to_xyz) @ rgb / [0.9505, 1, 1.089], 1e-9))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_two_to_five_batches_never_have_colours_that_look_alike():
+    pairs = itertools.combinations([lab(color) for color in COLORS[:5]], 2)
+    assert min(np.linalg.norm(a - b) for a, b in pairs) > 50  # the two blues: 26
+
+
+def test_no_colour_is_both_a_batch_and_a_type():
+    assert not set(COLORS) & set(TYPE_COLORS)
+    assert len(set(COLORS)) == len(set(TYPE_COLORS)) == 8
+
+
+def test_every_batch_has_its_curve():
+    table = pd.DataFrame({"batch": np.repeat(np.arange(80), 2), "epoch": [1, 2] * 80, "loss": 1.0})
+    (axis,) = loss_curves(table, ["loss"]).axes
+    assert len(axis.get_lines()) == 80
+    assert axis.get_lines()[8].get_color() == COLORS[0]
+
+
+def test_held_out_losses_are_drawn_beside_those_of_training():
+    table = pd.DataFrame({"epoch": [1, 2], "loss": [3.0, 1.0], "val_loss": [3.5, 2.0], "kl": [1.0, 1]})
+    figure = loss_curves(table, ["loss", "val_loss", "kl"])
+    assert [axis.get_title() for axis in figure.axes] == ["loss", "kl"]
+    training, held_out = figure.axes[0].get_lines()
+    assert list(training.get_ydata()) == [3, 1] and list(held_out.get_ydata()) == [3.5, 2]
+    assert held_out.get_linestyle() == "--"
+    legend = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+    assert legend == ["training", "held out"]
+    assert [a.get_title() for a in loss_curves(table, ["val_loss"]).axes] == ["val loss"]
+
+
+def test_a_logarithmic_axis_within_one_power_of_ten_has_its_numbers():
+    table = pd.DataFrame({"epoch": [1, 2], "loss": [0.9, 0.25]})
+    figure = loss_curves(table, ["loss"], log=True)
+    figure.canvas.draw()
+    low, high = figure.axes[0].get_ylim()
+    shown = {
+        label.get_text(): place
+        for place, label in zip(figure.axes[0].get_yticks(), figure.axes[0].get_yticklabels())
+        if low <= place <= high
+    }
+    assert "0.5" in shown and all(text == f"{place:g}" for text, place in shown.items())
+
+
+def test_the_ceiling_is_a_line_across_each_bar():
+    index = {
+        "positive": 0.9,
+        "negative": 0.1,
+        "true_positive": 0.4,
+        "threshold": 3.0,
+        "k": 20,
+        "k2": 100,
+    }
+    indices = {"before": index | {"ceiling": 0.8}, "after": index | {"ceiling": 0.6, "rules": "respan"}}
+    (axis,) = index_bars(indices).axes
+    lines = {round(line.get_ydata().mean()): line.get_xdata()[0] for line in axis.get_lines()}
+    assert lines == {0: 0.6, 1: 0.8}  # rows count from below
+    legend = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert legend.count("true positive if mixed perfectly") == 1
+    assert "ResPAN's rules, threshold 3" in axis.get_xlabel()
+
+
+def test_types_have_a_palette_and_a_shape_of_their_own_and_the_method_is_named(integrated):
+    cells = integrated[:45].copy()
+    for project, name in ((pca_of, "component"), (lambda a, s, seed: a.obsm[s][:, :2], "dimension")):
+        figure = before_after(cells, {"after": "X_imap"}, project=project)
+        batch, kind = figure.axes
+        assert batch.get_xlabel() == f"{name} 1" and kind.get_ylabel() == f"{name} 2"
+        drawn = [{to_hex(c).upper() for c in a.collections[0].get_facecolors()} for a in (batch, kind)]
+        assert drawn[0] <= set(COLORS) and drawn[1] <= set(TYPE_COLORS)
+        shapes = [a.collections[0].get_paths()[0].vertices for a in (batch, kind)]
+        assert len(shapes[0]) > len(shapes[1])  # a circle, a triangle
+    (axis,) = before_after(cells, {"after": "X_imap"}, ("cell_type",), project=pca_of).axes
+    assert {to_hex(c).upper() for c in axis.collections[0].get_facecolors()} <= set(TYPE_COLORS)
+
+
+def all_figures(integrated, fitted):
+    index = imap_index(POSITIONS, BATCH, TYPES)
+    yield (
+        loss_curves(fitted.history["stage1"], ["loss", "content_loss"]),
+        "Curves over 3 epochs. In the",
+    )
+    yield (
+        critic_curves(fitted.history["stage2"]),
+        f"one line for each of {', '.join(fitted.order[1:])}.",
+    )
+    yield (
+        before_after(integrated[:45], {"after": "X_imap"}, project=pca_of),
+        "Two principal components of 45 cells, a point each: columns after; rows coloured by batch",
+    )
+    yield pairs_over_embedding(POSITIONS, BATCH, PAIRS, TYPES), "and 5 of 5 pairs as lines between them"
+    yield index_bars({"before": index}), f"before: true positive {index['true_positive']:.2f} (at most"
+
+
+def test_every_figure_says_what_it_shows_and_no_letter_is_too_small(integrated, fitted):
+    for figure, words in all_figures(integrated, fitted):
+        assert words in alt_text(figure)
+        figure.canvas.draw()
+        texts = [text for text in figure.findobj(Text) if text.get_text().strip()]
+        assert texts and min(text.get_fontsize() for text in texts) >= 6
+
+
+def test_a_figure_without_words_is_described_by_its_titles_and_axes():
+    figure, axes = plt.subplots(1, 2)
+    axes[0].plot([0, 1], label="a")
+    axes[0].legend()
+    axes[0].set(title="Loss", xlabel="epoch")
+    figure.suptitle("Training")
+    text = alt_text(finished(figure))
+    assert text == "Figure of 2 panels. Training. Loss: epoch (a). Panel 2: no named axes."
+    assert alt_text(finished(figure, "Two lines.")) == "Two lines."
+
+
+def test_both_kinds_of_pairs_are_in_the_legend():
+    figure = pairs_over_embedding(POSITIONS, BATCH, PAIRS, TYPES)
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == ["pair of one type", "pair of two types", "a", "b"]
