@@ -60,11 +60,8 @@ class IMAP(Estimator):
     Examples
     --------
     >>> import imap_keras
-    >>> adata = imap_keras.preprocess(imap_keras.datasets.demo(), min_genes=50)  # doctest: +SKIP
-    >>> model = imap_keras.IMAP(seed=0)  # doctest: +SKIP
-    >>> adata = model.fit_transform(adata, batch_key="batch")  # doctest: +SKIP
-    >>> adata.obsm["X_imap"].shape  # doctest: +SKIP
-    (700, 30)
+    >>> imap_keras.IMAP(latent_dim=64).hyperparameters.lambda_content
+    3.0
     """
 
     kind = "imap"
@@ -380,7 +377,11 @@ def integrate(
     Examples
     --------
     >>> import imap_keras
-    >>> adata = imap_keras.preprocess(imap_keras.datasets.demo(), min_genes=50)  # doctest: +SKIP
-    >>> adata = imap_keras.integrate(adata, batch_key="batch")  # doctest: +SKIP
+    >>> cells = imap_keras.datasets.simulate(n_cells=60, n_genes=40, n_batches=2)
+    >>> cells = imap_keras.preprocess(cells, min_genes=5, verbose=0)
+    >>> short = dict(latent_dim=4, hidden=(8,), critic_hidden=(8,), stage1_epochs=1, stage2_epochs=1)
+    >>> cells = imap_keras.integrate(cells, verbose=0, n_components=5, pair_agreement=0, **short)
+    >>> cells.obsm["X_imap"].shape
+    (60, 5)
     """
     return IMAP(**hyperparameters).fit_transform(adata, batch_key, order, verbose)

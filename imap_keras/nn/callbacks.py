@@ -18,11 +18,6 @@ class BestEpoch(keras.callbacks.Callback):
     ----------
     patience
         Epochs to wait for a lower loss.
-
-    Examples
-    --------
-    >>> from imap_keras.nn.callbacks import BestEpoch
-    >>> model.fit(rows, validation_data=held_out, callbacks=[BestEpoch(5)])  # doctest: +SKIP
     """
 
     def __init__(self, patience: int = 5):
@@ -51,11 +46,6 @@ class StopWhenSettled(keras.callbacks.Callback):
     ----------
     patience
         Epochs to wait for such a fall.
-
-    Examples
-    --------
-    >>> from imap_keras.nn.callbacks import StopWhenSettled
-    >>> autoencoder.fit(rows, epochs=150, callbacks=[StopWhenSettled(10)])  # doctest: +SKIP
     """
 
     def __init__(self, patience: int):
@@ -92,11 +82,6 @@ class AverageWeights(keras.callbacks.Callback):
     References
     ----------
     Izmailov et al., UAI 2018.
-
-    Examples
-    --------
-    >>> from imap_keras.nn.callbacks import AverageWeights
-    >>> gan.fit(rows, epochs=50, callbacks=[AverageWeights(gan.generator, 20)])  # doctest: +SKIP
     """
 
     def __init__(self, network: keras.Model, last_epochs: int):
@@ -123,11 +108,6 @@ class Clock(keras.callbacks.Callback):
     """Note the processor seconds passed at the end of every epoch; other programs do not count.
 
     The first epoch holds the building of graphs.
-
-    Examples
-    --------
-    >>> clock = Clock()  # doctest: +SKIP
-    >>> cvae.fit(rows, callbacks=[clock])  # doctest: +SKIP
     """
 
     def on_train_begin(self, logs=None):
@@ -146,10 +126,6 @@ class ProgressBar(keras.callbacks.Callback):
         What is trained.
     verbose
         0 shows nothing.
-
-    Examples
-    --------
-    >>> model.fit(data, verbose=0, callbacks=[ProgressBar("stage I", verbose=1)])  # doctest: +SKIP
     """
 
     def __init__(self, title: str, verbose: int = 1):
