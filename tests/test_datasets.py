@@ -19,6 +19,7 @@ from scipy import sparse
 from imap_keras import datasets
 from imap_keras.datasets import (
     _download,
+    cbmc_protein,
     demo,
     fetch,
     load,
@@ -425,6 +426,16 @@ def test_scgem_is_expression_and_methylation_of_the_same_cells(real_data):
     counts = cells["expression"].obs["cell_type"].value_counts(sort=False).to_dict()
     assert counts == {"BJ": 35, "d8": 40, "d16T+": 32, "d24T+": 36, "iPS": 34}
     assert cells["expression"].obs_names.equals(cells["methylation"].obs_names)
+
+
+def test_cbmc_protein_is_the_proteins_of_a_cite_seq(real_data):
+    real_data("cbmc_protein")
+    cells = cbmc_protein()
+    assert cells.shape == (8617, 10) and cells.var_names.tolist()[:2] == ["CD3", "CD4"]
+    assert cells.X[0].tolist() == [60, 72, 76, 575, 64, 161, 77, 206, 70, 179]
+    assert cells.obs_names[0] == "CTGTTTACACCGCTAG" and cells.obs["cell_type"].iloc[0] == "cluster_4"
+    counts = cells.obs["cell_type"].value_counts(sort=False)
+    assert len(counts) == 13 and counts["cluster_1"] == 3086 and counts["cluster_6"] == 282
 
 
 def test_snareseq_is_rna_and_accessibility_of_the_same_cells(real_data):

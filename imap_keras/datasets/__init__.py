@@ -7,11 +7,12 @@ from ._load import load
 from ._manifold import simulate_file, simulate_manifold
 from ._mixology import sc_mixology
 from ._modalities import simulate_modalities
-from ._omics import scgem, snareseq
+from ._omics import cbmc_protein, scgem, snareseq
 from ._simulate import simulate
 
 __all__ = [
     "cache_folder",
+    "cbmc_protein",
     "demo",
     "fetch",
     "load",

@@ -5,7 +5,7 @@ import sys
 
 from ._download import cache_folder, fetch, registry
 
-COURSE = ["sc_mixology", "inclust_plus", "scgem", "snareseq"]
+COURSE = ["sc_mixology", "inclust_plus", "scgem", "snareseq", "cbmc_protein"]
 
 
 def main(arguments: list[str] | None = None) -> int:

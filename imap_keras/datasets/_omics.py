@@ -1,10 +1,10 @@
-"""Two measurements of each cell: scGEM (expression, methylation) and SNARE-seq (RNA, chromatin)."""
+"""Two measurements of each cell: scGEM, SNARE-seq, and the proteins of a CITE-seq."""
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ._download import fetch_all
+from ._download import fetch, fetch_all
 
 STAGES = ["BJ", "d8", "d16T+", "d24T+", "iPS"]
 
@@ -31,7 +31,9 @@ def scgem() -> dict[str, AnnData]:
 
     Examples
     --------
-    >>> cells = scgem()  # doctest: +SKIP
+    >>> from imap_keras.datasets import registry
+    >>> registry().query("dataset == 'scgem'")["what"].tolist()[:2]
+    ['177 cells x 34 genes, log expression', '177 cells x 27 loci, 0/1 methylation']
     """
     expression, methylation, types = fetch_all(
         "scgem", "scGEM_expression.csv", "scGEM_methylation.csv", "scGEM_typeExpression.txt"
@@ -68,7 +70,9 @@ def snareseq() -> dict[str, AnnData]:
 
     Examples
     --------
-    >>> cells = snareseq()  # doctest: +SKIP
+    >>> from imap_keras.datasets import registry
+    >>> registry().query("dataset == 'snareseq'")["what"].tolist()[:2]
+    ['1047 cells x 10 RNA features', '1047 cells x 19 ATAC topics']
     """
     rna, accessibility, types = fetch_all(
         "snareseq", "SNAREseq_rna_feat.npy", "SNAREseq_atac_feat.npy", "SNAREseq_rna_types.txt"
@@ -79,6 +83,41 @@ def snareseq() -> dict[str, AnnData]:
         "accessibility": (np.load(accessibility, allow_pickle=False), "topic"),
     }
     return _paired(values, pd.Categorical.from_codes(codes, [f"line_{i}" for i in range(1, 5)]))
+
+
+def cbmc_protein() -> AnnData:
+    """Load the proteins of a CITE-seq: antibody counts of 8,617 cord blood cells; the RNA is not here.
+
+    Returns
+    -------
+    anndata.AnnData
+        8,617 cells x 10 proteins (``CD3`` ... ``CD34``), counts, with ``obs["cell_type"]``
+        (``cluster_1`` ... ``cluster_13``, the source's; 1 are CD4 T cells, 6 CD8 T cells).
+
+    Raises
+    ------
+    ConnectionError
+        Not in the cache and no network (0.5 MB).
+
+    References
+    ----------
+    Stoeckius et al., Nature Methods 14:865 (2017).
+
+    Examples
+    --------
+    >>> from imap_keras.datasets import registry
+    >>> registry().query("dataset == 'cbmc_protein'")["what"].item()
+    'CITE-seq antibody counts, 8617 cells x 10 proteins, last column = cluster'
+    """
+    table = pd.read_csv(fetch("cbmc_protein/scProteomics.txt"), sep="\t", index_col=0)
+    cluster = table.pop("cluster")
+    names = [f"cluster_{i}" for i in range(1, cluster.max() + 1)]
+    kinds = pd.Categorical.from_codes(cluster - 1, names)
+    return AnnData(
+        table.to_numpy("float32"),
+        obs=pd.DataFrame({"cell_type": kinds}, index=table.index.astype(str)),
+        var=pd.DataFrame(index=table.columns.str.removeprefix("CITE_")),
+    )
 
 
 def _paired(values: dict, cell_type: pd.Categorical) -> dict[str, AnnData]:
