@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import http.server
+import os
 import re
 import socket
 import tempfile
@@ -35,6 +36,7 @@ from imap_keras.datasets import (
     surface_protein,
 )
 from imap_keras.datasets.__main__ import main
+from imap_keras.inputs.files import check_file
 
 # ------------------------------------------------------------------ simulate
 
@@ -302,6 +304,69 @@ def test_an_address_that_is_gone_is_a_connection_error(server, cache, offer):
         fetch(FILE)
 
 
+def test_an_address_that_is_gone_or_closed_says_the_status(server, cache, offer):
+    url = offer(server.server_port)
+    server.content = None
+    with pytest.raises(ConnectionError) as caught:
+        fetch(FILE)
+    assert str(caught.value) == (
+        f"{FILE} (2.5 MB) is not in the cache {cache} and cannot be fetched from {url}: the server "
+        "answers 404 (Not Found). The address may have moved or be closed to you: try a newer "
+        f"imap_keras; or copy the file to {cache / FILE}; or set IMAP_KERAS_DATA to a folder that has "
+        "it."
+    )
+
+
+def test_a_damaged_file_without_network_is_called_damaged(cache, offer):
+    url = offer(closed_port())
+    (cache / FILE).parent.mkdir(parents=True)
+    (cache / FILE).write_bytes(CONTENT[:-5])
+    with pytest.raises(ConnectionError) as caught:
+        fetch(FILE)
+    assert str(caught.value).startswith(
+        f"{FILE} (2.5 MB) is damaged in the cache {cache} and cannot be fetched from {url} (Connection"
+    )
+
+
+@pytest.mark.parametrize("code, words", [("ENOSPC", "No space left"), ("EROFS", "Read-only")])
+def test_a_cache_that_cannot_be_written_is_named_with_the_data_set(
+    server, cache, offer, monkeypatch, code, words
+):
+    offer(server.server_port)
+    number = getattr(errno, code)
+
+    def refuse(*args, **kwargs):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
+    with pytest.raises(OSError) as caught:
+        fetch(FILE)
+    assert caught.value.errno == number and not isinstance(caught.value, ConnectionError)
+    assert caught.value.strerror == (
+        f"{FILE} (2.5 MB, data set toy) cannot be written into the cache {cache}: "
+        f"{os.strerror(number)}. Set IMAP_KERAS_DATA to a folder with room that you may write to."
+    )
+    assert words in str(caught.value)
+
+
+def test_a_file_in_place_of_the_cache_is_named(server, cache, offer, capsys):
+    offer(server.server_port)
+    cache.write_text("no folder")
+    assert main(["toy"]) == 1
+    assert f"data set toy) cannot be written into the cache {cache}" in capsys.readouterr().err
+
+
+def test_what_killed_downloads_left_is_tidied_and_running_ones_are_not(server, cache, offer):
+    offer(server.server_port)
+    folder = (cache / FILE).parent
+    folder.mkdir(parents=True)
+    for name, hours in (("tmpabcd_123", 2), ("tmpefgh_456", 0.5), ("tmpmine.txt", 2)):
+        (folder / name).write_text("part")
+        os.utime(folder / name, 2 * (time.time() - 3600 * hours,))
+    fetch(FILE)
+    assert {path.name for path in files_in(cache)} == {"table.csv", "tmpefgh_456", "tmpmine.txt"}
+
+
 def test_a_read_only_cache_with_the_right_files_is_enough(cache, offer, monkeypatch):
     offer(closed_port())
     (cache / FILE).parent.mkdir(parents=True)
@@ -551,3 +616,12 @@ def test_load_says_what_it_cannot_load(tmp_path):
         load("pbmc")
     with pytest.raises(FileNotFoundError, match=f"no file {tmp_path}/none.h5ad"):
         load(str(tmp_path / "none.h5ad"))
+
+
+def test_paths_of_files_know_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert simulate_file("~/cells.h5ad", 20, 10, n_types=2) == tmp_path / "cells.h5ad"
+    assert load("~/cells.h5ad").shape == (20, 10)
+    assert check_file("~/cells.h5ad") == tmp_path / "cells.h5ad"
+    with pytest.raises(FileNotFoundError, match=f"There is no file {tmp_path}/other.h5ad"):
+        check_file("~/other.h5ad")

@@ -1,6 +1,8 @@
 """Files by address and hash: `registry.csv` lists them, pooch fetches and checks them."""
 
 import os
+import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -52,9 +54,10 @@ def fetch(file: str) -> Path:
     KeyError
         The registry has no such file.
     ConnectionError
-        The file is not in the cache and cannot be downloaded; names address, folder and size.
+        The file is not in the cache, or damaged there, and cannot be downloaded; names address, folder
+        and size, and the status that the server answered.
     OSError
-        What arrived has the wrong hash, three times over.
+        What arrived has the wrong hash, three times over; or the cache cannot be written.
 
     Examples
     --------
@@ -71,20 +74,51 @@ def fetch(file: str) -> Path:
         urls={file: row["url"]},
         retry_if_failed=2,
     )
+    _tidy((folder / file).parent)
     try:
         return Path(files.fetch(file, downloader=pooch.HTTPDownloader(progressbar=True)))
-    except (requests.exceptions.RequestException, PermissionError) as error:
-        raise ConnectionError(
-            f"{file} ({row['bytes'] / 1e6:.1f} MB) is not in the cache {folder} and cannot be "
-            f"fetched from {row['url']} ({type(error).__name__}). With a network, run "
-            f"`python -m imap_keras.datasets {row['dataset']}` once; or copy the file to "
-            f"{folder / file}; or set IMAP_KERAS_DATA to a folder that has it."
-        ) from error
+    except requests.exceptions.RequestException as error:
+        raise ConnectionError(_unreachable(file, row, folder, error)) from error
     except ValueError as error:  # pooch: the hash is wrong
         raise OSError(
             f"{file} from {row['url']} arrived damaged three times (sha256 differs from the "
             "registry's). Nothing was kept; try again later or over another network."
         ) from error
+    except OSError as error:  # disk full, read-only, a file where the folder should be
+        raise OSError(
+            error.errno,
+            f"{file} ({row['bytes'] / 1e6:.1f} MB, data set {row['dataset']}) cannot be written into "
+            f"the cache {folder}: {error.strerror or error}. Set IMAP_KERAS_DATA to a folder with room "
+            "that you may write to.",
+        ) from error
+
+
+def _unreachable(file: str, row: pd.Series, folder: Path, error: Exception) -> str:
+    """What stands in the way, and what to do about it."""
+    state = "is damaged" if (folder / file).exists() else "is not"
+    start = (
+        f"{file} ({row['bytes'] / 1e6:.1f} MB) {state} in the cache {folder} and cannot be fetched "
+        f"from {row['url']}"
+    )
+    copy = f"copy the file to {folder / file}; or set IMAP_KERAS_DATA to a folder that has it."
+    response = getattr(error, "response", None)
+    if response is not None:
+        return (
+            f"{start}: the server answers {response.status_code} ({response.reason}). The address may "
+            f"have moved or be closed to you: try a newer imap_keras; or {copy}"
+        )
+    return (
+        f"{start} ({type(error).__name__}). With a network, run `python -m imap_keras.datasets "
+        f"{row['dataset']}` once; or {copy}"
+    )
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what downloads that were killed have left; those of the last hour may still run."""
+    for left in folder.glob("tmp" + 8 * "[a-z0-9_]"):
+        with suppress(OSError):
+            if left.is_file() and time.time() - left.stat().st_mtime > 3600:
+                left.unlink()
 
 
 def fetch_all(folder: str, *files: str) -> list[Path]:

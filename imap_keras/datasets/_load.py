@@ -1,10 +1,9 @@
 """A data set by its name, or the user's own file."""
 
-from pathlib import Path
-
 import anndata
 from anndata import AnnData
 
+from ..inputs.files import path_of
 from ._demo import demo
 from ._mixology import sc_mixology
 from ._simulate import simulate
@@ -39,7 +38,7 @@ def load(dataset: str, **options) -> AnnData:
     """
     if dataset in NAMED:
         return NAMED[dataset](**options)
-    path = Path(dataset).expanduser()
+    path = path_of(dataset)
     if path.suffix != ".h5ad":
         raise ValueError(
             f"dataset={dataset!r} is neither one of {', '.join(NAMED)} nor the path of an .h5ad file."

@@ -9,6 +9,7 @@ from anndata import AnnData
 from anndata.io import sparse_dataset, write_elem
 from scipy import sparse
 
+from ..inputs.files import path_of
 from ..nn.persistence import write_whole
 
 CELLS_A_PIECE = 2000
@@ -107,7 +108,7 @@ def simulate_file(
     --------
     >>> simulate_file("many_cells.h5ad")  # doctest: +SKIP
     """
-    path, rng = Path(path), np.random.default_rng(seed)
+    path, rng = path_of(path), np.random.default_rng(seed)
     # Types first, the two programmes last.
     level = rng.gamma(0.6, 1.0, n_genes) + 0.02
     profiles = level * rng.lognormal(0, 1.2, (n_types + PROGRAMMES, n_genes))

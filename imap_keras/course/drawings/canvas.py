@@ -8,7 +8,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from ...plots import COLORS
 
-BLUE, ORANGE, GREEN, PINK, SKY, RED = COLORS[:6]
+BLUE, ORANGE, GREEN, PINK, _, SKY, RED = COLORS[:7]
 GREY, INK = "#666666", "#222222"
 SIZE = 9  # points; nothing on a drawing is smaller than 8
 
