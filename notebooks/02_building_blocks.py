@@ -42,12 +42,8 @@ from imap_keras.course import Results, check, handover, versions_table
 from imap_keras.nn.blocks import BatchNorm, Initializers, Mish
 
 # %% tags=["plumbing"]
-told = (dataset, seed, epochs, fast) == (
-    "demo",
-    0,
-    20,
-    False,
-)  # what the text was written for (notebook 00)
+# What the text was written for (notebook 00):
+told = (dataset, seed, epochs, fast) == ("demo", 0, 20, False)
 settings = handover.Settings(dataset, seed, None, output_dir, fast, batch_key, label_key)
 results = Results("02_building_blocks", output_dir, {**settings.as_dict(), "epochs": epochs})
 

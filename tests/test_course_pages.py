@@ -63,7 +63,8 @@ def test_code_names_of_the_notation_are_used_in_the_library():
 
 
 # Notebooks that are linked to their neighbours and have their plumbing marked.
-LINKED = [path for path in SOURCES if path.stem[:2] in ("00", "01", "02", "09")]
+NOT_YET = ("06", "08", "10", "11", "12", "13", "14", "15")
+LINKED = [path for path in SOURCES if path.stem[:2] not in NOT_YET]
 
 
 @pytest.mark.parametrize("source", LINKED, ids=lambda path: path.stem)

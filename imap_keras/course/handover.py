@@ -16,12 +16,13 @@ from matplotlib.figure import Figure
 from scipy import sparse
 
 from ..datasets import load
-from ..imap.components import merge_order
+from ..imap.components import merge_order, scale_factor
 from ..imap.hyperparameters import Hyperparameters
 from ..imap.model import IMAP
 from ..imap.training import find_pairs, train_stage1
 from ..inputs.labels import coded, labels_of
 from ..inputs.values import check_logged, check_values, dense
+from ..nn.blocks import rescaled
 from ..nn.fitting import run
 from ..nn.persistence import load_models, save_models, write_whole
 from ..preprocessing import preprocess
@@ -215,15 +216,18 @@ def arrays(settings: Settings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def encoder(settings: Settings) -> keras.Model:
-    """The trained encoder of stage I (notebook 03), read or trained."""
+    """The trained encoder of stage I (notebook 03), read or trained; it reads cells as they are."""
     try:
         return load_models(settings.folder / "stage1", "stage1")[0]["encoder"]
     except (FileNotFoundError, ValueError):  # not trained yet, or damaged: trained (again)
         adata = prepared(settings)
     _, codes = coded(labels_of(adata, settings.batch_key))
-    models, _ = train_stage1(dense(adata.X), codes, settings.hyperparameters())
-    save_encoder(settings, models["encoder"])
-    return models["encoder"]
+    cells, hp = dense(adata.X), settings.hyperparameters()
+    scale = scale_factor(cells, hp)
+    models, _ = train_stage1(cells * scale, codes, hp)
+    network = rescaled(models["encoder"], before=scale)
+    save_encoder(settings, network)
+    return network
 
 
 def save_encoder(settings: Settings, model: keras.Model) -> None:
@@ -240,7 +244,8 @@ def first_pairs(settings: Settings) -> np.ndarray:
     labels = labels_of(adata, settings.batch_key)
     cells, hp = dense(adata.X), settings.hyperparameters()
     anchor, query = (np.flatnonzero(labels == name) for name in merge_order(cells, labels)[:2])
-    pairs, _ = find_pairs(run(encoder(settings), cells), cells, query, anchor, hp)
+    content, scaled = run(encoder(settings), cells), cells * scale_factor(cells, hp)
+    pairs, _ = find_pairs(content, scaled, query, anchor, hp)
     save_first_pairs(settings, pairs)
     return pairs
 

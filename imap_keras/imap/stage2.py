@@ -18,6 +18,7 @@ from ..nn.rows import drawn_rows
 
 # A root has no gradient at 0: a critic that is flat somewhere would turn every weight into NaN.
 TINY = 1e-12
+LOSSES = ("critic_loss", "wasserstein", "gradient_penalty", "generator_loss", "pair_loss")
 
 
 def build_generator(
@@ -159,23 +160,11 @@ class WGANGP(keras.Model):
         generator_first: bool = False,
     ):
         super().__init__(name="wgan_gp")
-        self.generator = generator
-        self.critic = critic
-        self.gradient_penalty_weight = gradient_penalty
-        self.critic_steps = critic_steps
+        self.generator, self.critic = generator, critic
+        self.gradient_penalty_weight, self.lambda_pair = gradient_penalty, lambda_pair
+        self.critic_steps, self.seed = critic_steps, seed
         self.turn = 0 if generator_first else critic_steps - 1
-        self.lambda_pair = lambda_pair
-        self.seed = seed
-        self.trackers = {
-            name: keras.metrics.Mean(name=name)
-            for name in (
-                "critic_loss",
-                "wasserstein",
-                "gradient_penalty",
-                "generator_loss",
-                "pair_loss",
-            )
-        }
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in LOSSES}
 
     def compile(self, generator_optimizer=None, critic_optimizer=None, learning_rate=2e-4, **kwargs):
         """Set the two optimisers; by default Adam(2e-4, 0.5, 0.999) each, as in the paper."""
@@ -295,26 +284,47 @@ def paired_cells(
     >>> (target - query).numpy()[0].tolist()
     [2.0, 2.0]
     """
-    table = tf.constant(cells, tf.float32)
-    query, anchor = (tf.constant(pairs[:, side], tf.int32) for side in (0, 1))
-    weights = np.ones(len(pairs)) if weights is None else weights / weights.mean()
-    ends = tf.constant(np.cumsum(weights))
+    table, pairs = tf.constant(cells, tf.float32), tf.constant(pairs, tf.int32)
+    ends = tf.constant(np.cumsum(np.ones(len(pairs)) if weights is None else weights / weights.mean()))
 
     def draw(step):
         seeds = [tf.stack([tf.constant(3 * seed + i, tf.int64), step]) for i in range(3)]
         own = draw_pairs(ends, rows, seeds[0])
         across = own if keep_pairs else draw_pairs(ends, rows, seeds[1])
-        x, y, partner = (
-            tf.gather(table, tf.gather(side, drawn))
-            for side, drawn in ((query, own), (anchor, across), (anchor, own))
-        )
-        if walk_length == 1:
-            return x, y, partner
-        other = draw_neighbors(own, ends, walk_length, seeds[2])
-        move = (tf.gather(table, tf.gather(side, other)) for side in (anchor, query))
-        return x, y, x + tf.subtract(*move)
+        other = None if walk_length == 1 else draw_neighbors(own, ends, walk_length, seeds[2])
+        return paired_rows(table, pairs, own, across, other)
 
     return drawn_rows(draw)
+
+
+def paired_rows(table, pairs, own, across, other):
+    """Query rows, anchor rows and target rows of drawn pairs.
+
+    Parameters
+    ----------
+    table, pairs
+        Cells x genes, and pairs x 2.
+    own, across
+        Numbers of the pairs whose query cells, and whose anchor cells are taken.
+    other
+        Numbers of the pairs whose moves are the targets; None: the target is the partner itself.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from imap_keras.imap.stage2 import paired_rows
+    >>> table, pairs = tf.constant([[0.0], [1.0], [5.0]]), tf.constant([[0, 1], [1, 2]])
+    >>> [float(rows[0, 0]) for rows in paired_rows(table, pairs, [0], [0], [1])]
+    [0.0, 1.0, 4.0]
+    """
+
+    def cells(side, drawn):
+        return tf.gather(table, tf.gather(pairs[:, side], drawn))
+
+    query, anchor = cells(0, own), cells(1, across)
+    if other is None:
+        return query, anchor, cells(1, own)
+    return query, anchor, query + (cells(1, other) - cells(0, other))
 
 
 def draw_pairs(ends, rows: int, seed):
