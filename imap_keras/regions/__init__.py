@@ -7,6 +7,7 @@ runs it on files. Paper: https://doi.org/10.1038/s41592-025-02961-3
 """
 
 from .atlas import PARTS, homologous_pairs, published_map, region_table
+from .graph import BrainGraph, brain_graph, similarity
 from .homology import (
     chance_rank,
     check_features,
@@ -23,16 +24,20 @@ from .hyperparameters import Hyperparameters
 from .independent import confusion_matrix, independent_test
 from .model import RegionClassifier
 from .network import build_region_classifier, donors_to_hold, hold_out_donors, step_schedule
+from .phenotypes import carry, map_phenotype, walk_vectors
 from .repeats import run_repeats
-from .simulate import simulate_species
+from .simulate import region_latents, simulate_connectomes, simulate_species
 from .walks import WalkParameters, node2vec_walks, node_vectors
 
 __all__ = [
     "PARTS",
+    "BrainGraph",
     "Hyperparameters",
     "RegionClassifier",
     "WalkParameters",
+    "brain_graph",
     "build_region_classifier",
+    "carry",
     "chance_rank",
     "check_features",
     "check_pairs",
@@ -42,17 +47,22 @@ __all__ = [
     "hold_out_donors",
     "homologous_pairs",
     "independent_test",
+    "map_phenotype",
     "mean_rank",
     "node2vec_walks",
     "node_vectors",
     "pair_ranks",
     "published_map",
     "region_averages",
+    "region_latents",
     "region_table",
     "run_repeats",
     "shuffled_labels",
+    "similarity",
+    "simulate_connectomes",
     "simulate_species",
     "standardize",
     "step_schedule",
     "unit_rows",
+    "walk_vectors",
 ]

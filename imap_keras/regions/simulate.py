@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .atlas import homologous_pairs, region_table
+from .atlas import SPECIES, homologous_pairs, region_table
 
 GENES = {"cortex": 4542, "subcortex": 5063, "brain": 5063}
 N_LATENT, N_NUISANCE = 40, 8
@@ -120,6 +120,79 @@ def simulate_species(
         np.maximum(adata.X, 0, out=adata.X)
         results.append(adata)
     return results[0], results[1]
+
+
+def region_latents(part: str = "cortex", seed: int = 0) -> dict[str, pd.DataFrame]:
+    """The hidden state of each region in :func:`simulate_species` of the same part and seed.
+
+    Returns
+    -------
+    dict of pandas.DataFrame
+        ``"human"`` and ``"mouse"``: regions x 40 hidden numbers, with the same meaning in both.
+
+    Raises
+    ------
+    ValueError
+        Unknown part.
+
+    Examples
+    --------
+    >>> from imap_keras.regions import region_latents
+    >>> {name: table.shape for name, table in region_latents("subcortex").items()}
+    {'human': (22, 40), 'mouse': (29, 40)}
+    """
+    tables = {species: region_table(part, species) for species in SPECIES}
+    latent = _latent_regions(part, *tables.values(), np.random.default_rng(seed))
+    return {
+        species: pd.DataFrame([latent[species, name] for name in table["region"]], table["region"])
+        for species, table in tables.items()
+    }
+
+
+def simulate_connectomes(
+    part: str = "cortex", noise: float = 0.1, sharpness: float = 3.0, seed: int = 0
+) -> dict[str, pd.DataFrame]:
+    """Wire the regions of :func:`simulate_species`: those of like hidden states more strongly.
+
+    The weight of two regions of a species is the correlation of their hidden states plus noise, cut off
+    at 0 and raised to a power. That wiring follows expression is an assumption.
+
+    Parameters
+    ----------
+    part, seed
+        As in :func:`simulate_species`.
+    noise
+        Standard deviation of what is added to a correlation.
+    sharpness
+        The power: the higher, the fewer strong edges.
+
+    Returns
+    -------
+    dict of pandas.DataFrame
+        ``"human"`` and ``"mouse"``: regions x regions, symmetric, 0 on the diagonal.
+
+    Raises
+    ------
+    ValueError
+        Unknown part, or a number out of range.
+
+    Examples
+    --------
+    >>> from imap_keras.regions import simulate_connectomes
+    >>> {name: table.shape for name, table in simulate_connectomes("subcortex").items()}
+    {'human': (22, 22), 'mouse': (29, 29)}
+    """
+    for name, value in (("noise", noise), ("sharpness", sharpness)):
+        if not value >= 0:
+            raise ValueError(f"{name}={value} must be 0 or more.")
+    rng, wires = np.random.default_rng((seed, 1)), {}
+    for species, table in region_latents(part, seed).items():
+        weights = np.corrcoef(table)
+        drawn = rng.normal(0, noise, weights.shape)
+        weights = np.clip(weights + (drawn + drawn.T) / np.sqrt(2), 0, None) ** sharpness
+        np.fill_diagonal(weights, 0)
+        wires[species] = pd.DataFrame(weights, table.index, table.index)
+    return wires
 
 
 def _latent_regions(part, human, mouse, rng) -> dict:
