@@ -51,10 +51,6 @@ def harmony(adata: AnnData, batch_key: str = "batch", seed: int = 0) -> np.ndarr
     References
     ----------
     Korsunsky et al., Nature Methods 16:1289 (2019); package harmonypy.
-
-    Examples
-    --------
-    >>> space = harmony(adata)  # doctest: +SKIP
     """
     import harmonypy
 
@@ -74,10 +70,6 @@ def scanorama(adata: AnnData, batch_key: str = "batch", seed: int = 0) -> np.nda
     References
     ----------
     Hie et al., Nature Biotechnology 37:685 (2019); package scanorama.
-
-    Examples
-    --------
-    >>> space = scanorama(adata)  # doctest: +SKIP
     """
     import scanorama as package
 
@@ -102,10 +94,6 @@ def bbknn(adata: AnnData, batch_key: str = "batch", seed: int = 0) -> np.ndarray
     References
     ----------
     Polański et al., Bioinformatics 36:964 (2020); package bbknn.
-
-    Examples
-    --------
-    >>> space = bbknn(adata)  # doctest: +SKIP
     """
     import bbknn as package
 

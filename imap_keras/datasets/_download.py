@@ -32,8 +32,8 @@ def cache_folder() -> Path:
     Examples
     --------
     >>> from imap_keras.datasets import cache_folder
-    >>> cache_folder()  # doctest: +SKIP
-    PosixPath('/home/me/.cache/imap_keras')
+    >>> cache_folder().is_absolute()
+    True
     """
     return Path(os.environ.get("IMAP_KERAS_DATA") or pooch.os_cache("imap_keras")).expanduser()
 

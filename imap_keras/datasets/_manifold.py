@@ -106,7 +106,11 @@ def simulate_file(
 
     Examples
     --------
-    >>> simulate_file("many_cells.h5ad")  # doctest: +SKIP
+    >>> import tempfile
+    >>> from imap_keras.datasets import simulate_file
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     simulate_file(f"{folder}/many_cells.h5ad", 100, 20).name
+    'many_cells.h5ad'
     """
     path, rng = path_of(path), np.random.default_rng(seed)
     # Types first, the two programmes last.

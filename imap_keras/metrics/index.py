@@ -107,12 +107,12 @@ def imap_index(
         own = type_code[cells] == kind
         negative = (~own[:, 1 : min(k, n_cells) + 1]).mean(axis=1) >= 0.5
         n = min(k2, n_cells)
-        counted = own[:, :n] if rules == "respan" else np.ones_like(own[:, :n])
-        mixed = np.ones(len(cells), bool)
+        counted = own[:, :n] if rules == "respan" else True
+        of = own[:, :n].sum(axis=1) if rules == "respan" else n
+        batches, mixed = batch_code[cells[:, :n]], np.ones(len(cells), bool)
         for number, p in enumerate(share[kind]):
             if 0 < p < 1:
-                seen = ((batch_code[cells[:, :n]] == number) & counted).sum(axis=1)
-                of = counted.sum(axis=1)
+                seen = ((batches == number) & counted).sum(axis=1)
                 mixed &= np.abs(seen - of * p) / np.sqrt(of * p * (1 - p)) <= threshold
         found[type_code == kind] = np.select(
             [negative, mixed], ["negative", "true positive"], "positive"
@@ -168,6 +168,7 @@ def index_ceiling(
 def _composition(batch: np.ndarray, cell_type: np.ndarray) -> tuple:
     """Type of each cell, cells of each type, batch of each cell, share of each batch in each type."""
     (types, type_code), (batches, batch_code) = coded(cell_type), coded(batch)
+    type_code, batch_code = type_code.astype("int32"), batch_code.astype("int32")
     size = np.bincount(type_code, minlength=len(types))
     share = np.zeros((len(types), len(batches)))
     np.add.at(share, (type_code, batch_code), 1)
