@@ -13,6 +13,7 @@ import pytest
 
 from imap_keras.course import runner
 from imap_keras.course.baseline import drift
+from imap_keras.course.handover import Settings
 from imap_keras.course.parameters import declared_parameters, read_parameters
 from imap_keras.course.results import Results, holds, installed_versions
 from imap_keras.course.runner import Outcome, find_notebooks, main, run_notebook, summary
@@ -71,6 +72,13 @@ def test_results_are_written_whole_and_come_back_as_a_table(tmp_path):
     assert told["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert told["device"].startswith(("CPU", "GPU"))
     assert told["seconds"] >= 0
+
+
+def test_an_output_folder_may_begin_with_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Results("01_x", "~/out", {}).save()
+    assert (tmp_path / "out" / "results" / "01_x.json").is_file()
+    assert str(Settings(output_dir="~/out").folder).startswith(f"{tmp_path}/out/handover/")
 
 
 def test_an_interrupted_write_keeps_the_older_results(tmp_path, monkeypatch):

@@ -106,7 +106,7 @@ class Settings:
         content = json.dumps([file, self.keys, changes, installed_versions(), code_hash()])
         digest = hashlib.sha256(content.encode()).hexdigest()[:8]
         name = re.sub(r"[^\w-]", "_", path.stem)
-        return Path(self.output_dir) / "handover" / f"{name}-seed_{self.seed}-{digest}"
+        return Path(self.output_dir).expanduser() / "handover" / f"{name}-seed_{self.seed}-{digest}"
 
     def save_figure(self, figure: Figure, name: str, alt: str | None = None) -> Picture:
         """Write a figure to ``figures/name.png`` and return it, so that the notebook shows it.
@@ -118,7 +118,7 @@ class Settings:
         alt
             What there is to see, in a sentence or two, for those who cannot see it.
         """
-        path = Path(self.output_dir) / "figures" / f"{name}.png"
+        path = Path(self.output_dir).expanduser() / "figures" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=100, bbox_inches="tight")
         return Picture(path, alt)

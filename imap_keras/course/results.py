@@ -107,7 +107,7 @@ class Results:
 
     def __init__(self, notebook: str, output_dir: str | Path, parameters: dict):
         self.notebook, self.parameters = notebook, parameters
-        self.output_dir = Path(output_dir)
+        self.output_dir = Path(output_dir).expanduser()
         self.rows: list[dict] = []
         self._start = time.perf_counter()
 
