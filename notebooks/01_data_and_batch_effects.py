@@ -165,7 +165,7 @@ index = {
 settings.save_figure(plots.index_bars(index, "Centring each batch"), "01_index")
 
 # %%
-columns = ["negative", "positive", "true_positive"]
+columns = ["negative", "positive", "true_positive", "ceiling"]
 scores = pd.DataFrame({title: [value[c] for c in columns] for title, value in index.items()}, columns).T
 scores.round(3)
 
