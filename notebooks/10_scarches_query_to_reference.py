@@ -512,5 +512,5 @@ results.add("imap_encoder_identical", encoder_frozen, "== 1")
 results.add("imap_ilisi_above_pca", imap_gain, "> 0")
 results.save()
 
-# %%
+# %% tags=["plumbing"]
 versions_table()

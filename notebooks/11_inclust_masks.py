@@ -552,5 +552,5 @@ results.add("type_told_in_z_mean", table.loc["z_mean", "type"], ">= 0.8")
 results.add("type_told_in_z", table.loc["z", "type"], ">= 0.8")
 results.save()
 
-# %%
+# %% tags=["plumbing"]
 versions_table()

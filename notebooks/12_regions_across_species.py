@@ -451,5 +451,5 @@ results.add(
 )
 results.save()
 
-# %%
+# %% tags=["plumbing"]
 versions_table()

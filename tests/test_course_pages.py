@@ -81,9 +81,7 @@ def test_first_cell_links_to_neighbours_and_to_the_words(source):
 @pytest.mark.parametrize("source", LINKED, ids=lambda path: path.stem)
 def test_what_a_student_need_not_see_is_tagged(source):
     for cell in jupytext.read(source, fmt="py:percent").cells:
-        plumbing = re.search(
-            r"results\.add\(|= Results\(|^versions_table\(\)", cell.source, re.M
-        )
+        plumbing = re.search(r"results\.add\(|= Results\(|^versions_table\(\)", cell.source, re.M)
         if cell.cell_type == "code" and plumbing:
             assert "plumbing" in cell.metadata.get("tags", []), cell.source
 
