@@ -132,7 +132,11 @@ for axis in figure.axes:
     axis.set(xticklabels=[], yticklabels=[], zticklabels=[])
     axis.set_box_aspect(None, zoom=0.85)
     axis.legend(frameon=False, loc="upper left")
-settings.save_figure(figure, "13_surfaces")
+alt = (
+    "Two clouds in three features. Left, PCA's flat plane cuts through the bent measured "
+    "cells; right, the autoencoder's surface follows them."
+)
+settings.save_figure(figure, "13_surfaces", alt)
 
 # %% [markdown]
 # ## More cells
@@ -168,7 +172,11 @@ axis.axhline(0.01, color="0.6", lw=1, ls="--", label="noise")
 axis.set(xscale="log", yscale="log", xlabel="cells trained on", ylabel="error on new cells")
 axis.legend(frameon=False)
 plt.close(figure)
-settings.save_figure(figure, "13_more_cells")
+alt = (
+    "Error on new cells against the number of cells trained on: PCA's line stays level, "
+    "the autoencoder's falls towards the noise."
+)
+settings.save_figure(figure, "13_more_cells", alt)
 
 # %% [markdown]
 # ## Real cells
@@ -238,7 +246,11 @@ for name, color in color_of.items():
     axes[-1].scatter([], [], color=color, label=name)
 axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 plt.close(figure)
-settings.save_figure(figure, "13_bottlenecks")
+alt = (
+    "Cells in two numbers, coloured by cell line, from PCA, eight and ten layers. PCA "
+    "lays two lines over one another; the autoencoders keep five apart."
+)
+settings.save_figure(figure, "13_bottlenecks", alt)
 
 # %% [markdown] claims=["ten_components_tell_the_type", "eight_layers_of_ten_tell_the_type", "ten_layers_of_ten_tell_the_type"]
 # **What to see:** ten numbers per cell, laid out by tSNE (above) and UMAP (below). Neighbours tell the line with 1.00
@@ -260,7 +272,11 @@ plt.close(figure)  # shown below, with its legend
 for name, color in color_of.items():
     axes[0, -1].scatter([], [], color=color, label=name)
 axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-settings.save_figure(figure, "13_tsne_umap")
+alt = (
+    "tSNE and UMAP of ten numbers per cell from PCA, eight and ten layers: every cell "
+    "line makes islands of its own in all six panels."
+)
+settings.save_figure(figure, "13_tsne_umap", alt)
 
 # %% [markdown]
 # ## A file larger than the memory
@@ -306,7 +322,11 @@ figure, axis = plt.subplots(figsize=(6, 1.8), layout="constrained")
 axis.barh(["from the file", "in memory"], list(share.values()), color=plots.COLORS[:2])
 axis.set(xlabel="highest memory / size of the dense matrix")
 plt.close(figure)
-settings.save_figure(figure, "13_memory")
+alt = (
+    "Two bars: training from the file takes a small part of the dense matrix, with the "
+    "matrix in memory several times its size."
+)
+settings.save_figure(figure, "13_memory", alt)
 
 # %% [markdown]
 # ## Exercise

@@ -99,7 +99,11 @@ for axis, losses, title in zip(axes, (of_logs, of_shares), ("logs of percentages
     axis.axhline(0, color="0.5", lw=1, ls="--")
     axis.set(title=title, xlabel="epoch", ylabel="binary cross-entropy")
 plt.close(figure)
-settings.save_figure(figure, "14_cross_entropy")
+alt = (
+    "Binary cross-entropy by epoch: on logarithms of percentages it falls far below 0, "
+    "on shares it settles above 0."
+)
+settings.save_figure(figure, "14_cross_entropy", alt)
 
 # %% [markdown]
 # The library looks at the range first, and says what to do.
@@ -163,7 +167,8 @@ def poisson_deviance(target, output):
 # so that large components stay large; NaN becomes 0, the mean.)
 
 # %%
-drawings.omics_network()
+alt = "Three modalities, an encoder for each, one joint code, a decoder and a loss for each."
+settings.save_figure(drawings.omics_network(), "14_network", alt)
 
 
 # %% tags=["lesson"]
@@ -255,7 +260,8 @@ for axis, name in zip(axes, losses):
     axis.axhline(0, color="0.6", lw=1)
 axes[0].legend(frameon=False)
 plt.close(figure)
-settings.save_figure(figure, "14_losses")
+alt = "Three losses by epoch: all fall, on cells held out as on those trained on, above 0."
+settings.save_figure(figure, "14_losses", alt)
 
 
 # %% [markdown]
@@ -302,7 +308,11 @@ shown.obsm["methylation"] = PCA(10, random_state=seed).fit_transform(standardize
 shown.obsm["joint code"] = model.latent(three)
 spaces = {name: name for name in ("RNA", "methylation", "joint code")}
 figure = plots.before_after(shown, spaces, ("cell_type",), seed)
-settings.save_figure(figure, "14_three_modalities")
+alt = (
+    "UMAPs of RNA, methylation and joint code, coloured by type: either modality lays "
+    "two types over one another, the joint code none."
+)
+settings.save_figure(figure, "14_three_modalities", alt)
 
 # %% [markdown]
 # ## A modality that was never measured
@@ -432,7 +442,8 @@ for axis, (title, scores) in zip(axes.flat, accuracy.items()):
     axis.bar_label(bars, fmt="%.3f", padding=2, fontsize=8)
     axis.set(title=title, xlim=(0, 1.15), xlabel="balanced accuracy")
 plt.close(figure)
-settings.save_figure(figure, "14_accuracy")
+alt = "Bars for four data sets: the joint code is ahead of each modality, except in SNARE-seq."
+settings.save_figure(figure, "14_accuracy", alt)
 
 # %% [markdown]
 # ## Exercise

@@ -108,7 +108,11 @@ for name, color, title in (("accuracy", 0, "trained on"), ("val_accuracy", 1, "n
 axis.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1))
 axis.legend(frameon=False)
 plt.close(figure)
-settings.save_figure(figure, "15_convolution")
+alt = (
+    "Accuracy by epoch: on new digits it is above that on the digits trained on, most in "
+    "the first epoch."
+)
+settings.save_figure(figure, "15_convolution", alt)
 
 # %% [markdown]
 # ## A layer that does not know its weights
@@ -128,7 +132,8 @@ settings.save_figure(figure, "15_convolution")
 # *reparameterisation*:
 
 # %%
-drawings.reparameterisation()
+alt = "Mean, width and noise make a weight; gradients of the loss reach mean and width."
+settings.save_figure(drawings.reparameterisation(), "15_reparameterisation", alt)
 
 
 # %% tags=["lesson"]
@@ -216,7 +221,8 @@ shown = axes[2].imshow(width.reshape(8, 8), cmap="viridis", vmin=0)
 figure.colorbar(shown, ax=axes[2], label="width of the weights")
 axes[2].set(xticks=[], yticks=[], title="pixels")
 plt.close(figure)
-settings.save_figure(figure, "15_draws")
+alt = "Divergence by epoch; accuracies of the draws, below the mean's; width of weights by pixel."
+settings.save_figure(figure, "15_draws", alt)
 
 # %% [markdown]
 # ## Two kinds of not knowing
@@ -266,7 +272,11 @@ for axis, i in zip(axes, np.argsort(-table["entropy"])[:8]):
     axis.set(xticks=[], yticks=[])
     axis.set_title(title, fontsize=9)
 plt.close(figure)
-settings.save_figure(figure, "15_doubtful_digits")
+alt = (
+    "The eight digits that the classifier is least sure of, each with the name it was "
+    "given and the right one."
+)
+settings.save_figure(figure, "15_doubtful_digits", alt)
 
 # %% [markdown]
 # ## Cell types from few counts
@@ -389,7 +399,11 @@ for (title, own), style in zip(sets.items(), ("-", "--")):
     right.plot(curve["kept"], curve["accuracy"], "k", ls=style, label=title)
 right.set(xlabel="share kept, most certain first", ylabel="accuracy")
 right.legend(frameon=False)
-settings.save_figure(figure, "15_calibration")
+alt = (
+    "Left, share that is right against probability claimed for five classifiers; right, "
+    "accuracy rising as uncertain cells are left out."
+)
+settings.save_figure(figure, "15_calibration", alt)
 
 # %% [markdown]
 # ## A cell type never seen
@@ -399,7 +413,7 @@ settings.save_figure(figure, "15_calibration")
 
 # %%
 unseen_lines = ["H838", "HCC827"] if fast else sorted(set(lines))
-options = {"epochs": 120, "kl_epochs": 30, "learning_rate": 0.03}
+options = {"epochs": 200, "kl_epochs": 50, "learning_rate": 0.01}
 unseen_tables = {}
 for line in unseen_lines:
     known = mixed[lines[mixed] != line]
@@ -421,15 +435,29 @@ for (line, name), own in unseen_tables.items():
 unseen = pd.DataFrame(rows).T.unstack(0)
 unseen.loc[list(thin_tables)].round(3)
 
-# %% [markdown] claims=["less_sure_than_softmax", "unseen_type_auroc_entropy", "unseen_type_auroc_softmax", "hard_line_auroc_bayesian", "hard_line_auroc_softmax", "hard_line_sure_bayesian", "hard_line_sure_softmax", "hard_line_sure_five_networks"]
+# %% [markdown]
+# One run is one run. HCC827, the hardest line, once more with other seeds of the Bayesian network:
+
+# %%
+by_seed = [rows["HCC827", "Bayesian network"]]
+for other in range(seed + 1, seed + (2 if fast else 3)):
+    network = BayesianClassifier(hidden=(32,), seed=other, **options)
+    draws = network.fit(x[train], lines[train], verbose=0).draws(x[new], 100)
+    again, wrong = judged(draws, np.unique(lines[train]), lines[new]), lines[new] == "HCC827"
+    sure = float((again.loc[wrong, "probability"] > 0.9).mean())
+    by_seed.append({"AUROC": roc_auc_score(wrong, again["entropy"]), "sure": sure})
+by_seed = pd.DataFrame(by_seed).rename_axis("run")
+by_seed.round(3)
+
+# %% [markdown] claims=["unseen_type_auroc_softmax", "unseen_type_auroc_entropy", "hard_line_auroc_softmax", "hard_line_auroc_lowest", "hard_line_sure_softmax", "hard_line_sure_highest", "sure_of_lines_softmax", "sure_of_lines_five_networks", "sure_of_lines_bayesian"]
 # **What to see:**
 #
-# - H838 is found by every classifier: the AUROC of the plain softmax (`C = 1`) is 1.000, as that of the Bayesian
-#   network. An entropy can be asked of any softmax.
-# - HCC827 is hard. There the plain softmax even *finds* the cells better (0.981 against 0.946).
-# - **What the distributions add is modesty.** The plain softmax is sure of the wrong name for 92 % of HCC827's cells,
-#   five networks for 75 %, the Bayesian network for 50 %. It is less sure than the softmax in 80 % of the lines, all
-#   but H838.
+# - An entropy can be asked of any softmax, and it finds unseen lines: the plain one (`C = 1`) finds H838 with an AUROC
+#   of 1.000, HCC827 with 0.981. The Bayesian network finds them no better; by the seed it is above or below.
+# - **What the distributions add is modesty.** The plain softmax is sure of the wrong name for 92 % of HCC827's cells.
+#   The Bayesian network is for fewer in each run; how many depends much on the seed.
+# - On average over the lines the plain softmax is sure of a wrong name for 30 %, five networks for 23 %, the Bayesian
+#   network for 17 %.
 
 # %%
 own = unseen_tables["H838", "Bayesian network"]
@@ -443,7 +471,7 @@ axes[0].legend(frameon=False)
 unseen["sure"].loc[list(thin_tables)[::-1], "HCC827"].plot.barh(ax=axes[2], color=plots.COLORS[0])
 axes[2].set(xlabel="share of HCC827 that it is sure of", xlim=(0, 1))
 plt.close(figure)
-settings.save_figure(figure, "15_unseen_type")
+settings.save_figure(figure, "15_unseen_type", "H838 apart from known lines; sure wrong names")
 
 # %%
 doubts = {"H838, never seen": own[own["unseen"]], "300 counts": thin_tables["Bayesian network"]}
@@ -511,13 +539,13 @@ results.add("unseen_type_auroc_mutual_information", auroc["mutual_information"],
 results.add("unseen_type_auroc_softmax", found.loc[names[1], "H838"], ">= 0.95")
 
 # %% tags=["plumbing"]
-results.add("hard_line_auroc_bayesian", found.loc[names[0], "HCC827"], ">= 0.85")
 results.add("hard_line_auroc_softmax", found.loc[names[1], "HCC827"], ">= 0.9")
-results.add("hard_line_sure_bayesian", sure.loc[names[0], "HCC827"], "<= 0.75")
-results.add("hard_line_sure_softmax", sure.loc[names[1], "HCC827"], ">= 0.8")
-results.add("hard_line_sure_five_networks", sure.loc["five networks", "HCC827"], ">= 0.5")
-less = sure.loc[names[0]] < sure.loc[names[1]]
-results.add("less_sure_than_softmax", less.mean(), ">= 0.5")
+results.add("hard_line_auroc_lowest", by_seed["AUROC"].min(), ">= 0.8")
+results.add("hard_line_sure_softmax", sure.loc[names[1], "HCC827"], ">= 0.9")
+results.add("hard_line_sure_highest", by_seed["sure"].max(), "<= 0.85")
+for name, word in (("five networks", "five_networks"), *zip(names, ("bayesian", "softmax"))):
+    bound = "<= 0.4" if name == names[0] else ">= 0.15"
+    results.add(f"sure_of_lines_{word}", sure.loc[name].mean(), bound)
 results.add("doubt_of_unseen_from_weights", share["H838, never seen"], ">= 0.7")
 results.add("doubt_of_few_counts_from_weights", share["300 counts"], "<= 0.65")
 results.save()
