@@ -169,7 +169,6 @@ def test_every_image_has_alternative_text(source, notebook):
 # Notebooks whose sentences are not bound to results yet. Whoever binds one strikes it here.
 CLAIMS_MISSING = {
     "10_scarches_query_to_reference",
-    "12_regions_across_species",
 }
 
 
