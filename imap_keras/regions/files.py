@@ -232,7 +232,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """
     path = existing(path)
     with naming(path):
-        return pd.read_csv(path, index_col=0, dtype=str, keep_default_na=False)
+        # Not by index_col: pandas would make numbers of the index all the same.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        return table.set_index(table.columns[0]).rename_axis(None)
 
 
 def select_genes(adata: AnnData, genes: Sequence[str], what: str = "The matrix") -> AnnData:
