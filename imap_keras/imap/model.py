@@ -295,6 +295,7 @@ class IMAP(Estimator):
             "hyperparameters": self.hyperparameters.as_dict(),
             "batch_key": self.batch_key,
             "order": self.order,
+            "fitted_batches": self.batch_decoder.input_shape[-1],
             "genes": self.genes,
             "scale": self.scale,
             "pair_counts": self.pair_counts.to_dict("list"),
@@ -304,13 +305,14 @@ class IMAP(Estimator):
 
     @classmethod
     def _expected(cls, state: dict) -> dict[str, Widths]:
-        genes, batches = len(state["genes"]), len(state["order"])
-        code = state["hyperparameters"]["latent_dim"]
+        genes, code = len(state["genes"]), state["hyperparameters"]["latent_dim"]
+        # The decoders know the fitted batches, not those mapped later; models of 0.1.0 do not say.
+        batches = state.get("fitted_batches")
         carried = [name for name in state["order"][1:] if state["pairs"][name]]
         return {
             "encoder": ([genes], [code]),
-            "content_decoder": ([code + batches], [genes]),
-            "batch_decoder": ([batches], [genes]),
+            "content_decoder": ([code + batches] if batches else None, [genes]),
+            "batch_decoder": ([batches] if batches else None, [genes]),
             "pca": ([genes], None),
         } | {f"generator:{name}": ([genes], [genes]) for name in carried}
 

@@ -17,7 +17,7 @@ DESCRIPTION = "model.json"
 FILE_NAME = r"\d\d+-[0-9a-f]{8}\.keras"
 A_DAY = 86_400  # seconds; what an interrupted save left may go then: it belongs to no save at work
 
-Widths = tuple[list[int], list[int] | None]  # of a network's inputs and outputs; None: any
+Widths = tuple[list[int] | None, list[int] | None]  # of a network's inputs and outputs; None: any
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
@@ -208,7 +208,7 @@ def _expected_widths(place: Path, info: dict, expected: Callable | None) -> dict
 
 
 def _check_widths(
-    path: Path, name: str, network: keras.Model, inputs: list, outputs: list | None
+    path: Path, name: str, network: keras.Model, inputs: list | None, outputs: list | None
 ) -> None:
     for what, tensors, widths in (
         ("inputs", network.inputs, inputs),
