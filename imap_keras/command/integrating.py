@@ -125,7 +125,8 @@ def read_and_plan(options: argparse.Namespace, say: Callable = print) -> tuple[A
     """Read the files and look at them, saying what is found."""
     adata = read_cells(options.files, options.batch_key, options.modality, say)
     hp = hyperparameters_of(options)
-    plan = plan_of(adata, options.batch_key, options.label_key, options.genes, hp)
+    keys = options.batch_key, options.label_key
+    plan = plan_of(adata, *keys, options.genes, hp, min_genes=options.min_genes)
     for sentence in plan.said:
         say(sentence)
     for sentence in plan.doubts:
