@@ -1,6 +1,8 @@
 """``imap-keras integrate``: read, preprocess, integrate, write, report."""
 
 import argparse
+import ast
+import json
 import os
 import shlex
 import time
@@ -77,8 +79,6 @@ def hyperparameters_of(options: argparse.Namespace) -> Hyperparameters:
 
 
 def _as_python(text: str):
-    import ast
-
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -212,8 +212,6 @@ def map_query(options: argparse.Namespace, say: Callable = print) -> int:
     WrongCall
         The folder is no saved model, or iMAP's reference file is not named.
     """
-    import json
-
     from ..nn.persistence import DESCRIPTION
     from ..scarches import Reference
 

@@ -4,8 +4,8 @@ import argparse
 import runpy
 import sys
 from importlib.metadata import version
-from pathlib import Path
 
+from ..inputs.files import path_of
 from ..nn.estimator import NotFittedError
 from .integrating import WrongCall, check, genes_of, integrate, map_query
 
@@ -42,18 +42,18 @@ def parser() -> argparse.ArgumentParser:
             help="any hyperparameter of IMAP",
         )
     run.add_argument("--order", nargs="+", help="batches in the order to merge them, the anchor first")
-    run.add_argument("-o", "--output", type=_path, required=True, help="the .h5ad file to write")
-    run.add_argument("--report", type=_path, help="an .html report to write")
-    run.add_argument("--model", type=_path, help="a folder to save the model into")
+    run.add_argument("-o", "--output", type=path_of, required=True, help="the .h5ad file to write")
+    run.add_argument("--report", type=path_of, help="an .html report to write")
+    run.add_argument("--model", type=path_of, help="a folder to save the model into")
     run.set_defaults(function=integrate)
     look.set_defaults(function=check)
 
     mapping = verbs.add_parser("map", help="map new batches onto a saved model")
-    mapping.add_argument("model", type=_path, help="folder of a saved iMAP or scArches reference")
+    mapping.add_argument("model", type=path_of, help="folder of a saved iMAP or scArches reference")
     _add_cells(mapping)
     mapping.add_argument("--reference", help="the file that iMAP was fitted on, or its result")
     mapping.add_argument("--batch-key", help="column of obs; by default the model's")
-    mapping.add_argument("-o", "--output", type=_path, required=True, help="the .h5ad file to write")
+    mapping.add_argument("-o", "--output", type=path_of, required=True, help="the .h5ad file to write")
     mapping.set_defaults(function=map_query)
 
     course = verbs.add_parser("course", help="run the course's notebooks", add_help=False)
@@ -77,10 +77,6 @@ def _add_cells(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--min-genes", type=int, default=200, help="leave out cells with fewer genes (200)"
     )
-
-
-def _path(text: str) -> Path:
-    return Path(text).expanduser()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from ..inputs.expression import COUNTS, LOGGED, kind_of
+from ..inputs.files import path_of
 
 KNOWN = "an .h5ad, a 10x .h5, a folder with matrix.mtx, a .loom or an .h5mu file"
 
@@ -56,7 +57,7 @@ def read_cells(
     """
     parts = {}
     for text in paths:
-        path = Path(text).expanduser()
+        path = path_of(text)
         adata = with_unique_names(read_one(path, modality), path.name, say)
         say(f"Read {path.name}: {adata.n_obs:,} cells x {adata.n_vars:,} genes.")
         if path.stem in parts:

@@ -2,9 +2,7 @@
 
 import base64
 import io
-import platform
 from importlib import resources
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +12,10 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 
 from .. import plots
+from ..nn.backend import installed_versions
 from ..nn.persistence import write_whole
 from .integrating import Integration
 from .judging import Judgement, judge, judged_cells
-
-PACKAGES = ("imap_keras", "tensorflow", "keras", "anndata", "scanpy", "numpy", "annoy")
 
 
 def write_report(done: Integration, path: Path) -> str:
@@ -50,21 +47,10 @@ def write_report(done: Integration, path: Path) -> str:
         pairs=done.model.pair_counts,
         drivers=driving_genes(done.before, done.options.batch_key),
         removed=done.before.uns.get("preprocess"),
-        versions=versions(),
+        versions=installed_versions(),
     )
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return f"Verdict: {judged.verdict}"
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that computed the result."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def batch_table(done: Integration) -> pd.DataFrame:

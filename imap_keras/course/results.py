@@ -2,15 +2,13 @@
 
 import json
 import operator
-import platform
 import re
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pandas as pd
 
-from ..nn.backend import describe_device
+from ..nn.backend import describe_device, installed_versions
 from ..nn.persistence import write_whole
 
 OWN_FILE = "none: your own file"
@@ -21,16 +19,6 @@ COMPARISONS = {
     ">": operator.gt,
     "<": operator.lt,
 }
-PACKAGES = (
-    "imap_keras",
-    "tensorflow",
-    "keras",
-    "tensorflow-addons",
-    "annoy",
-    "anndata",
-    "scanpy",
-    "numpy",
-)
 
 
 def holds(value: float, bound: str) -> bool:
@@ -51,24 +39,6 @@ def holds(value: float, bound: str) -> bool:
     if not match:
         raise ValueError(f"bound={bound!r} is not a comparison with a number, such as '>= 0.9'.")
     return bool(COMPARISONS[match[1]](float(value), float(match[2])))
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of Python and of the packages the course stands on, those that are installed.
-
-    Examples
-    --------
-    >>> from imap_keras.course.results import installed_versions
-    >>> "keras" in installed_versions()
-    True
-    """
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
 
 
 def versions_table() -> pd.DataFrame:

@@ -7,9 +7,11 @@ imports in (TensorFlow 2.15 with Keras 2.15). What differs between the two is se
 
 import json
 import os
+import platform
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from .quiet import quiet_start
@@ -175,3 +177,33 @@ def describe_device() -> str:
         return "CPU"
     details = tf.config.experimental.get_device_details(gpus[0])
     return f"GPU: {details.get('device_name', gpus[0].name)}"
+
+
+PACKAGES = (
+    "imap_keras",
+    "tensorflow",
+    "keras",
+    "tensorflow-addons",
+    "annoy",
+    "anndata",
+    "scanpy",
+    "numpy",
+)
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of Python and of the packages the course stands on, those that are installed.
+
+    Examples
+    --------
+    >>> from imap_keras.nn.backend import installed_versions
+    >>> "keras" in installed_versions()
+    True
+    """
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
