@@ -38,7 +38,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from imap_keras import plots
-from imap_keras.course import Results, check, handover, versions_table
+from imap_keras.course import Check, Results, handover, versions_table
 from imap_keras.nn.blocks import BatchNorm, Initializers, Mish
 
 # %% tags=["plumbing"]
@@ -46,6 +46,7 @@ from imap_keras.nn.blocks import BatchNorm, Initializers, Mish
 told = (dataset, seed, epochs, fast) == ("demo", 0, 20, False)
 settings = handover.Settings(dataset, seed, None, output_dir, fast, batch_key, label_key)
 results = Results("02_building_blocks", output_dir, {**settings.as_dict(), "epochs": epochs})
+check = Check("02_building_blocks", output_dir)
 
 # %% [markdown]
 # ## Mish
@@ -211,18 +212,53 @@ for start in ("reference", "zero_bias"):
 pd.Series(dead, name="genes at zero for every cell").map("{:.0%}".format).to_frame()
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# How many parameters does a dense layer from 764 genes to 256 units have, its biases included?
+# Write between the marks; the cell after it says what it thinks, in green or in red.
+#
+# **1. Read.** How many parameters does a dense layer from 764 genes to 256 units have, its biases included? In
+# the reason say where they come from.
+
+# %% tags=["exercise"] exercise="nb02_parameters" level="a" points=1 minutes=3
+n_parameters, reason = None, ""
+### BEGIN SOLUTION
+n_parameters = 764 * 256 + 256
+reason = "Each of 256 units has a weight for each of 764 genes, and one bias."
+### END SOLUTION
+
+# %% tags=["check"]
+check("nb02_parameters", n_parameters, reason)
+
+# %% [markdown]
+# **2. Write.** The slope of Mish, by the product rule and the chain rule. The slope of softplus is
+# $1 / (1 + e^{-x})$, that of tanh is $1 - \tanh^2$. Take numpy; `x` is an array.
+
+
+# %% tags=["exercise"] exercise="nb02_mish_slope" level="b" points=2 minutes=10
+def mish_slope(x):
+    ### BEGIN SOLUTION
+    softplus, sigmoid = np.log1p(np.exp(x)), 1 / (1 + np.exp(-x))
+    bent = np.tanh(softplus)
+    return bent + x * (1 - bent**2) * sigmoid
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb02_mish_slope", mish_slope)
+
+# %% [markdown]
+# **3. Discuss.** PCA was ahead of the autoencoder here. Name two reasons why it may be, and say for each what you
+# would change in this notebook to test it.
+
+# %% [markdown] tags=["rubric"] exercise="nb02_pca_ahead" level="c" points=3 minutes=10
+# - 1 point for each of two reasons: few cells for so many weights; a short training; the code is not asked to be
+#   linear or ordered, so nothing helps where the data are close to a plane; Adam's steps end near, not at, the best.
+# - 1 point for tests that change one thing: `epochs` at the top, fewer units, another seed to see the spread, and
+#   an error on cells held out instead of those trained on.
+# - No point for "autoencoders are worse than PCA": one data set and one size do not show it.
 
 # %%
-answer = None  # a whole number
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-solution = 764 * 256 + 256
-
-# %%
-check(answer, solution)
+check.table()
 
 # %% [markdown]
 # ## What was learnt

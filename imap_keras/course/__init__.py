@@ -2,7 +2,8 @@
 
 from . import handover
 from .exercise import check
+from .exercises import Check
 from .handover import Settings
 from .results import Results, SkipNotebook, versions_table
 
-__all__ = ["Results", "Settings", "SkipNotebook", "check", "handover", "versions_table"]
+__all__ = ["Check", "Results", "Settings", "SkipNotebook", "check", "handover", "versions_table"]

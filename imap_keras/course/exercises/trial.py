@@ -1,0 +1,76 @@
+"""What is asked of an answer: behaviours, each with the hint that fits where it fails."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One behaviour that an answer must show, and what to say where it does not.
+
+    Parameters
+    ----------
+    behaves
+        Called with the answer, a seeded generator for random inputs, and whatever the check cell gives
+        by name; says whether the answer is right.
+    hint
+        Points to the mistake without telling the solution. May hold no line break.
+
+    Examples
+    --------
+    >>> from imap_keras.course.exercises import Trial
+    >>> Trial(lambda answer, rng: answer(rng.normal()) >= 0, "Take the square.").hint
+    'Take the square.'
+    """
+
+    behaves: Callable[..., bool]
+    hint: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """Points, and trials in order: the first that fails gives its hint, so mistakes stand first.
+
+    Examples
+    --------
+    >>> from imap_keras.course.exercises import Exercise, Trial
+    >>> Exercise(1, (Trial(lambda answer, rng: answer == 3, "Count again."),)).points
+    1
+    """
+
+    points: int
+    trials: tuple[Trial, ...]
+
+
+def agrees(value, expected, rtol: float = 1e-3, atol: float = 1e-5) -> bool:
+    """Say whether a value has the expected shape and numbers, or is the same text.
+
+    Examples
+    --------
+    >>> from imap_keras.course.exercises import agrees
+    >>> agrees(3.0001, 3), agrees([3, 3], 3), agrees("falls", "falls"), agrees("3", 3)
+    (True, False, True, False)
+    """
+    try:
+        value, expected = np.asarray(value), np.asarray(expected)
+        if value.shape != expected.shape:
+            return False
+        if "U" in (expected.dtype.kind, value.dtype.kind):
+            return value.dtype.kind == expected.dtype.kind and bool(np.array_equal(value, expected))
+        return bool(np.allclose(value.astype(float), expected.astype(float), rtol, atol))
+    except (TypeError, ValueError):  # lists of unequal length, words where numbers are expected
+        return False
+
+
+def unlike(wrong, hint: str, rtol: float = 1e-3) -> Trial:
+    """Return the trial that an answer, a number or a word, is not this typical wrong one.
+
+    Examples
+    --------
+    >>> from imap_keras.course.exercises import unlike
+    >>> unlike(764 * 256, "And the biases?").behaves(195584, None)
+    False
+    """
+    return Trial(lambda answer, *_, **__: not agrees(answer, wrong, rtol), hint)
