@@ -248,9 +248,17 @@ def test_genes_are_found_by_name(grown, split, capsys):
     assert capsys.readouterr().out.strip() == told
 
 
-def test_under_half_of_the_genes_is_a_warning_and_none_an_error(grown, split):
-    with pytest.warns(UserWarning, match="Under half.*29 of the reference's 60 genes"):
-        align_genes(split[1][:, :29], grown.genes, "nb", verbose=0)
+def test_more_than_half_of_the_genes_missing_is_an_error_with_its_remedy(
+    reference, grown, split, no_training
+):
+    with pytest.raises(ValueError) as caught:
+        reference.map_query(split[1][:, :29], verbose=0)
+    assert str(caught.value) == (
+        "31 of the reference's 60 genes are missing (52%, at most 50% may be), the first is 'gene_29'. "
+        "Hand in counts of all genes, or prepare them with preprocess(new, genes=reference)."
+    )
+    with pytest.raises(ValueError, match="31 of the reference's 60 genes are missing"):
+        grown.latent(split[1][:, :29])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         align_genes(split[1][:, :30], grown.genes, "nb", verbose=0)

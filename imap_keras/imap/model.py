@@ -11,6 +11,7 @@ from anndata import AnnData
 from ..inputs.expression import dense_expression
 from ..inputs.genes import check_unique_names, with_genes
 from ..inputs.labels import check_batches, check_order, labels_of
+from ..inputs.recipe import compare_recipes, compare_totals, recipe_of
 from ..inputs.values import check_varied, in_memory
 from ..nn.blocks import rescaled
 from ..nn.estimator import Estimator, Widths
@@ -51,6 +52,9 @@ class IMAP(Estimator):
         Table of MNN and random-walk pairs by query batch.
     history
         ``{"stage1": table, "stage2": table}`` of the losses, epoch by epoch.
+    preprocessing
+        What the cells of :meth:`fit` recorded of how they were prepared (`preprocess` does); empty
+        where they recorded nothing. New cells are held against it.
 
     Raises
     ------
@@ -140,7 +144,7 @@ class IMAP(Estimator):
         self.pairs = merged.pairs
         self.pair_counts = merged.pair_counts
         self.history = {"stage1": stage1_history, "stage2": merged.history}
-        self.pca, self.scale = pca, scale
+        self.pca, self.scale, self.preprocessing = pca, scale, recipe_of(adata)
         return self
 
     # ------------------------------------------------------------ transform
@@ -162,17 +166,19 @@ class IMAP(Estimator):
             A copy, same cells in the same order, with ``obsm["X_imap_content"]`` (stage I),
             ``layers["imap"]`` (corrected expression; may be below 0 unless `relu_output`),
             ``obsm["X_imap"]`` (its principal components) and ``uns["imap"]`` (hyperparameters, order,
-            pair counts, losses). If `adata` has more genes than were fitted, the copy has the fitted
-            ones.
+            pair counts, losses, preprocessing). If `adata` has more genes than were fitted, the copy
+            has the fitted ones.
 
         Raises
         ------
         RuntimeError
             :meth:`fit` has not been called.
         ValueError
-            Fitted genes are missing, a batch was not fitted, or values are out of range.
+            Fitted genes are missing, a batch was not fitted, values are out of range, or the cells
+            record that they were normalised or logged otherwise than those of :meth:`fit`.
         """
         self.check_fitted()
+        compare_recipes(self.preprocessing, recipe_of(adata))
         adata = with_genes(adata, self.genes)
         labels = labels_of(adata, batch_key or self.batch_key)
         unknown = sorted(set(labels) - set(self.order))
@@ -198,6 +204,7 @@ class IMAP(Estimator):
             "order": np.array(self.order, dtype=object),
             "pair_counts": self.pair_counts.copy(),
             "losses": {stage: table.copy() for stage, table in self.history.items()},
+            "preprocessing": dict(self.preprocessing),
         }
         return adata
 
@@ -250,16 +257,25 @@ class IMAP(Estimator):
             The batch column does not exist.
         ValueError
             No `reference`; a batch that was fitted already, or one of fewer than 10 cells; fitted
-            genes are missing; values are out of range.
+            genes are missing; values are out of range; cells that record another normalisation or
+            logarithm than those of :meth:`fit`.
         NoPairsError
             A new batch has no mutual nearest neighbours in the reference.
+
+        Warns
+        -----
+        UserWarning
+            The new cells seem normalised to another total than the reference, or by the counts of
+            fewer genes.
         """
         self.check_fitted()
         batch_key, hp = batch_key or self.batch_key, self.hyperparameters
         cells, labels = read_query(adata, reference, batch_key, self.order, self.genes)
+        compare_recipes(self.preprocessing, recipe_of(adata))
         if hp.search == "annoy":
             check_annoy()
         known = self.transform(reference, batch_key)
+        compare_totals(known.X, cells)
         merged = map_batches(
             known=(known.layers["imap"], labels_of(known, batch_key), known.obsm["X_imap_content"]),
             new=(cells, labels, run(self.encoder, cells)),
@@ -298,6 +314,7 @@ class IMAP(Estimator):
             "fitted_batches": self.batch_decoder.input_shape[-1],
             "genes": self.genes,
             "scale": self.scale,
+            "preprocessing": self.preprocessing,
             "pair_counts": self.pair_counts.to_dict("list"),
             "history": {stage: table.to_dict("list") for stage, table in self.history.items()},
             "pairs": {name: pairs.tolist() for name, pairs in self.pairs.items()},
@@ -321,6 +338,7 @@ class IMAP(Estimator):
         model = cls(**state["hyperparameters"])
         model.batch_key, model.order = state["batch_key"], state["order"]
         model.genes, model.scale = state["genes"], state["scale"]
+        model.preprocessing = state.get("preprocessing", {})  # version 0.1.0 kept none
         model.pair_counts = pd.DataFrame(state["pair_counts"])
         model.history = {stage: pd.DataFrame(table) for stage, table in state["history"].items()}
         model.pairs = {

@@ -57,7 +57,11 @@ def check_unique_names(adata: AnnData) -> None:
 
 
 def features(
-    adata: AnnData, names: Sequence[str], missing: str = "error", what: str = "fitted genes"
+    adata: AnnData,
+    names: Sequence[str],
+    missing: str = "error",
+    what: str = "fitted genes",
+    mend: str = "Hand in data with the genes that fit() saw.",
 ) -> tuple[AnnData, np.ndarray]:
     """Return the data with the features of these names, in this order, and which of them were found.
 
@@ -71,8 +75,8 @@ def features(
         Features that are wanted.
     missing
         ``"error"``, or ``"skip"``: only those that are there come back.
-    what
-        What the names are, for errors.
+    what, mend
+        What the names are and what to do where some are missing, for errors.
 
     Returns
     -------
@@ -105,7 +109,7 @@ def features(
     if missing == "error" and not found.all():
         raise ValueError(
             f"{int((~found).sum())} of the {len(names)} {what} are missing, the first is "
-            f"{names[(~found).argmax()]!r}. Hand in data with the genes that fit() saw."
+            f"{names[(~found).argmax()]!r}. {mend}"
         )
     if found.all() and place.tolist() == list(range(adata.n_vars)):
         return adata, found
@@ -128,4 +132,5 @@ def with_genes(adata: AnnData, genes: Sequence[str]) -> AnnData:
     >>> with_genes(adata, ["gene_7", "gene_3"]).var_names.tolist()
     ['gene_7', 'gene_3']
     """
-    return features(in_memory(adata), genes)[0].copy()
+    mend = "From counts of all genes, preprocess(new, genes=model) keeps exactly the fitted ones."
+    return features(in_memory(adata), genes, mend=mend)[0].copy()

@@ -12,9 +12,10 @@ from scipy import sparse
 from ..inputs.expression import counts_of
 from ..inputs.genes import check_unique_names, looks_transposed
 from ..inputs.labels import labels_of
+from ..inputs.recipe import COUNTED, RECIPE
 from ..inputs.values import in_memory
 from ..nn.parameters import check_choice, check_count
-from .variable import FLAVORS, SPANS, normalised, variable_genes
+from .variable import FLAVORS, SPANS, TARGET_SUM, normalised, variable_genes
 
 DROPPED_SHARE = 0.5  # of the cells: above it a warning
 MISSING_SHARE = 0.1  # of the genes asked for: above it an error
@@ -119,6 +120,7 @@ def preprocess(
     counts = counts[keep_cells]
     report = {"cells_in": adata.n_obs, "cells_with_too_few_genes": int(np.sum(~keep_cells))}
     recipe = {"version": version("imap_keras"), "batch_key": batch_key, "min_genes": min_genes}
+    recipe |= {"target_sum": int(TARGET_SUM), "log": "log1p", COUNTED: adata.n_vars}
     # Genes are chosen before the result is made, so that what leaves is never copied into it.
     if wanted is None:
         seen = np.flatnonzero(_detected(counts, axis=0) >= min_cells)
@@ -157,7 +159,7 @@ def preprocess(
             new.layers[name] = _columns(layer[keep_cells], place)
     new.layers["counts"] = counts
     new.uns["preprocess"] = report | {"batches": len(set(labels[keep_cells]))}
-    new.uns["imap_keras_preprocess"] = recipe | {"genes": "variable" if wanted is None else "given"}
+    new.uns[RECIPE] = recipe | {"genes": "variable" if wanted is None else "given"}
     if verbose:
         print(_sentence(new, min_genes, min_cells))
     return new
@@ -231,7 +233,7 @@ def _places(adata: AnnData, names: list[str]) -> np.ndarray:
 
 
 def _sentence(new: AnnData, min_genes: int, min_cells: int) -> str:
-    report, recipe = new.uns["preprocess"], new.uns["imap_keras_preprocess"]
+    report, recipe = new.uns["preprocess"], new.uns[RECIPE]
     sentence = (
         f"{new.n_obs} of {report['cells_in']} cells kept ({report['cells_with_too_few_genes']} had "
         f"fewer than {min_genes} genes); "

@@ -1,13 +1,15 @@
 """What a reference reads of an AnnData: its genes by name, as counts or as log values."""
 
-import warnings
-
 import numpy as np
 from anndata import AnnData
 
 from ..inputs.expression import counts_of, dense_expression
 from ..inputs.genes import features
 from ..inputs.values import dense
+
+MISSING_SHARE = (
+    0.5  # of the reference's genes: above it most of what the encoder reads would be made up
+)
 
 
 def expression(adata: AnnData, likelihood: str, genes: list[str] | None = None) -> np.ndarray:
@@ -71,12 +73,8 @@ def align_genes(
     Raises
     ------
     ValueError
-        No gene is shared; names are not unique; values as for :func:`expression`.
-
-    Warns
-    -----
-    UserWarning
-        Fewer than half of the reference's genes are there.
+        More than half of the reference's genes are missing; names are not unique; values as for
+        :func:`expression`.
 
     Examples
     --------
@@ -92,8 +90,13 @@ def align_genes(
         f"{shared.n_vars} of the reference's {len(genes)} genes found, {n_missing} missing filled "
         f"with 0; {adata.n_vars - shared.n_vars} other genes left out."
     )
-    if shared.n_vars < len(genes) / 2:
-        warnings.warn(f"Under half of the genes are shared: {sentence}", stacklevel=3)
+    if n_missing > MISSING_SHARE * len(genes):
+        first, share = genes[is_shared.argmin()], n_missing / len(genes)
+        raise ValueError(
+            f"{n_missing} of the reference's {len(genes)} genes are missing ({share:.0%}, at most "
+            f"{MISSING_SHARE:.0%} may be), the first is {first!r}. Hand in counts of all genes, or "
+            "prepare them with preprocess(new, genes=reference)."
+        )
     if verbose:
         print(sentence)
     found = expression(shared, likelihood, genes)

@@ -9,6 +9,7 @@ from anndata import AnnData
 
 from ..inputs.genes import check_unique_names
 from ..inputs.labels import check_batch_sizes, labels_of
+from ..inputs.recipe import compare_recipes, recipe_of
 from ..inputs.values import in_memory
 from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
@@ -122,6 +123,7 @@ class Reference(Estimator):
         self.batch_key, self.batches = batch_key, batches
         self.genes = adata.var_names.astype(str).tolist()
         self.encoder, self.decoder, self.history = networks["encoder"], networks["decoder"], history
+        self.preprocessing = recipe_of(adata) if hp.likelihood == "mse" else {}  # else counts are read
         self.landmarks = landmarks(self.latent(adata), hp.seed)
         return self
 
@@ -166,8 +168,9 @@ class Reference(Estimator):
         KeyError
             The batch column does not exist.
         ValueError
-            No batch is new; no shared gene; unknown `degree`; a change of the architecture; values as
-            for :meth:`fit`.
+            No batch is new; more than half of the genes missing; unknown `degree`; a change of the
+            architecture; values as for :meth:`fit`; log values that record another normalisation or
+            logarithm than those of :meth:`fit`.
         """
         networks, adata = self.networks, in_memory(adata)
         labels = labels_of(adata, batch_key or self.batch_key)
@@ -182,6 +185,7 @@ class Reference(Estimator):
         if fixed:
             raise ValueError(f"{fixed[0]} is the reference's; a query can change its training alone.")
         hp = self.hyperparameters.for_query(degree, **changes)
+        compare_recipes(self.preprocessing, recipe_of(adata))
         cells, _ = align_genes(adata, self.genes, hp.likelihood, verbose)
         grown = grow(networks, len(new), degree, hp, seed=hp.seed + len(self.batches))
         column = {name: number for number, name in enumerate([*self.batches, *new])}
@@ -286,6 +290,7 @@ class Reference(Estimator):
                 f"Batch {unknown[0]!r} is not in the reference, which knows {self.batches}. "
                 "Map it with map_query, and ask the reference that comes back."
             )
+        compare_recipes(self.preprocessing, recipe_of(adata))
         cells, _ = align_genes(adata, self.genes, self.hyperparameters.likelihood, verbose=0)
         codes = [self.batches.index(name) for name in labels]
         return cells, np.eye(len(self.batches), dtype="float32")[codes]
@@ -311,6 +316,7 @@ class Reference(Estimator):
             "batches": self.batches,
             "genes": self.genes,
             "history": self.history.to_dict("list"),
+            "preprocessing": self.preprocessing,
             "landmarks": self.landmarks and [self.landmarks[0].tolist(), self.landmarks[1]],
         }
 
@@ -326,6 +332,7 @@ class Reference(Estimator):
         new.batch_key, new.batches, new.genes = state["batch_key"], state["batches"], state["genes"]
         new.encoder, new.decoder = networks["encoder"], networks["decoder"]
         new.history = pd.DataFrame(state["history"])
+        new.preprocessing = state.get("preprocessing", {})  # version 0.1.0 kept none
         points, radius = state.get("landmarks") or (None, None)
         new.landmarks = None if points is None else (np.array(points), radius)
         return new
@@ -386,5 +393,5 @@ class Reference(Estimator):
         new = Reference(**self.hyperparameters.as_dict())
         new.batch_key, new.genes, new.batches = self.batch_key, self.genes, self.batches + names
         new.encoder, new.decoder, new.history = networks["encoder"], networks["decoder"], history
-        new.landmarks = points
+        new.landmarks, new.preprocessing = points, self.preprocessing
         return new
