@@ -2,7 +2,6 @@
 
 import argparse
 import ast
-import json
 import os
 import shlex
 import time
@@ -202,48 +201,3 @@ def check(options: argparse.Namespace, say: Callable = print) -> int:
         say(f"Stop: {sentence}")
     say("Nothing stands in the way." if not plan.obstacles else "It would not run.")
     return int(bool(plan.obstacles))
-
-
-def map_query(options: argparse.Namespace, say: Callable = print) -> int:
-    """Map new batches onto a saved iMAP (with its reference cells) or a saved scArches reference.
-
-    Raises
-    ------
-    WrongCall
-        The folder is no saved model, or iMAP's reference file is not named.
-    """
-    from ..nn.persistence import DESCRIPTION
-    from ..scarches import Reference
-
-    check_outputs(options.output)
-    description = Path(options.model) / DESCRIPTION
-    if not description.is_file():
-        raise WrongCall(f"{options.model} is not a saved model: it has no {DESCRIPTION}.")
-    kind = json.loads(description.read_text()).get("kind")
-    batch_key = options.batch_key
-    query = read_cells(options.files, batch_key or "batch", options.modality, say)
-    if kind == "scarches":
-        reference = Reference.load(options.model)
-        batch_key = batch_key or reference.batch_key
-        grown = reference.map_query(query, batch_key)
-        query.obsm["X_scarches"] = grown.latent(query, batch_key)
-        write_whole(options.output, query.write_h5ad)
-        say(f"Wrote {options.output}: obsm['X_scarches'] is the latent of the reference.")
-    elif kind == "imap":
-        if options.reference is None:
-            raise WrongCall("A saved iMAP keeps no cells: name the file it was fitted on, --reference.")
-        model = IMAP.load(options.model)
-        batch_key = batch_key or model.batch_key
-        reference = read_cells([options.reference], batch_key, options.modality, say)
-        found = plan_of(query, batch_key, None, 10**9, model.hyperparameters)
-        if found.found is None:
-            raise WrongCall(found.obstacles[-1])
-        query = with_counts(query, found.found)
-        if found.found.kind == COUNTS:
-            query = preprocess(query, batch_key, genes=model, min_genes=options.min_genes, verbose=0)
-        mapped = model.map_query(query, reference, batch_key)
-        write_whole(options.output, mapped.write_h5ad)
-        say(f"Wrote {options.output}: obsm['X_imap'] lies in the space of the reference.")
-    else:
-        raise WrongCall(f"{options.model} holds a model of kind {kind!r}; iMAP and scArches can map.")
-    return 0

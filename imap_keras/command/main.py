@@ -7,7 +7,8 @@ from importlib.metadata import version
 
 from ..inputs.files import path_of
 from ..nn.estimator import NotFittedError
-from .integrating import WrongCall, check, genes_of, integrate, map_query
+from .integrating import WrongCall, check, genes_of, integrate
+from .mapping import map_query
 
 DESCRIPTION = """Integrate batches of single cells from the command line.
 
@@ -50,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 
     mapping = verbs.add_parser("map", help="map new batches onto a saved model")
     mapping.add_argument("model", type=path_of, help="folder of a saved iMAP or scArches reference")
-    _add_cells(mapping)
+    _add_cells(mapping, min_genes=None)
     mapping.add_argument("--reference", help="the file that iMAP was fitted on, or its result")
     mapping.add_argument("--batch-key", help="column of obs; by default the model's")
     mapping.add_argument("-o", "--output", type=path_of, required=True, help="the .h5ad file to write")
@@ -69,13 +70,14 @@ def print_version(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_cells(verb: argparse.ArgumentParser) -> None:
+def _add_cells(verb: argparse.ArgumentParser, min_genes: int | None = 200) -> None:
     verb.add_argument(
         "files", nargs="+", metavar="FILE", help="h5ad, 10x h5 or matrix folder, loom, h5mu"
     )
     verb.add_argument("--modality", default="rna", help="which one of an .h5mu file ('rna')")
+    default = min_genes or "as the model's own"
     verb.add_argument(
-        "--min-genes", type=int, default=200, help="leave out cells with fewer genes (200)"
+        "--min-genes", type=int, default=min_genes, help=f"leave out cells with fewer genes ({default})"
     )
 
 

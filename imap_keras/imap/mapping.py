@@ -12,6 +12,7 @@ from ..inputs.values import in_memory
 from .components import merge_order
 from .hyperparameters import Hyperparameters
 from .merging import Merged, merge_batches
+from .pairs import check_annoy
 
 
 def read_query(
@@ -96,6 +97,8 @@ def map_batches(
             f"reference has no cell of the anchor {order[0]!r}; with incremental=False new "
             "batches are paired with the anchor's cells alone."
         )
+    if hp.search == "annoy":
+        check_annoy()
     cells, labels, content = (np.concatenate(both) for both in zip(known, new, strict=True))
     cells *= scale
     all_batches = [*order, *merge_order(*new[:2])]

@@ -272,8 +272,6 @@ class IMAP(Estimator):
         batch_key, hp = batch_key or self.batch_key, self.hyperparameters
         cells, labels = read_query(adata, reference, batch_key, self.order, self.genes)
         compare_recipes(self.preprocessing, recipe_of(adata))
-        if hp.search == "annoy":
-            check_annoy()
         known = self.transform(reference, batch_key)
         compare_totals(known.X, cells)
         merged = map_batches(

@@ -1,6 +1,7 @@
 """How cells were prepared, as far as they tell; what differs between those of a fit and new ones."""
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 from anndata import AnnData
@@ -30,7 +31,7 @@ def recipe_of(adata: AnnData) -> dict:
     if RECIPE in adata.uns:
         recorded = adata.uns[RECIPE].items()
         return {name: value.item() if hasattr(value, "item") else value for name, value in recorded}
-    if "log1p" in adata.uns:
+    if isinstance(adata.uns.get("log1p"), Mapping):
         base = adata.uns["log1p"].get("base")
         return {"log": "log1p" if base is None else f"log1p to base {float(base):g}"}
     return {}

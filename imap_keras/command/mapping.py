@@ -1,0 +1,122 @@
+"""``imap-keras map``: new batches onto a saved iMAP or scArches reference."""
+
+import argparse
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from anndata import AnnData
+
+from ..imap.model import IMAP
+from ..inputs.expression import COUNTS, LOGGED, kind_of
+from ..inputs.recipe import RECIPE
+from ..nn.persistence import DESCRIPTION, write_whole
+from ..preprocessing import preprocess
+from ..scarches import Reference
+from .integrating import WrongCall, check_outputs
+from .reading import find_expression, read_cells, with_counts
+
+
+def map_query(options: argparse.Namespace, say: Callable = print) -> int:
+    """Run the verb; 0 when done.
+
+    Raises
+    ------
+    WrongCall
+        The folder is no saved model that can map, or `--reference` is missing or out of place.
+    FileNotFoundError, KeyError, ValueError
+        The model or a file is damaged, or what they hold does not fit together.
+    """
+    check_outputs(options.output)
+    kind = kind_of_model(options.model)
+    if kind == "imap" and options.reference is None:
+        raise WrongCall("A saved iMAP keeps no cells: name the file it was fitted on, --reference.")
+    if kind == "scarches" and options.reference is not None:
+        raise WrongCall("A scArches reference maps without its cells: leave --reference out.")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        through = through_imap if kind == "imap" else through_scarches
+        mapped, sentence = through(options, say)
+    warned = [str(warning.message) for warning in caught if warning.category is UserWarning]
+    for sentence_of_warning in dict.fromkeys(warned):
+        say(f"Note: {sentence_of_warning}")
+    write_whole(options.output, mapped.write_h5ad)
+    say(f"Wrote {options.output}: {sentence}")
+    return 0
+
+
+def kind_of_model(folder: Path) -> str:
+    """Kind of a saved model that can map.
+
+    Raises
+    ------
+    WrongCall
+        There is no model, or one of a kind that cannot map.
+    ValueError
+        The description is damaged.
+    """
+    description = folder / DESCRIPTION
+    if not description.is_file():
+        raise WrongCall(f"{folder} is not a saved model: it has no {DESCRIPTION}.")
+    try:
+        kind = json.loads(description.read_bytes())["kind"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{description} is damaged; save the model again.") from error
+    if kind not in ("imap", "scarches"):
+        raise WrongCall(f"{folder} holds a model of kind {kind!r}; iMAP and scArches can map.")
+    return kind
+
+
+def through_imap(options: argparse.Namespace, say: Callable) -> tuple[AnnData, str]:
+    """The query as iMAP carries it onto its reference cells, and what lies where."""
+    model = IMAP.load(options.model)
+    batch_key = options.batch_key or model.batch_key
+    read = [read_cells(options.files, batch_key, options.modality, say)]
+    read.append(read_cells([options.reference], batch_key, options.modality, say))
+    query, reference = (prepared(adata, model, batch_key, options.min_genes, say) for adata in read)
+    mapped = model.map_query(query, reference, batch_key)
+    return mapped, "obsm['X_imap'] lies in the space of the reference, layers['imap'] has its genes."
+
+
+def through_scarches(options: argparse.Namespace, say: Callable) -> tuple[AnnData, str]:
+    """The query with its place in the grown reference, and what lies where."""
+    reference = Reference.load(options.model)
+    batch_key = options.batch_key or reference.batch_key
+    query = read_cells(options.files, batch_key, options.modality, say)
+    if reference.hyperparameters.likelihood == "mse":
+        cells = query = prepared(query, reference, batch_key, options.min_genes, say)
+    else:
+        found = find_expression(query)
+        cells = with_counts(query, found) if found.kind == COUNTS else query
+    grown = reference.map_query(cells, batch_key)
+    query.obsm["X_scarches"] = grown.latent(cells, batch_key)
+    return query, "obsm['X_scarches'] is the latent of the reference."
+
+
+def prepared(
+    adata: AnnData, model: IMAP | Reference, batch_key: str, min_genes: int | None, say: Callable
+) -> AnnData:
+    """Log-normalised cells in the model's genes: from counts, or as `preprocess` left them.
+
+    Cells that `preprocess` made, or `integrate` wrote, keep their values: their counts are those of
+    chosen genes only, and would be normalised by a part of each cell. Without `min_genes` the bound
+    is that of the fit.
+    """
+    genes = set(adata.var_names.astype(str))
+    if RECIPE in adata.uns and genes.issuperset(model.genes) and kind_of(adata.X) == LOGGED:
+        return adata
+    found = find_expression(adata)
+    cells = with_counts(adata, found)
+    if found.kind != COUNTS:
+        return cells
+    if min_genes is None:
+        min_genes = model.preprocessing.get("min_genes", 200)
+    cells = preprocess(cells, batch_key, genes=model, min_genes=min_genes, verbose=0)
+    dropped = cells.uns["preprocess"]["cells_with_too_few_genes"]
+    say(
+        f"Preprocessed: {cells.n_obs:,} cells in the model's {cells.n_vars:,} genes "
+        f"({cells.uns['preprocess']['genes_missing']} missing, filled with 0); {dropped:,} cells with "
+        "too few genes left."
+    )
+    return cells
