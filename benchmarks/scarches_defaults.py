@@ -6,7 +6,8 @@ Two tasks. `cell_lines` is that of notebook 10. First three CEL-seq2 plates are 
 Drop-seq and CEL-seq2 the query; then two plates without A549 and H838 are the reference, and the
 third, with them, is the query. `simulated` are four batches of six types; the last batch is the
 query, and two of its types are not in the reference. Accuracy is that of transferred labels, of
-types that the reference has. AUROC tells cells of unseen types from the others, by the
+types that the reference has; as in the published code no cell is called Unknown. `right_and_sure`
+counts Unknown as wrong. AUROC tells cells of unseen types from the others, by the
 disagreement of neighbours and by the mean distance to them. Seconds are the processor's. Rows are
 added to benchmarks/results/scarches_defaults.csv; a row measured again replaces the old one.
 """
@@ -24,25 +25,23 @@ from sklearn.neighbors import NearestNeighbors
 from imap_keras import datasets, preprocess
 from imap_keras.nn.persistence import write_whole
 from imap_keras.scarches import Reference, transfer_labels
-from imap_keras.scarches.hyperparameters import REFERENCE, UNNAMED
+from imap_keras.scarches.hyperparameters import UNNAMED, ReferenceHyperparameters
 
 TABLE = Path(__file__).parent / "results" / "scarches_defaults.csv"
 KEYS = ["task", "reference", "query", "seed"]
 # What a reference is trained with, and what the queries that are mapped onto it are.
+PUBLISHED = {name: getattr(ReferenceHyperparameters.of("reference"), name) for name in UNNAMED}
 PYTORCH = UNNAMED | {"corrected_epsilon": True}
 REFERENCES = {
     "as it was": UNNAMED,
-    "PyTorch's epsilon": PYTORCH,
-    "and 19 widths": PYTORCH | {"mmd_widths": "published"},
-    "published but weight decay": REFERENCE | {"weight_decay": 0.0},
-    "published": REFERENCE,
+    "PyTorch's epsilon, 19 widths": PYTORCH | {"mmd_widths": "published"},
+    "published but weight decay": PUBLISHED | {"weight_decay": 0.0},  # the default
+    "published": PUBLISHED,
 }
 QUERIES = {
-    "rate 0.03": {"learning_rate": 3e-2},
-    "rate 0.03, 60 epochs": {"learning_rate": 3e-2, "epochs": 60},
-    "rate 0.01": {"learning_rate": 1e-2},
-    "rate 0.01, 60 epochs": {"learning_rate": 1e-2, "epochs": 60},
-    "rate 0.001": {"learning_rate": 1e-3},
+    "rate 0.03": {"learning_rate": 3e-2, "epochs": 500},
+    "rate 0.01, 60 epochs": {"learning_rate": 1e-2, "epochs": 60},  # the default
+    "rate 0.001": {"learning_rate": 1e-3, "epochs": 500},
 }
 
 
@@ -75,11 +74,12 @@ def judged(model: Reference, cells: AnnData, query: AnnData) -> dict[str, float]
     home, away = model.latent(cells), model.latent(query)
     table = transfer_labels(home, known, away)
     unseen = ~np.isin(truth, known)
-    found = {"accuracy": float((table["label"] == truth)[~unseen].mean())}
+    right = {name: float((table[name] == truth)[~unseen].mean()) for name in ("best", "label")}
+    found = {"accuracy": right["best"], "right_and_sure": right["label"]}
     if unseen.any():
         far = NearestNeighbors(n_neighbors=50).fit(home).kneighbors(away)[0].mean(axis=1)
         found = {
-            "accuracy_beside_unseen": found["accuracy"],
+            "accuracy_beside_unseen": right["best"],
             "auroc_disagreement": roc_auc_score(unseen, table["uncertainty"]),
             "auroc_distance": roc_auc_score(unseen, far),
         }

@@ -105,19 +105,21 @@ def test_mmd_is_the_sum_over_pairs_of_batches(kind, n_widths):
 
 
 def layer_norm(x):
-    return (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-3)
+    return (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
+
+
+def linear(network, name, x):
+    kernel, *bias = network.get_layer(name).get_weights()
+    return x @ kernel + (bias[0] if bias else 0)
 
 
 def by_hand(network, x, batch, first, table, prefix, n_hidden, head):
-    kernel, bias = network.get_layer(first).get_weights()
-    x = x @ kernel + bias + batch @ network.get_layer(table).rows()
+    x = linear(network, first, x) + batch @ network.get_layer(table).rows()
     for number in range(1, n_hidden + 1):
         if number > 1:
-            kernel, bias = network.get_layer(f"{prefix}_dense_{number}").get_weights()
-            x = x @ kernel + bias
+            x = linear(network, f"{prefix}_dense_{number}", x)
         x = np.maximum(layer_norm(x), 0)
-    kernel, bias = network.get_layer(head).get_weights()
-    return x @ kernel + bias
+    return linear(network, head, x)
 
 
 def test_encoder_by_hand():

@@ -21,20 +21,8 @@ UNNAMED = {
     "query_learning_rate": 3e-2,
     "query_epochs": None,
 }
-# The published code, where a default here differs.
-REFERENCE = {
-    "kl_stairs": True,
-    "mmd_widths": "published",
-    "least_variance": 1e-4,
-    "norm_epsilon": 1e-5,
-    "decoder_bias": False,
-    "initialization": "published",
-    "adam_epsilon": 0.01,
-    "corrected_epsilon": True,
-    "weight_decay": 0.04,
-    "query_learning_rate": 1e-3,
-    "query_epochs": None,
-}
+# The published code, where a default here differs: see the notes of ReferenceHyperparameters.
+REFERENCE = {"weight_decay": 0.04, "query_learning_rate": 1e-3, "query_epochs": None}
 
 
 @dataclass(frozen=True)
@@ -73,7 +61,7 @@ class ReferenceHyperparameters(Parameters):
     weight_decay
         L2 penalty, added to the gradient; a query is trained without unless given to ``map_query``.
     query_learning_rate, query_epochs
-        Learning rate of a query of degree ``"batch"``; most epochs of any query, None: as `epochs`.
+        Learning rate of a query of degree ``"batch"``; most epochs of any query, within `epochs`.
     patience
         Stop when the validation loss has not fallen for so many epochs; the best weights come back.
     plateau
@@ -87,6 +75,14 @@ class ReferenceHyperparameters(Parameters):
     ------
     ValueError
         A value is out of range; the message names it.
+
+    Notes
+    -----
+    The defaults are the published code's but for three, which ``Reference(preset="reference")`` takes
+    back: no weight decay, and a query is trained at ten times the rate (0.01) for at most 60 epochs.
+    Chosen on three seeds of two tasks: on real cell lines, labels at least as often right as the
+    published program's on every seed, unseen types told from known ones at least as well as by the
+    defaults before; see ``benchmarks/README.md``.
 
     References
     ----------
@@ -109,21 +105,21 @@ class ReferenceHyperparameters(Parameters):
     dropout: float = number(0.05, "0 or more and below 0.9")
     kl_weight: float = number(1.0)
     kl_epochs: int = count(200)
-    kl_stairs: bool = flag(False)
+    kl_stairs: bool = flag(True)
     mmd_weight: float = number(1.0)
-    mmd_widths: str = choice("decades", KERNELS)
-    least_variance: float = number(0.0)
-    norm_epsilon: float = number(1e-3, "above 0")
-    decoder_bias: bool = flag(True)
-    initialization: str = choice("glorot", INITIALIZATIONS)
+    mmd_widths: str = choice("published", KERNELS)
+    least_variance: float = number(1e-4)
+    norm_epsilon: float = number(1e-5, "above 0")
+    decoder_bias: bool = flag(False)
+    initialization: str = choice("published", INITIALIZATIONS)
     learning_rate: float = number(1e-3, "above 0")
     batch_size: int = count(128)
     epochs: int = count(500)
     adam_epsilon: float = number(0.01, "above 0")
-    corrected_epsilon: bool = flag(False)
+    corrected_epsilon: bool = flag(True)
     weight_decay: float = number(0.0)
-    query_learning_rate: float = number(3e-2, "above 0")
-    query_epochs: int | None = count(None, optional=True)
+    query_learning_rate: float = number(1e-2, "above 0")
+    query_epochs: int | None = count(60, optional=True)
     patience: int = count(20)
     plateau: int = count(13)
     validation: float = number(0.1, "above 0 and below 0.9")
@@ -139,7 +135,8 @@ class ReferenceHyperparameters(Parameters):
         >>> hp.epochs, hp.batch_size
         (60, 64)
         """
-        query = {"weight_decay": 0.0, "epochs": self.query_epochs or self.epochs}
+        epochs = min(self.epochs, self.query_epochs or self.epochs)
+        query = {"weight_decay": 0.0, "epochs": epochs}
         if degree == "batch":
             query["learning_rate"] = self.query_learning_rate
         return self.changed(**query | changes)

@@ -101,7 +101,7 @@ def hidden_blocks(
     seeds: LayerSeeds,
     name: str,
     bias: bool = True,
-    epsilon: float = 1e-3,
+    epsilon: float = 1e-5,
 ):
     """Blocks of dense, LayerNorm (without weights), ReLU and dropout; the first one reads the batch.
 
@@ -150,7 +150,7 @@ def build_conditional_encoder(
     counts: bool = True,
     dropout: float = 0.05,
     n_frozen: int = 0,
-    norm_epsilon: float = 1e-3,
+    norm_epsilon: float = 1e-5,
     seed: int = 0,
 ) -> keras.Model:
     """Build the encoder: cells and their batch in, mean and log-variance of the latent code out.
@@ -205,8 +205,8 @@ def build_conditional_decoder(
     likelihood: str = "nb",
     dropout: float = 0.05,
     n_frozen: int = 0,
-    norm_epsilon: float = 1e-3,
-    bias: bool = True,
+    norm_epsilon: float = 1e-5,
+    bias: bool = False,
     seed: int = 0,
 ) -> keras.Model:
     """Build the decoder: latent code and batch in, the parameters of the likelihood out.
