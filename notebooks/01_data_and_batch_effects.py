@@ -68,7 +68,8 @@ axis.boxplot(groups, orientation="vertical", showfliers=False)
 axis.set_xticklabels(list(depth.groupby("batch", observed=True).groups))
 axis.set(ylabel="molecules per cell", title="Depth differs between batches")
 plt.close(figure)
-settings.save_figure(figure, "01_depth")
+alt = "Box plots of the molecules per cell, one for each batch: their medians differ."
+settings.save_figure(figure, "01_depth", alt)
 
 # %% [markdown]
 # ## Normalise, log, select
@@ -136,7 +137,11 @@ figure, axis = plt.subplots(figsize=(6, 3), layout="constrained")
 table.plot.bar(ax=axis, color=plots.COLORS[:2], rot=0)
 axis.set(xlabel="principal component", ylabel="share of variance", title="What a component is about")
 plt.close(figure)
-settings.save_figure(figure, "01_components")
+alt = (
+    "Bars for each principal component: the share of its variance that the batch explains, and the "
+    "share that the cell type explains."
+)
+settings.save_figure(figure, "01_components", alt)
 
 # %% [markdown]
 # ## The simplest correction, and when it fails

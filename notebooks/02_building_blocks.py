@@ -88,7 +88,13 @@ axes[0].set(title="value", xlabel="x")
 axes[1].set(title="slope", xlabel="x")
 axes[0].legend(frameon=False)
 plt.close(figure)
-settings.save_figure(figure, "02_mish")
+
+# %%
+alt = (
+    "Left the value, right the slope of Mish and ReLU against x: below zero ReLU is flat, Mish dips "
+    "and comes back."
+)
+settings.save_figure(figure, "02_mish", alt)
 
 # %% [markdown]
 # ## BatchNorm

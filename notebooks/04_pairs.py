@@ -146,7 +146,11 @@ for (name, values), color in zip(table.items(), plots.COLORS):
 axis.set(xscale="log", ylim=(0, 1.05), xlabel="trees", ylabel="recall of 30 neighbours")
 axis.legend(frameon=False)
 plt.close(figure)
-settings.save_figure(figure, "04_recall")
+alt = (
+    "Recall of thirty neighbours against the number of trees, one line for each kind of data: every "
+    "line rises towards one."
+)
+settings.save_figure(figure, "04_recall", alt)
 
 # %% [markdown]
 # ## Mutual nearest neighbours
@@ -279,7 +283,11 @@ axis.set(xlabel="pairs per walk (m)", ylim=(0, 1.05), ylabel="share")
 axis.set_xticks(list(walks.index), [str(m) for m in walks.index])
 axis.minorticks_off()
 plt.close(figure)
-settings.save_figure(figure, "04_walks")
+alt = (
+    "Share of query cells that have a pair, and share of wrong pairs, against the pairs per walk: "
+    "both rise."
+)
+settings.save_figure(figure, "04_walks", alt)
 
 # %% [markdown]
 # ## Which space?
@@ -396,7 +404,13 @@ for axis, (title, (slope, pure)) in zip(axes, slopes.items()):
     axis.set(title=title, xlabel="agreement of a pair", ylabel="pairs")
 axes[1].legend(frameon=False, loc="upper left")
 plt.close(figure)
-settings.save_figure(figure, "04_agreement")
+
+# %%
+alt = (
+    "Two histograms of the agreement of pairs, one with no shared types, one with shared types, and "
+    "the line at one half that parts right pairs from wrong ones."
+)
+settings.save_figure(figure, "04_agreement", alt)
 
 # %% [markdown]
 # What passes by chance is no evidence. So where fewer than one in twenty pass (`LEAST_AGREEING`), the library takes no pair

@@ -93,7 +93,11 @@ for axis, values, title in zip(axes, (js, w), ("Jensen-Shannon", "Wasserstein"))
     axis.plot(shifts, values, color=plots.COLORS[0])
     axis.set(title=title, xlabel="shift between the clouds, in standard deviations")
 plt.close(figure)
-settings.save_figure(figure, "05_wasserstein")
+alt = (
+    "Two curves against the shift between two clouds: the Jensen-Shannon divergence levels off, the "
+    "Wasserstein distance goes on rising."
+)
+settings.save_figure(figure, "05_wasserstein", alt)
 
 # %%
 settings.save_figure(drawings.generator_and_critic(), "05_drawing")
@@ -629,7 +633,13 @@ for axis, (name, mean) in zip(axes, means.items()):
     )
 axes[0].set(ylabel="query, mean of a gene")
 plt.close(figure)
-settings.save_figure(figure, "05_genes")
+
+# %%
+alt = (
+    "Mean of each gene in the query against its mean in the anchor, before and after: after, the "
+    "points lie near the diagonal."
+)
+settings.save_figure(figure, "05_genes", alt)
 
 # %% [markdown]
 # ## Exercise

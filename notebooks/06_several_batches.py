@@ -100,7 +100,13 @@ for axis, (name, table) in zip(axes[0], tables.items()):
     axis.set(xlabel="type of the partner", ylabel="type of the query cell", title=name)
 figure.colorbar(image, ax=axes, label="share of the row")
 plt.close(figure)
-settings.save_figure(figure, "06_pairs_by_type")
+
+# %%
+alt = (
+    "Heat maps of pairs, one for each query batch: type of the query cell against type of its "
+    "partner; most of each row lies on the diagonal."
+)
+settings.save_figure(figure, "06_pairs_by_type", alt)
 
 # %% [markdown] claims=["pair_purity", "nk_with_t", "nk_with_nk", "b_partners_of_c"]
 # **What to see:**

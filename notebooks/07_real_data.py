@@ -143,6 +143,8 @@ index = {
     title: metrics.imap_index(adata.obsm[space], batch, lines, threshold=3.0, space_name=space)
     for title, space in spaces.items()
 }
+perfect = metrics.index_ceiling(batch, lines, threshold=3.0)
+print(f"perfect mixing would score {perfect:.3f}")
 settings.save_figure(plots.index_bars(index, "The paper's index"), "07_index")
 
 # %% [markdown] claims=["negative_before", "negative_after", "true_positive_before", "true_positive_after"]

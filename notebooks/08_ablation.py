@@ -173,7 +173,13 @@ for axis, name in zip(axes, ("mixing", "types", "seconds")):
         axis.axvline(before[name], color="0.4", ls="--", lw=1)
 axes[0].invert_yaxis()
 plt.close(figure)
-settings.save_figure(figure, "08_ablation")
+
+# %%
+alt = (
+    "Three panels, mixing, types and seconds: one row for each step from the reference to the "
+    "default, a point for each run, a line through the means."
+)
+settings.save_figure(figure, "08_ablation", alt)
 
 # %% [markdown]
 # ## Exercise

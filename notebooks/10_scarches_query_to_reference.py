@@ -13,10 +13,13 @@
 # %% [markdown]
 # # 10 · scArches: map a query onto a frozen reference
 #
-# **You will learn** how a new batch joins a trained model without a single reference cell: architecture
-# surgery on a conditional VAE (Lotfollahi et al., Nature Biotechnology 2022), label transfer that may say
-# "Unknown", sharing a model instead of data, and the same for iMAP. **Time** on two cores: about
-# 4 minutes; the first time it fetches 8 MB.
+# **You will learn** how a new batch joins a trained model without a single reference cell. The means is
+# architecture surgery on a conditional VAE (Lotfollahi et al., Nature Biotechnology 2022). You will also
+# transfer labels that may be "Unknown", share a model instead of data, and do the same with iMAP.
+# **Time** on two cores: about 4 minutes; the first time it fetches 8 MB.
+#
+# [09 · peers](09_peers.ipynb) ← → [11 · masks](11_inclust_masks.ipynb) · [glossary](glossary.md) ·
+# [notation](notation.md)
 
 # %% tags=["parameters"]
 seed = 0
@@ -37,14 +40,15 @@ import pandas as pd
 import scanpy as sc
 import tensorflow as tf
 
-# %%
+# %% tags=["plumbing"]
 import imap_keras
 from imap_keras import datasets, plots, scarches
-from imap_keras.course import Results, SkipNotebook, check, handover, versions_table
+from imap_keras.course import Results, SkipNotebook, check, drawings, handover, versions_table
 from imap_keras.nn.blocks import LayerSeeds
 from imap_keras.scarches.losses import EPSILON, WIDTHS
 from imap_keras.scarches.network import FIRST_LAYERS, BatchTable, Log1p
 
+told = (seed, epochs, n_genes, fast) == (0, None, 500, False)  # what the text was written for
 settings = handover.Settings("sc_mixology", seed, epochs, output_dir, fast)
 results = Results("10_scarches_query_to_reference", output_dir, settings.as_dict())
 project = plots.pca_of if fast else plots.umap_of  # what a figure shows of a latent space
@@ -72,13 +76,13 @@ raw.obs.groupby(["cell_type", "batch"], observed=False).size().unstack()
 # ## The network: only the first layers read the batch
 #
 # A conditional VAE encodes a cell *and its batch*, and decodes the code *and a batch*. In each of the two
-# networks the first layer adds one row of weights for the batch (a `BatchTable`: a dense layer on the one-hot
-# batch, without bias) to a dense layer on the rest. No later layer sees the batch, so whatever a batch does
-# to a cell has to pass through these rows.
+# networks the first layer is a dense layer, plus one row of weights for the batch. The rows are a
+# `BatchTable`: a dense layer on the one-hot batch, without bias. No later layer sees the batch. So whatever a
+# batch does to a cell has to pass through these rows.
 
 
 # %% tags=["lesson"]
-def hidden_blocks(x, batch, hidden, dropout, n_frozen, seeds, name, bias=True, epsilon=1e-3):
+def hidden_blocks(x, batch, hidden, dropout, n_frozen, seeds, name, bias=True, epsilon=1e-5):
     for number, units in enumerate(hidden, start=1):
         x = seeds.dense(units, f"{name}_dense_{number}", use_bias=bias)(x)
         if number == 1:  # the one layer that reads the batch
@@ -95,7 +99,7 @@ def hidden_blocks(x, batch, hidden, dropout, n_frozen, seeds, name, bias=True, e
 # %% tags=["lesson"]
 def build_conditional_encoder(
     n_genes, n_batches, latent_dim=10, hidden=(128, 128), counts=True, dropout=0.05, n_frozen=0,
-    norm_epsilon=1e-3, seed=0,
+    norm_epsilon=1e-5, seed=0,
 ):  # fmt: skip
     seeds = LayerSeeds(seed)
     cells, batch = keras.Input((n_genes,), name="cells"), keras.Input((n_batches,), name="batch")
@@ -108,14 +112,24 @@ def build_conditional_encoder(
 # %%
 small = build_conditional_encoder(20, 3, latent_dim=2, hidden=(8, 8))
 code = small([np.ones((3, 20), "float32"), np.eye(3, dtype="float32")])[0]
-print("one cell, three batches, three codes:", code.numpy().round(2).tolist())
+print("one cell, three batches, three codes:", code.numpy().astype(float).round(2).tolist())
 
 # %% [markdown]
 # ## The likelihood: counts are negative binomial
 #
-# The decoder gives each gene its share of the cell's counts; times the library size that is the expected
-# count $\mu$. Counts scatter more than Poisson, by a dispersion $r$ for each gene and batch: variance
-# $\mu + \mu^2 / r$.
+# The decoder gives each gene its share of the cell's counts. The share times the library size is the expected
+# count $\mu$. Counts scatter more than a Poisson number does: their variance is $\mu + \mu^2 / r$, with a
+# dispersion $r$ for each gene and batch. With $x$ the count and $\Gamma$ the gamma function, the
+# log-likelihood is
+#
+# $$\log p(x) = \log\frac{\Gamma(x + r)}{\Gamma(r)\,\Gamma(x + 1)} + r \log\frac{r}{\mu + r}
+# + x \log\frac{\mu}{\mu + r}$$
+#
+# | formula | code | what it is |
+# |---|---|---|
+# | $x$, $\mu$, $r$ | `counts`, `mean`, `dispersion` | count, its expectation, dispersion |
+# | first term | `ways` | in how many ways the count comes about |
+# | second, third term | `failures`, `successes` | their chance |
 
 
 # %% tags=["lesson"]
@@ -137,8 +151,20 @@ print(f"sum {probability.sum():.3f}, mean {mean:.2f}, variance {variance:.2f} = 
 # %% [markdown]
 # ## The discrepancy between batches
 #
-# The code should not tell batches apart. Maximum mean discrepancy (MMD) compares two clouds through kernels
-# of many widths and is 0 only where they agree. Each minibatch holds the same number of rows from every
+# The code should not tell batches apart. Maximum mean discrepancy (MMD) compares two clouds of codes, $A$ and
+# $B$, through kernels $k$ of many widths $w$. It is 0 only where the clouds agree. With the means $\mathbb{E}$
+# taken over all pairs of codes $a, a' \in A$ and $b, b' \in B$,
+#
+# $$\mathrm{MMD}(A, B) = \mathbb{E}\,k(a, a') + \mathbb{E}\,k(b, b') - 2\,\mathbb{E}\,k(a, b), \qquad
+# k(a, b) = \sum_w e^{-\lVert a - b \rVert^2 / 2w}$$
+#
+# | formula | code | what it is |
+# |---|---|---|
+# | $\lVert a - b \rVert^2$ | `squared` | squared distances between all rows |
+# | $k(a, b)$ | `kernel` | summed over the `widths` |
+# | $\mathbb{E}\,k$ | `mean` | one number per pair of batches |
+#
+# The loss takes the sum over all pairs of batches. Each minibatch holds the same number of rows from every
 # batch, so it is one reshape and some means.
 
 
@@ -154,29 +180,34 @@ def mmd(z, n_batches, widths=WIDTHS["published"]):
 
 
 # %% [markdown]
-# The loss is minus the log-likelihood, plus the KL divergence of the code to a standard normal (its weight
-# grows over the first epochs), plus MMD. Held-out cells of every batch watch it: training stops when it no
-# longer falls, and the best weights come back.
+# The loss is minus the log-likelihood, plus the KL divergence of the code to a standard normal, plus MMD. The
+# weight of the KL term grows over the first epochs. Held-out cells of every batch watch the loss. Training
+# stops when it no longer falls, and the best weights come back.
 
 # %%
 options = {"seed": seed} | ({"epochs": 40, "kl_epochs": 40} if fast else {})
-mapping = {"epochs": 12 if fast else 60}  # few weights settle soon
+mapping = {"epochs": 12} if fast else {}
 if epochs is not None:
     options["epochs"] = mapping["epochs"] = epochs
 reference = scarches.Reference(**options).fit(cells, batch_key="batch", verbose=0)
-curves = plots.loss_curves(
-    reference.history, ["val_loss", "reconstruction", "kl"], "Training the reference"
-)
+history = reference.history
+curves = plots.loss_curves(history, ["val_loss", "reconstruction", "kl"], "Training the reference")
 settings.save_figure(curves, "10_training")
 
-# %% [markdown]
-# **What to see:** the loss of held-out cells falls fast, then slowly. The KL term rises while its weight is
-# still small, and is pushed down as the weight grows.
+# %% [markdown] claims=["fall_in_the_first_tenth", "kl_peak_over_last"]
+# **What to see:**
 #
+# - The loss of held-out cells falls fast, then slowly: most of its fall lies in the first tenth of the epochs.
+# - The KL term rises while its weight is still small. It is pushed down as the weight grows.
+
+# %% [markdown]
 # ## Surgery
 #
-# A new batch gets a new row in every table. All else is copied and, by degree, frozen: with `"batch"` only
-# the new rows learn, with `"first_layer"` the dense layers beside them too, with `"all"` everything.
+# A new batch gets a new row in every table. All else is copied and, by degree, frozen. With `"batch"` only the
+# new rows learn. With `"first_layer"` the dense layers beside them learn too, with `"all"` everything.
+
+# %%
+settings.save_figure(drawings.surgery(), "10_surgery")
 
 
 # %% tags=["lesson"]
@@ -214,8 +245,8 @@ print(
 )
 
 # %% [markdown]
-# `map_query` does this for encoder and decoder and trains the new rows, without dropout and without weight
-# decay (decay would shrink old rows although no query cell reads them). What comes back is a new, grown
+# `map_query` does this for encoder and decoder. It trains the new rows without dropout and without weight
+# decay, which would shrink weights although no query cell reads them. What comes back is a new, grown
 # reference.
 
 # %%
@@ -232,15 +263,20 @@ spaces = {"PCA": "X_pca", "untrained rows": "before", "trained rows": "after"}
 figure = plots.before_after(everything, spaces, seed=seed, project=project)
 settings.save_figure(figure, "10_latent")
 
-# %% [markdown]
-# **What to see:** in the principal components the query batches lie apart from the plates and from each other. Even
-# with untrained rows the network puts each line into one island, since it had to forget three plates; query
-# and plates still fill different sides of it. Trained rows mix them more.
+# %% [markdown] claims=["ilisi_pca", "ilisi_untrained", "ilisi_trained", "right_untrained", "right_trained", "query_loss_fall"]
+# **What to see:**
 #
+# - In the principal components the query batches lie apart from the plates and from each other (iLISI 0.07, defined
+#   below).
+# - Untrained rows mix them already (0.38). The network had to forget three plates, and forgets others with them.
+# - Training the rows changes neither here: mixing 0.37, labels right by the nearest neighbours 1.00 before and 0.99 after.
+#   What it improves is the likelihood: the loss of query cells that were held out falls.
+
+# %% [markdown]
 # ## The proof: nothing else moved
 #
-# Every weight of the reference is in the grown one, bit by bit, and reference cells keep their latent
-# means exactly, not nearly.
+# Every weight of the reference is in the grown one, bit by bit. Reference cells keep their latent means
+# exactly, not nearly.
 
 
 # %%
@@ -265,14 +301,16 @@ print(f"{len(before)} tensors, bit-identical: {identical}; reference cells moved
 # %% [markdown]
 # ## What it costs, beside training anew
 #
-# Time is processor time (other programs do not count), from the end of the first epoch, which builds
-# TensorFlow's graphs, as long for one as for the other. MMD takes every batch to hold the same types, and the
-# five batches do not: anew it is left out (with it, training anew forces lines together that are not the
-# same). Two new batches need $2 \times h_0$ weights each for the two first layers ($h_0 = 128$) and one
-# dispersion for each gene. Training anew on all five batches needs every weight and every cell.
+# The rival trains all weights on all cells of plates and queries, with the same hyperparameters. MMD takes every
+# batch to hold the same types, and the query lacks A549 and H838. So the rival gets the cells of the three
+# lines that all batches share; otherwise MMD would force different lines together. Time is processor time,
+# so that other programs do not count. It starts at the end of the first epoch, since that one builds
+# TensorFlow's graphs, as long for one as for the other. A new batch needs $2 h_0$ weights for the two first
+# layers ($h_0 = 128$) and one dispersion per gene.
 
 # %%
-anew = scarches.Reference(**options, mmd_weight=0.0).fit(everything, batch_key="batch", verbose=0)
+shared = everything[~everything.obs["cell_type"].isin(["A549", "H838"])].copy()
+anew = scarches.Reference(**options).fit(shared, batch_key="batch", verbose=0)
 trained, total = grown.parameter_table().loc["total"]
 formula = 2 * (2 * hp.hidden[0] + cells.n_vars)
 print(f"{trained} weights trained = formula {formula}, of {total}")
@@ -282,23 +320,34 @@ for name, clock in clocks.items():
     print(f"{name}: {seconds[name]:.1f} s in {len(clock)} epochs, {clock.iloc[0]:.1f} s for the first")
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(8, 2.2), layout="constrained")
-for axis, values, title in zip(
-    axes, ((trained, total), seconds.values()), ("trained parameters", "seconds")
-):
-    axis.barh(list(seconds), list(values), color=plots.COLORS[:2])
-    axis.set(title=title, xscale="log" if title != "seconds" else "linear")
+figure, axes = plt.subplots(1, 2, figsize=(8, 1.8), layout="constrained")
+trained_of = {"mapped": trained, "anew": anew.parameter_table().loc["total", "trained"]}
+for axis, values, title in zip(axes, (trained_of, seconds), ("trained weights", "processor seconds")):
+    axis.hlines(list(values), 0, values.values(), color="0.8")
+    for color, (name, value) in zip(plots.COLORS, values.items()):
+        axis.plot(value, name, "o", color=color, ms=8)
+        axis.annotate(f"{value:,.0f}", (value, name), (8, 6), textcoords="offset points")
+    axis.set(xlabel=title, xlim=(0, 1.3 * max(values.values())), ylim=(-0.5, 1.5))
 plt.close(figure)
-settings.save_figure(figure, "10_parameters")
+
+# %%
+alt = (
+    "Trained weights and processor seconds, mapped and trained anew: mapping needs a fraction of both."
+)
+settings.save_figure(figure, "10_parameters", alt)
+
+# %% [markdown] claims=["trained_share", "times_faster_than_anew"]
+# **What to see:**
+#
+# - On this small network mapping trains about a hundredth of the weights. The paper's four orders of magnitude
+#   belong to atlases with larger networks.
+# - It takes less time, since it trains for few cells.
 
 # %% [markdown]
-# **What to see:** the left axis is logarithmic. On this small network mapping trains about a hundredth of the
-# weights; the paper's four orders of magnitude belong to atlases with larger networks.
-#
 # ## Label transfer
 #
-# A query cell asks its 50 nearest reference cells. Nearer ones have more say, and what the winner lacks to
-# the whole vote is the uncertainty; above a threshold the cell is "Unknown".
+# A query cell asks its 50 nearest reference cells. Nearer ones have more say. What the winner lacks to the
+# whole vote is the uncertainty. Above a threshold the cell is "Unknown".
 
 
 # %% tags=["lesson"]
@@ -311,25 +360,31 @@ def neighbor_weights(distances):
 
 # %%
 truth = query.obs["cell_type"].astype(str).to_numpy()
-labels = cells.obs["cell_type"].astype(str).to_numpy()
+plates = shared[~shared.obs["batch"].isin(["dropseq", "celseq2"])].copy()
 
 
-def transferred(model):
-    """Labels of the query by the reference cells, in the model's latent space."""
-    return scarches.transfer_labels(model.latent(cells), labels, model.latent(query))
+def transferred(model, home=cells):
+    """Labels of the query by the cells of the plates, in the model's latent space."""
+    return scarches.transfer_labels(model.latent(home), home.obs["cell_type"], model.latent(query))
 
 
 # %%
-table, table_anew = transferred(grown), transferred(anew)
+table, table_anew = transferred(grown), transferred(anew, plates)
 accuracy, accuracy_anew = ((t["label"] == truth).mean() for t in (table, table_anew))
+by_untrained = scarches.transfer_labels(reference.latent(cells), cells.obs["cell_type"], untrained)
+right_untrained = (by_untrained["best"] == truth).mean()
 print(f"right: {accuracy:.3f} mapped, {accuracy_anew:.3f} trained anew")
 pd.crosstab(pd.Series(truth, name="truth"), table["label"])
+
+# %% [markdown] claims=["query_accuracy", "accuracy_anew", "mapped_minus_anew", "anew_minus_mapped"]
+# **What to see:** mapping labels the query about as well as training anew does (0.98 and 0.99), although the network
+# never saw the query while it was trained. (Mapped cells choose among five lines, the rival's among three.)
 
 # %% [markdown]
 # ## Batch mixing
 #
-# iLISI asks how many batches a neighbourhood holds: 0 one, 1 all. (A549 and H838 are on the plates alone, so
-# even perfect mixing stays well below 1 here.)
+# iLISI asks how many batches a neighbourhood holds: 0 one, 1 all. It is taken over the three lines that all
+# batches hold.
 
 # %%
 from scib_metrics import ilisi_knn
@@ -337,15 +392,15 @@ from scib_metrics import ilisi_knn
 from imap_keras.metrics import scib_neighbors
 
 
-def ilisi(space, cells=everything):
+def ilisi(space, cells=shared):
     """iLISI of cells from their 90 nearest neighbours, as scib-metrics counts them."""
     codes = cells.obs["batch"].astype("category").cat.codes.to_numpy()
     return float(ilisi_knn(scib_neighbors(space, 90), codes))
 
 
 # %%
-mixing = {"PCA": ilisi(everything.obsm["X_pca"]), "mapped": ilisi(everything.obsm["after"])}
-mixing["anew"] = ilisi(anew.latent(everything))
+mixing = {name: ilisi(shared.obsm[key]) for name, key in spaces.items()}
+mixing["trained anew"] = ilisi(anew.latent(shared))
 pd.Series(mixing, name="iLISI").round(3).to_frame()
 
 # %% [markdown]
@@ -362,24 +417,29 @@ rows = {}
 for degree, model in grown_by.items():
     drift = np.linalg.norm(model.latent(cells) - home, axis=1).mean() / np.linalg.norm(home.std(0))
     rows[degree] = {"trained": model.parameter_table().loc["total", "trained"], "drift": drift}
-    rows[degree] |= {"right": (transferred(model)["label"] == truth).mean()}
-    rows[degree] |= {"iLISI": ilisi(model.latent(everything)), "loss": model.history["val_loss"].min()}
+    rows[degree] |= {"labels right": (transferred(model)["label"] == truth).mean()}
+    rows[degree] |= {"iLISI": ilisi(model.latent(shared)), "loss": model.history["val_loss"].min()}
 degrees = pd.DataFrame.from_dict(rows, orient="index")
 degrees.round(3)
 
-# %% [markdown]
-# **What to see:** only with `"batch"` is the drift zero; `drift` is how far reference cells moved, in units of
-# their spread. With `"all"` free they move most, and the loss of the query need not fall for it. (`"batch"`
-# trains its few rows at a higher learning rate, so the three losses are not strictly comparable.)
+# %%
+figure, axes = plt.subplots(1, 4, figsize=(10, 1.9), sharey=True, layout="constrained")
+for axis, column in zip(axes, ("drift", "labels right", "iLISI", "loss")):
+    bars = axis.barh(degrees.index[::-1], degrees[column][::-1], color=plots.COLORS[0])
+    axis.bar_label(bars, fmt="%.3f" if column != "loss" else "%.0f", padding=3)
+    axis.set(xlabel=column, xlim=(0, 1.35 * degrees[column].max()))
+axes[3].set(xlabel="loss of held-out query cells")
+plt.close(figure)
 
 # %%
-figure, axes = plt.subplots(1, 3, figsize=(9, 2.2), sharey=True, layout="constrained")
-for axis, column in zip(axes, ("drift", "loss", "iLISI")):
-    axis.barh(degrees.index[::-1], degrees[column][::-1], color=plots.COLORS[0])
-    axis.set(title=column if column != "loss" else "loss of held-out query cells")
-axes[1].set(xlim=(0.95 * degrees["loss"].min(), None))
-plt.close(figure)
-settings.save_figure(figure, "10_degrees")
+alt = "Bars for the three degrees: drift, labels right, iLISI and the loss of held-out query cells."
+settings.save_figure(figure, "10_degrees", alt)
+
+# %% [markdown] claims=["drift_batch", "drift_all", "labels_right_all", "query_accuracy"]
+# **What to see:** `drift` is how far reference cells moved, in units of their spread.
+#
+# - Only with `"batch"` is it zero. With `"all"` reference cells move most.
+# - With `"all"` fewer labels are right: 0.92 instead of 0.98.
 
 # %% [markdown]
 # ## Cells the reference has never seen
@@ -394,36 +454,59 @@ known = imap_keras.preprocess(known, n_top_genes=n_genes, verbose=0)
 third = raw[plate == "celseq2_5cl_p3"].copy()
 short = {"epochs": 80, "kl_epochs": 200, "batch_size": 64} if fast else {}
 without = scarches.Reference(**options | short).fit(known, verbose=0)
-with_third = without.map_query(third, verbose=0, epochs=20 if fast else 60, learning_rate=1e-2)
+with_third = without.map_query(third, verbose=0, **({"epochs": 20} if fast else {}))
+
+# %%
 threshold = 0.3  # three lines can be at most 2/3 uncertain
 guess = scarches.transfer_labels(
     with_third.latent(known), known.obs["cell_type"], with_third.latent(third), threshold=threshold
 )
+guess["novelty"] = with_third.novelty(third)
 pd.crosstab(pd.Series(third.obs["cell_type"].astype(str).to_numpy(), name="truth"), guess["label"])
+
+# %% [markdown]
+# Neighbours that agree are no proof: a cell of an unseen line may lie beside one known line, far out. `novelty` is
+# the distance of a cell to the reference, in units of the distance that 99 of 100 of its own cells keep. (It
+# needs no reference cell: the model keeps points that stand for them, the centres of k-means.)
 
 # %%
 from sklearn.metrics import roc_auc_score
 
 is_unseen = third.obs["cell_type"].isin(["A549", "H838"]).to_numpy()
-auroc = roc_auc_score(is_unseen, guess["uncertainty"])
-figure, axis = plt.subplots(figsize=(5, 2.6), layout="constrained")
-for kind, which in (("lines of the reference", ~is_unseen), ("A549 and H838", is_unseen)):
-    axis.hist(guess["uncertainty"][which], bins=np.linspace(0, 0.7, 36), alpha=0.7, label=kind)
-axis.axvline(threshold, color="0.3", lw=1, ls="--")
-axis.set(xlabel="uncertainty", ylabel="cells", title=f"AUROC {auroc:.2f}")
-axis.legend(frameon=False)
+kinds = {"lines of the reference": ~is_unseen, "A549 and H838": is_unseen}
+auroc = {score: roc_auc_score(is_unseen, guess[score]) for score in ("uncertainty", "novelty")}
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(9, 2.4), layout="constrained")
+for axis, (score, limit) in zip(axes, (("uncertainty", threshold), ("novelty", 1))):
+    bins = np.linspace(0, guess[score].max(), 36)
+    for color, (kind, which) in zip(plots.COLORS, kinds.items()):
+        axis.hist(guess[score][which], bins=bins, alpha=0.7, label=kind, color=color)
+    axis.axvline(limit, color="0.3", lw=1, ls="--")
+    axis.set(xlabel=score, ylabel="cells", title=f"AUROC {auroc[score]:.2f}")
 plt.close(figure)
-settings.save_figure(figure, "10_unknown")
+
+# %%
+axes[1].legend(frameon=False)
+alt = (
+    "Histograms of uncertainty and of novelty: cells of A549 and H838 lie to the right of the others, "
+    "most beyond the dashed limits."
+)
+settings.save_figure(figure, "10_unknown", alt)
+
+# %% [markdown] claims=["unseen_auroc", "unseen_auroc_by_distance", "unseen_called_unknown", "seen_called_unknown"]
+# **What to see:**
+#
+# - Cells of unseen lines are more uncertain than the others (AUROC 0.97). Of them 72 % are called Unknown, and 2 % of
+#   the known ones.
+# - They lie farther out, too: the distance tells them as well (0.97).
 
 # %% [markdown]
-# **What to see:** cells of unseen lines are more uncertain than the others, but not all of them: the vote only
-# knows how much neighbours disagree, not how far away they are.
-#
 # ## Share the model, not the cells
 #
 # A saved reference holds weights, gene names and batch names, no cell. Another site maps its Drop-seq batch
-# and sends back an *adaptor*: that batch's rows alone. Attached, it gives exactly what that site saw; and
-# the next query, CEL-seq2, is mapped on top of it.
+# and sends back an *adaptor*: that batch's rows alone. Attached, it gives exactly what that site saw. The
+# next query, CEL-seq2, is mapped on top of it.
 
 # %%
 dropseq, celseq2 = (query[query.obs["batch"] == name].copy() for name in ("dropseq", "celseq2"))
@@ -445,9 +528,9 @@ print("bytes on disk:", size, "| batches:", both.batches, "| largest difference:
 # %% [markdown]
 # ## The same gift for iMAP
 #
-# `IMAP.map_query` carries a new batch into a fitted integration: the encoder of stage I stays frozen, and
-# one generator is trained. iMAP pairs cells with cells, so it does need reference cells: `reference=`. That is
-# the difference to scArches, which needs none; in return every gene is corrected.
+# `IMAP.map_query` carries a new batch into a fitted integration. The encoder of stage I stays frozen, and one
+# generator is trained. iMAP pairs cells with cells, so it needs reference cells: `reference=`. scArches needs
+# none. In return iMAP corrects every gene.
 
 # %%
 small_imap, some = handover.SMALL | {"seed": seed}, everything
@@ -460,23 +543,26 @@ old, new = some[~is_new].copy(), some[is_new].copy()
 
 # %%
 imap = imap_keras.IMAP(**small_imap)
-plates = imap.fit_transform(old, batch_key="batch", verbose=0)
+integrated = imap.fit_transform(old, batch_key="batch", verbose=0)
 encoder_before = imap.encoder.get_weights()
 carried = imap.map_query(new, reference=old, verbose=0)
 same = zip(encoder_before, imap.encoder.get_weights(), strict=True)
 encoder_frozen = all(np.array_equal(a, b) for a, b in same)
 some = some.copy()
-some.obsm["X_imap"] = np.concatenate([plates.obsm["X_imap"], carried.obsm["X_imap"]])
+some.obsm["X_imap"] = np.concatenate([integrated.obsm["X_imap"], carried.obsm["X_imap"]])
 imap_gain = ilisi(some.obsm["X_imap"], some) - ilisi(some.obsm["X_pca"], some)
+lines = (integrated.obs["cell_type"], carried.obs["cell_type"].astype(str).to_numpy())
+by_imap = scarches.transfer_labels(integrated.obsm["X_imap"], lines[0], carried.obsm["X_imap"])
 imap.pair_counts
 
 # %%
 figure = plots.before_after(some, {"iMAP, mapped": "X_imap"}, seed=seed, project=project)
 settings.save_figure(figure, "10_imap")
 
+# %% [markdown] claims=["imap_ilisi_above_pca", "imap_lines_right"]
+# **What to see:** query cells lie on the islands of their own lines, mixed with cells of the plates.
+
 # %% [markdown]
-# **What to see:** five islands, one for each line, with plates and query batches in them.
-#
 # ## Exercise
 #
 # A reference has 500 genes and hidden layers of 64 units. Three new batches are mapped with degree
@@ -491,25 +577,60 @@ solution = 3 * (2 * 64 + 500)
 # %%
 check(answer, solution)
 
-# %% [markdown]
+# %% [markdown] claims=["frozen_tensors_identical", "drift_all", "labels_lost_by_all", "unseen_called_unknown"]
 # ## What was learnt
 #
-# Where only a few rows read the batch, a new batch is a few new rows: the rest can be frozen, to the bit, and
-# shared without cells. Freeing more fits the query better and moves the reference. A transferred label needs
+# Where only a few rows read the batch, a new batch is a few new rows. The rest can be frozen, to the bit, and
+# shared without cells. Freeing more moves the reference, and here it costs labels. A transferred label needs
 # an uncertainty, because some queries hold what no reference has seen.
 
-# %%
+# %% tags=["plumbing"]
 results.add("frozen_tensors_identical", identical, "== 1")
 results.add("reference_latent_moved", moved, "== 0")
 results.add("trained_minus_formula", trained - formula, "== 0")
 results.add("query_accuracy", accuracy, ">= 0.9")
-results.add("accuracy_below_anew", accuracy_anew - accuracy, "<= 0.05")
-results.add("unseen_auroc", auroc, ">= 0.8")
-results.add("ilisi_above_pca", mixing["mapped"] - mixing["PCA"], "> 0")
+results.add("ilisi_above_pca", mixing["trained rows"] - mixing["PCA"], "> 0")
+results.add("ilisi_untrained_above_pca", mixing["untrained rows"] - mixing["PCA"], "> 0")
 results.add("adaptor_difference", adaptor_gap, "== 0")
-results.add("times_faster_than_anew", seconds["anew"] / seconds["mapped"], ">= 3")
+results.add("times_faster_than_anew", seconds["anew"] / seconds["mapped"], ">= 1.5")
 results.add("imap_encoder_identical", encoder_frozen, "== 1")
 results.add("imap_ilisi_above_pca", imap_gain, "> 0")
+results.add("imap_lines_right", (by_imap["label"] == lines[1]).mean(), ">= 0.9")
+
+# %% tags=["plumbing"]
+results.add("unseen_auroc", auroc["uncertainty"], ">= 0.8")
+results.add("unseen_auroc_by_distance", auroc["novelty"], ">= 0.7")
+unknown = (guess["label"] == "Unknown").to_numpy()
+results.add("unseen_called_unknown", unknown[is_unseen].mean(), ">= 0.2")
+results.add("seen_called_unknown", unknown[~is_unseen].mean(), "<= 0.2")
+results.add("trained_share", trained / total, "<= 0.02")
+
+# %% tags=["plumbing"]
+results.add("drift_batch", degrees.loc["batch", "drift"], "== 0")
+results.add("drift_all", degrees.loc["all", "drift"], "> 0")
+results.add("right_untrained", right_untrained, ">= 0.5")
+results.add("right_trained", (table["best"] == truth).mean(), ">= 0.9")
+results.add("accuracy_anew", accuracy_anew, ">= 0.85")
+results.add("mapped_minus_anew", accuracy - accuracy_anew, "<= 0.1")
+results.add("anew_minus_mapped", accuracy_anew - accuracy, "<= 0.05")
+
+# %% tags=["plumbing"]
+if told:
+    fall = history["val_loss"].iloc[0] - history["val_loss"].min()
+    tenth = history["val_loss"].iloc[0] - history["val_loss"].iloc[: len(history) // 10].min()
+    results.add("fall_in_the_first_tenth", tenth / fall, ">= 0.5")
+    results.add("kl_peak_over_last", history["kl"].max() / history["kl"].iloc[-1], ">= 1.05")
+    loss = grown.history["val_loss"]
+    results.add("query_loss_fall", 1 - loss.min() / loss.iloc[0], ">= 0.01")
+    results.add("ilisi_pca", mixing["PCA"], "<= 0.1")
+    results.add("ilisi_untrained", mixing["untrained rows"], ">= 0.3")
+    results.add("ilisi_trained", mixing["trained rows"], ">= 0.3")
+    right = degrees["labels right"]
+
+# %% tags=["plumbing"]
+if told:
+    results.add("labels_right_all", right["all"], "<= 0.97")
+    results.add("labels_lost_by_all", right["batch"] - right["all"], ">= 0.005")
 results.save()
 
 # %% tags=["plumbing"]

@@ -426,7 +426,13 @@ for axis, (title, r, other) in zip(axes, panels):
     axis.axline((0, 0), slope=1, color="0.5", lw=1)
     axis.set(title=title, xlabel=f"correlation, {other}", ylabel="correlation, inClust+")
 plt.close(figure)
-settings.save_figure(figure, "11_imputation")
+
+# %%
+alt = (
+    "Four scatter plots of the correlation with the truth, gene by gene: inClust+ against the mean of "
+    "the type and against ridge regression, for Drop-seq and for scRNA."
+)
+settings.save_figure(figure, "11_imputation", alt)
 
 # %% [markdown]
 # ## Real data: two protein batches, paired modalities

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from imap_keras.course import drawings
+from imap_keras.plots import alt_text
 
 SAYS = {
     "pipeline": ["counts", "stage I\ncontent code", "stage II\ngenerator, critic", "notebook 04"],
@@ -53,6 +54,10 @@ def test_words_are_legible_inside_the_sheet_and_apart(drawing):
         for other, there in places:
             assert not place.overlaps(there), (text.get_text(), other)
         places.append((text.get_text(), place))
+
+
+def test_a_drawing_is_told_in_words(drawing):
+    assert len(alt_text(drawing[1])) > 60 and "Figure of" not in alt_text(drawing[1])
 
 
 def test_a_drawing_is_shown_once(drawing):

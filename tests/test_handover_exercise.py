@@ -167,7 +167,7 @@ def test_a_saved_figure_is_shown_with_its_alternative_text(settings):
     _, metadata = InteractiveShell.instance().display_formatter.format(
         settings.save_figure(figure, "y")
     )
-    assert metadata == {"image/png": {}}
+    assert metadata == {"image/png": {"alt": "Figure of 0 panels."}}  # as the figure itself tells
 
 
 def test_settings_become_hyperparameters():

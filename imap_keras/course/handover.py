@@ -25,6 +25,7 @@ from ..inputs.values import check_logged, check_values, dense
 from ..nn.blocks import rescaled
 from ..nn.fitting import run
 from ..nn.persistence import load_models, save_models, write_whole
+from ..plots import alt_text
 from ..preprocessing import preprocess
 from .picture import Picture
 from .results import installed_versions
@@ -116,12 +117,13 @@ class Settings:
         figure, name
             What is drawn, and the name of its file without ending.
         alt
-            What there is to see, in a sentence or two, for those who cannot see it.
+            What there is to see, in a sentence or two, for those who cannot see it; None: as
+            :func:`imap_keras.plots.alt_text` reads it off the figure.
         """
         path = Path(self.output_dir).expanduser() / "figures" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=100, bbox_inches="tight")
-        return Picture(path, alt)
+        return Picture(path, alt or alt_text(figure))
 
 
 @cache

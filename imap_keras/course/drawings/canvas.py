@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from ...plots import COLORS
+from ...plots import COLORS, finished
 
 BLUE, ORANGE, GREEN, PINK, _, SKY, RED = COLORS[:7]
 GREY, INK = "#666666", "#222222"
@@ -20,22 +20,24 @@ class Canvas:
     ----------
     width, height
         In inches.
+    alt
+        What is drawn, in words, for those who cannot see it.
 
     Examples
     --------
     >>> from imap_keras.course.drawings.canvas import Canvas
-    >>> sheet = Canvas(3, 1)
+    >>> sheet = Canvas(3, 1, "A cell is encoded.")
     >>> sheet.arrow(sheet.box(0.5, 0.5, "cell"), sheet.box(2.5, 0.5, "code"), "E")
     >>> [text.get_text() for text in sheet.figure.axes[0].texts]
     ['cell', 'code', 'E']
     """
 
-    def __init__(self, width: float, height: float):
+    def __init__(self, width: float, height: float, alt: str):
         self.figure = plt.figure(figsize=(width, height))
         self.axis = self.figure.add_axes((0, 0, 1, 1))
         self.axis.set(xlim=(0, width), ylim=(0, height))
         self.axis.axis("off")
-        plt.close(self.figure)
+        finished(self.figure, alt)
 
     def text(self, x: float, y: float, words: str, color: str = INK, size: float = SIZE, **options):
         """Write words, their middle at (x, y)."""

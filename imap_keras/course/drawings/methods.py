@@ -8,7 +8,12 @@ from .canvas import BLUE, GREEN, GREY, INK, ORANGE, PINK, RED, SKY, Canvas
 
 def surgery() -> Figure:
     """scArches: a new batch brings new weights of the first layers; all others are frozen."""
-    sheet = Canvas(8.6, 2.6)
+    sheet = Canvas(
+        8.6,
+        2.6,
+        "A network whose first layers read the batch: all boxes are grey, frozen, but two "
+        "orange ones, the weights of the new batch.",
+    )
     x = [0.8, 2.8, 4.5, 6.2, 7.8]
     words = ["genes", "first layer", "code $z$", "first layer of\nthe decoder", "genes"]
     boxes = [sheet.box(a, 1.75, w, GREY, 1.2) for a, w in zip(x, words, strict=True)]
@@ -52,7 +57,12 @@ TASKS = (
 
 def mask_tasks() -> Figure:
     """inClust+: five tasks are five ways to say what a row reads and what it is judged by."""
-    sheet = Canvas(9.6, 3.8)
+    sheet = Canvas(
+        9.6,
+        3.8,
+        "Five columns, one for each task of inClust+: which blocks of features each row "
+        "reads, and by which it is judged.",
+    )
     for number, (title, rows) in enumerate(TASKS):
         middle = 0.96 + 1.92 * number
         sheet.text(middle, 3.55, title)
@@ -73,7 +83,12 @@ def mask_tasks() -> Figure:
 
 def omics_network() -> Figure:
     """One input and one output for each modality, a joint code in the middle."""
-    sheet = Canvas(8.0, 2.6)
+    sheet = Canvas(
+        8.0,
+        2.6,
+        "Three modalities, each with its encoder, meet in one joint code; each has its "
+        "decoder and its own kind of output.",
+    )
     code = sheet.box(4.0, 1.3, "joint code", INK, 1.1, 0.6)
     rows = (
         ("expression", "linear,\nsquared error", BLUE),
@@ -93,7 +108,12 @@ def omics_network() -> Figure:
 
 def reparameterisation() -> Figure:
     """Draw a weight so that gradients reach its mean and its width."""
-    sheet = Canvas(8.4, 3.0)
+    sheet = Canvas(
+        8.4,
+        3.0,
+        "Mean and width make a weight together with noise from outside; gradients flow back "
+        "from the loss to the mean and to rho, which the width is made of.",
+    )
     mean = sheet.box(0.9, 1.95, r"mean $\mu$", BLUE, 1.1)
     rho = sheet.box(0.9, 1.1, r"$\rho$", BLUE, 1.1)
     width = sheet.box(2.9, 1.1, r"width $\sigma$", BLUE, 1.1)
@@ -125,7 +145,11 @@ QUESTIONS = (
 
 def which_notebook() -> Figure:
     """From what one has and wants to the notebook that does it."""
-    sheet = Canvas(7.2, 0.62 * len(QUESTIONS) + 0.45)
+    sheet = Canvas(
+        7.2,
+        0.62 * len(QUESTIONS) + 0.45,
+        "Eight rows: what one has or wants, and an arrow to the notebook for it.",
+    )
     top = 0.62 * len(QUESTIONS)
     sheet.text(1.9, top + 0.2, "I have, I want", GREY)
     sheet.text(5.7, top + 0.2, "notebook", GREY)

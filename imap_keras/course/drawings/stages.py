@@ -8,7 +8,12 @@ from .canvas import BLUE, GREEN, GREY, ORANGE, PINK, RED, Canvas
 
 def pipeline() -> Figure:
     """What happens to a cell from counts to the integrated space, and the notebook that teaches it."""
-    sheet = Canvas(9.6, 1.3)
+    sheet = Canvas(
+        9.6,
+        1.3,
+        "Seven boxes from left to right: counts, log expression, stage I, pairs of cells, "
+        "stage II, corrected expression, components; below each the notebook that teaches it.",
+    )
     steps = [
         ("counts", GREY, "01"),
         ("normalised\nlog expression", GREY, "01"),
@@ -31,7 +36,13 @@ def pipeline() -> Figure:
 
 def stage_one() -> Figure:
     """Encode; decode into the own batch and into a random one; encode again: the two losses."""
-    sheet = Canvas(8.6, 3.2)
+    sheet = Canvas(
+        8.6,
+        3.2,
+        "A cell is encoded to its content, decoded into its own batch and into a random "
+        "batch; the latter is encoded again. Two losses: the cell must come back, and the "
+        "content must come back.",
+    )
     cell = sheet.box(0.65, 2.2, "cell\n$x$", GREY, 0.8)
     code = sheet.box(3.0, 2.2, "content\n$c = E(x)$", BLUE, 1.1)
     rebuilt = sheet.box(5.7, 2.2, r"$\mathrm{Dec}(c, b)$", GREEN, 1.4)
@@ -50,7 +61,12 @@ def stage_one() -> Figure:
 
 def mixtures() -> Figure:
     """Training rows of stage I: points on the line between two cells of one batch."""
-    sheet = Canvas(6.2, 2.0)
+    sheet = Canvas(
+        6.2,
+        2.0,
+        "Two triangles of cells, one for each batch, with training rows on the lines between "
+        "two cells of one batch.",
+    )
     for left, color, name in ((0.5, BLUE, "batch 1"), (3.6, ORANGE, "batch 2")):
         cells = np.array([[left + 0.1, 0.5], [left + 1.9, 0.5], [left + 1.0, 1.45]])
         for i, j in ((0, 1), (1, 2), (2, 0)):
@@ -67,7 +83,12 @@ def mixtures() -> Figure:
 
 def mutual_pairs_and_walk() -> Figure:
     """Mutual nearest neighbours, a cell without a partner, and a walk that grows one pair to three."""
-    sheet = Canvas(8.6, 2.7)
+    sheet = Canvas(
+        8.6,
+        2.7,
+        "Left, a mutual pair is kept and a one-way neighbour dropped. Right, query and anchor "
+        "cell step along their own batches and one pair becomes three.",
+    )
     query = np.array([[0.9, 1.9], [1.7, 2.15], [2.4, 1.85], [0.7, 0.55]])
     anchor = np.array([[1.1, 1.2], [1.9, 1.35], [2.6, 1.1]])
     sheet.cells(query, ORANGE)
@@ -96,7 +117,13 @@ def mutual_pairs_and_walk() -> Figure:
 
 def slope_of_a_pair() -> Figure:
     """Why a true pair's slope is 1: the batch effect stands at right angles to the types."""
-    sheet = Canvas(8.6, 3.0)
+    sheet = Canvas(
+        8.6,
+        3.0,
+        "A query cell lies at right angles above anchor cell 1; beside it, squared distances "
+        "from the query against those from anchor 1: slope 1 for the right type, slope 0 for "
+        "a foreign one.",
+    )
     types = np.array([[0.9, 0.75], [2.2, 0.75], [3.6, 0.75]])
     sheet.cells(types, BLUE, "s", 90)
     sheet.cells([[0.9, 2.0]], ORANGE, "o", 90)
@@ -127,7 +154,12 @@ def slope_of_a_pair() -> Figure:
 
 def generator_and_critic() -> Figure:
     """The loop of stage II: who reads what, and which loss goes back to whom."""
-    sheet = Canvas(8.6, 2.95)
+    sheet = Canvas(
+        8.6,
+        2.95,
+        "The generator carries a query cell; the critic reads carried and anchor cells. The "
+        "generator learns to please the critic and to stay near the target of the pair.",
+    )
     query = sheet.box(0.75, 2.1, "query cell $x$", ORANGE, 1.1)
     generator = sheet.box(2.6, 2.1, "generator\n$G(x) = F(x) + x$", ORANGE, 1.4)
     carried = sheet.box(4.7, 2.1, "carried cell\n$G(x)$", GREEN, 1.1)
@@ -149,7 +181,12 @@ def generator_and_critic() -> Figure:
 
 def merging_order() -> Figure:
     """Batch after batch joins the anchor, the most varied first."""
-    sheet = Canvas(8.6, 2.3)
+    sheet = Canvas(
+        8.6,
+        2.3,
+        "Three steps: the first query is carried into the anchor, the second into anchor and "
+        "first query together.",
+    )
     colors, markers = (BLUE, ORANGE, GREEN), "so^"
     for step, title in enumerate(("anchor", "anchor, one merged", "anchor, two merged")):
         middle = 1.0 + 3.1 * step
