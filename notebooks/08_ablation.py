@@ -35,13 +35,14 @@ import scib_metrics
 from sklearn.metrics import silhouette_score
 
 from imap_keras import IMAP, datasets, metrics, plots, preprocess
-from imap_keras.course import Results, check, handover, versions_table
+from imap_keras.course import Check, Results, handover, versions_table
 from imap_keras.peers import uncorrected
 
 # %% tags=["plumbing"]
 told = (seed, epochs, fast) == (0, None, False)  # what the text was written for (notebook 00)
 settings = handover.Settings("simulated", seed, epochs, output_dir, fast)
 results = Results("08_ablation", output_dir, settings.as_dict())
+check = Check("08_ablation", output_dir)
 
 # %% [markdown]
 # ## The cells
@@ -119,6 +120,14 @@ def scores(space):
     return {"mixing": float(mixing), "types": (silhouette_score(space, types) + 1) / 2}
 
 
+# %% [markdown]
+# **Predict.** The path has eleven steps. Which one will raise the mixing most over the step before it? Write
+# down its title before you run on.
+
+# %%
+guess = None  # a title of `path`
+
+
 # %%
 def measure(changes, run_seed):
     start = time.perf_counter()
@@ -143,6 +152,9 @@ by_step = runs.drop(columns="seed").groupby("step", sort=False)
 table = by_step.mean().join(by_step.std().add_suffix(" ±"))
 table = table[["mixing", "mixing ±", "types", "types ±", "seconds"]]
 table.round(3)
+
+# %%
+print(f"your guess: {guess}; what raised it most: {by_step['mixing'].mean().diff().idxmax()}")
 
 # %% [markdown]
 # A dot is one run, the line joins the means, the dashed line is the uncorrected data. The seconds are those of this
@@ -182,18 +194,66 @@ alt = (
 settings.save_figure(figure, "08_ablation", alt)
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# Which single step raised the mean of `mixing` most?
+# Write between the marks; the cell after it says what it thinks, in green or in red.
+#
+# **1. Read.** Two changes, two seeds, the mixing before and after:
+#
+# | | seed 0 | seed 1 |
+# |---|---|---|
+# | before | 0.10 | 0.30 |
+# | after change P | 0.14 | 0.34 |
+# | after change Q | 0.26 | 0.22 |
+#
+# Which change would you keep, and why? (a) Its mean gain is larger. (b) It gains with every seed. (c) After it
+# the seeds lie nearer to each other.
+
+# %% tags=["exercise"] exercise="nb08_keep" level="a" points=1 minutes=3
+kept = None  # a change and a reason, two letters
+### BEGIN SOLUTION
+kept = ("P", "b")
+### END SOLUTION
+
+# %% tags=["check"]
+check("nb08_keep", kept)
+
+# %% [markdown]
+# **2. Write.** The ± of the table tells how far the seeds of a step lie apart, not how sure its gain is. Write
+# `paired_gain(runs)`: for each step but the first, the gain in `mixing` over the step before it *with the same
+# seed*. Return a table with a row for each of these steps in the order of the path, and the columns `gain`
+# (mean over the seeds) and `spread` (their standard deviation). `runs` has the columns `step`, `seed` and
+# `mixing`.
+
+
+# %% tags=["exercise"] exercise="nb08_gain" level="b" points=2 minutes=10
+def paired_gain(runs):
+    ### BEGIN SOLUTION
+    by_seed = runs.pivot(index="seed", columns="step", values="mixing")
+    by_seed = by_seed[runs["step"].unique()]
+    gain = by_seed.diff(axis=1).iloc[:, 1:]
+    return pd.DataFrame({"gain": gain.mean(), "spread": gain.std()})
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb08_gain", paired_gain)
+
+# %% [markdown]
+# **3. Discuss.** Choose a hyperparameter of `IMAP` that is not on the path. How would you find out whether its
+# default is a good one? In eight lines: what varies, what is held, which cells, how many seeds, which scores,
+# and which outcome would change your mind.
+
+# %% [markdown] tags=["rubric"] exercise="nb08_design" level="c" points=4 minutes=10
+# - 1 point for one change at a time: all else stays, and epochs or seconds are the same on both sides.
+# - 1 point for three seeds or more, and differences taken seed by seed.
+# - 1 point for two sets of cells or more, one of them with a missing type, none of them used to choose the
+#   default.
+# - 1 point for a score of mixing beside a score of types, with the cost, and an outcome that is named before
+#   the runs.
 
 # %%
-answer = None  # a title of `path`
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-solution = by_step["mixing"].mean().diff().idxmax()
-
-# %%
-check(answer, solution)
+check.table()
 
 # %% [markdown]
 # ## What was learnt

@@ -34,7 +34,7 @@ import numpy as np
 import pandas as pd
 
 from imap_keras import datasets, integrate, metrics, plots, preprocess
-from imap_keras.course import Results, check, handover, versions_table
+from imap_keras.course import Check, Results, handover, versions_table
 from imap_keras.nn.memory import highest_resident
 from imap_keras.peers import PEERS, uncorrected
 
@@ -42,6 +42,7 @@ from imap_keras.peers import PEERS, uncorrected
 told = (seed, epochs, fast) == (0, None, False)  # what the text was written for (notebook 00)
 settings = handover.Settings("simulated", seed, epochs, output_dir, fast)
 results = Results("09_peers", output_dir, settings.as_dict())
+check = Check("09_peers", output_dir)
 
 # %% [markdown]
 # ## Three sets of cells
@@ -88,6 +89,13 @@ for name, method in methods.items():
 # The table is scib-metrics' own, unscaled (what its names mean: [glossary](glossary.md)). BBKNN gives a graph and no
 # space; it stands here by the diffusion components of its graph.
 
+# %% [markdown]
+# **Predict.** The last row but one of the table is iMAP's own index, the share of true positives of its paper.
+# Which method will be first in it?
+
+# %%
+guess = None  # a key of `methods`
+
 # %%
 index = {
     name: metrics.imap_index(
@@ -101,6 +109,9 @@ table["seconds"] = pd.Series(seconds)
 if not fast:  # scIB's own measures need a minute to compile
     table = metrics.scib_table(mixed, list(methods)).join(table)
 table.T.round(3)
+
+# %%
+print(f"your guess: {guess}; first by the index: {table['true positive'].idxmax()}")
 
 # %%
 shown = ["Bio conservation", "Batch correction", "Total", "true positive", "seconds"]
@@ -207,19 +218,60 @@ settings.save_figure(figure, "09_disjoint")
 # - Of the type that one batch lacks, BBKNN draws 5 % of the cells to foreign types.
 # - Without any common type, Scanorama puts 8 % of the cells beside foreign types and BBKNN 9 %: nearest neighbours
 #   across batches always exist.
+
+# %% [markdown]
+# ## Exercises
 #
-# ## Exercise
+# Write between the marks; the cell after it says what it thinks, in green or in red.
 #
-# Which method has the largest share of true positive cells in the table of the mixed batches?
+# **1. Predict.** Three batches of the same size and with the same types are mixed perfectly. What share of a
+# cell's neighbours is of its own batch? And two batches without a common type: what share should a good method
+# leave?
+
+# %% tags=["exercise"] exercise="nb09_expect" level="a" points=1 minutes=3
+shares, reason = None, ""  # two numbers
+### BEGIN SOLUTION
+shares = (1 / 3, 1.0)
+reason = "In a mixture each batch has its share; without a common type nothing may mix."
+### END SOLUTION
+
+# %% tags=["check"]
+check("nb09_expect", shares, reason)
+
+# %% [markdown]
+# **2. Write.** Write the measure of the last part by hand. A cell is *at home* if at least half of its
+# neighbours are of its own type. `moved_share(types, before, after)` is the share of all cells that were at
+# home before and are not after. `before` and `after` hold the positions of each cell's neighbours in `types`,
+# cells x neighbours.
+
+
+# %% tags=["exercise"] exercise="nb09_moved" level="b" points=2 minutes=10
+def moved_share(types, before, after):
+    ### BEGIN SOLUTION
+    home_before = (types[before] == types[:, None]).mean(axis=1) >= 0.5
+    home_after = (types[after] == types[:, None]).mean(axis=1) >= 0.5
+    return np.mean(home_before & ~home_after)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb09_moved", moved_share)
+
+# %% [markdown]
+# **3. Discuss.** The paper of a new method has one table: total 0.90, iMAP 0.84. Which five things do you ask
+# before you believe that it is better, and what would each answer tell?
+
+# %% [markdown] tags=["rubric"] exercise="nb09_fair" level="c" points=5 minutes=10
+# - 1 point for the same cells, genes, normalisation and number of dimensions for all.
+# - 1 point for asking on which cells its settings were chosen, and whether the rivals were left at their
+#   defaults.
+# - 1 point for the spread between seeds and between sets of cells.
+# - 1 point for what happens where nothing should be merged (a missing type, disjoint batches) and whether a
+#   rival that loses does anything at all.
+# - 1 point for what it gives (graph, space, genes) and what it costs.
 
 # %%
-answer = None  # a name
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-solution = table["true positive"].idxmax()
-
-# %%
-check(answer, solution)
+check.table()
 
 # %% [markdown]
 # ## What was learnt

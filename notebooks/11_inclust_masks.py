@@ -36,7 +36,7 @@ import tensorflow as tf
 from anndata import AnnData
 
 from imap_keras import datasets, inclust, plots
-from imap_keras.course import Results, SkipNotebook, check, drawings, handover, versions_table
+from imap_keras.course import Check, Results, SkipNotebook, drawings, handover, versions_table
 
 # %%
 from imap_keras.inclust import InClust
@@ -48,6 +48,7 @@ from imap_keras.metrics import partner_rank, predictability
 # %% tags=["plumbing"]
 settings = handover.Settings("simulated", seed, None, output_dir, fast)
 results = Results("11_inclust_masks", output_dir, settings.as_dict())
+check = Check("11_inclust_masks", output_dir)
 project = plots.pca_of if fast else plots.umap_of  # what a figure shows of a latent space
 
 # %% [markdown]
@@ -362,11 +363,14 @@ print(
     {name: round(float(np.median(r)), 3) for name, r in on_mix.items()}, "lines right:", round(found, 3)
 )
 
-# %% [markdown] claims=["mask_off_gain_in_reference", "mask_off_gain_in_query", "mask_off_flatters_by"]
-# **Ablation: the input mask off.** The reference then reads the hidden genes themselves and rebuilds them
-# better: its median correlation grows by 0.012. In the query these genes are zeros, and its correlation falls
-# by 0.015. So the distance between the two grows by 0.03. With the mask on, the reference says more honestly
-# how well the query is imputed.
+# %% [markdown]
+# **Ablation: the input mask off.** The reference then reads the hidden genes themselves. In the query they are
+# zeros, as before.
+#
+# **Predict.** Will the median correlation of the hidden genes rise or fall, in the reference and in the query?
+
+# %%
+guess = None  # ("rises" or "falls" in the reference, the same in the query)
 
 # %%
 from dataclasses import replace
@@ -379,8 +383,17 @@ for title, (network, r) in {"masked": (model, mix), "mask off": (copier, unmaske
     found_r = {"reference": feature_correlations(dense(reference[:, hidden]), own)}
     found_r["query"] = feature_correlations(dense(query[:, hidden]), network.impute(r)[hidden])
     ablation[title] = {name: np.median(values) for name, values in found_r.items()}
+
+# %%
 ablation = pd.DataFrame(ablation).T
+ways = np.where(ablation.loc["mask off"] > ablation.loc["masked"], "rises", "falls")
+print(f"your guess: {guess}; it is: {tuple(ways.tolist())}")
 ablation.round(3)
+
+# %% [markdown] claims=["mask_off_gain_in_reference", "mask_off_gain_in_query", "mask_off_flatters_by"]
+# With the mask off the reference rebuilds its genes better: the median correlation grows by 0.012. In the query
+# these genes are zeros, and its correlation falls by 0.015. So the distance between the two grows by 0.03. With
+# the mask on, the reference says more honestly how well the query is imputed.
 
 # %% [markdown]
 # ## Real data: 31 genes that a MERFISH panel lacks
@@ -483,20 +496,55 @@ figure = plots.before_after(joint, {"z": "z"}, ("batch", "modality", "cell_type"
 settings.save_figure(figure, "11_protein")
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# Protein `two` of each cell can be generated from `one` (block `one->one`). What is the median correlation
-# with what was measured? (`model.generate`, `feature_correlations`)
+# Write between the marks; the cell after it says what it thinks, in green or in red.
+#
+# **1. Predict.** `x` is `[1, NaN, 3]` and its mask `m` is `[1, 0, 1]`. What is the sum of `x * m`, and what is
+# the sum of `masked(x, m)`? NaN is written `float("nan")`.
+
+# %% tags=["exercise"] exercise="nb11_nan" level="a" points=1 minutes=3
+sums, reason = None, ""  # two numbers
+### BEGIN SOLUTION
+sums = (float("nan"), 4.0)
+reason = "0 times NaN is NaN, and where chooses without computing."
+### END SOLUTION
+
+# %% tags=["check"]
+check("nb11_nan", sums, reason)
+
+# %% [markdown]
+# **2. Write.** Write `judged_error(x, output, mask)`: half the squared error of each row, over the features
+# where `mask` is 1. Where it is 0, `x` is NaN. The error must be right **and so must its gradient** with
+# respect to `output`, for training sees nothing else. All three are tensors, rows x features.
+
+
+# %% tags=["exercise"] exercise="nb11_mask" level="b" points=2 minutes=15
+def judged_error(x, output, mask):
+    ### BEGIN SOLUTION
+    x = tf.where(mask == 1, x, 0.0)
+    output = tf.where(mask == 1, output, 0.0)
+    return 0.5 * tf.reduce_sum((x - output) ** 2, axis=1)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb11_mask", judged_error)
+
+# %% [markdown]
+# **3. Discuss.** A slice of tissue with 200 genes measured in place, dissociated cells with all genes, and a
+# third set with all genes and proteins. You want the proteins in the slice. Which blocks do you make, with
+# which input and output masks? How do you find out whether what is generated is right?
+
+# %% [markdown] tags=["rubric"] exercise="nb11_task" level="c" points=4 minutes=15
+# - 1 point for a block of each set; the slice reads its 200 genes and is judged by them alone.
+# - 1 point for the third set in a block that reads the 200 genes alone and is judged by the proteins.
+# - 1 point for the technology as covariate, and the one as which the slice is decoded.
+# - 1 point for a test: proteins of cells of the third set that were held out, read through the 200 genes,
+#   beside a simple rival such as ridge regression.
 
 # %%
-answer = None  # a number
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-measured = surface[:, surface.var["modality"] == "two"]
-solution = np.median(feature_correlations(measured.X, model.generate(pairs, "one->one", "two")))
-
-# %%
-check(answer, solution)
+check.table()
 
 # %% [markdown]
 # ## What was learnt

@@ -40,7 +40,7 @@ from scipy.stats import rankdata
 
 # %%
 from imap_keras import plots, regions
-from imap_keras.course import Results, Settings, check, versions_table
+from imap_keras.course import Check, Results, Settings, versions_table
 from imap_keras.nn.blocks import LayerSeeds
 from imap_keras.regions import check_features, check_pairs, donors_to_hold
 
@@ -48,6 +48,7 @@ from imap_keras.regions import check_features, check_pairs, donors_to_hold
 parameters = {"seed": seed, "fast": fast, "repeats": repeats, "output_dir": output_dir}
 settings = Settings("simulated", seed, None, output_dir, fast)
 results = Results("12_regions_across_species", output_dir, parameters)
+check = Check("12_regions_across_species", output_dir)
 
 # %%
 repeats = repeats or (3 if fast else 10)
@@ -386,8 +387,16 @@ def shuffled_repeat(number, draws=20):
     return {**row, "rank": np.mean(ranks), "true averages": score(model, kept)}
 
 
+# %% [markdown]
+# **Predict.** Networks that learnt shuffled labels are then shown the *true* averages of the regions. Will
+# their mean rank be that of chance, 53, or higher, or lower?
+
+# %%
+guess = None  # a rank
+
 # %%
 null = pd.DataFrame([shuffled_repeat(number) for number in range(few)])
+print(f"your guess: {guess}; with true averages: {null['true averages'].mean():.1f}")
 null.describe().loc[["mean", "std"]].round(3)
 
 # %% [markdown] claims=["cortex_embedding_rank", "cortex_raw_expression_rank", "shuffled_rank", "true_averages_rank"]
@@ -596,19 +605,56 @@ alt = "Correlation of carried phenotypes with the truth: walks high, rows of the
 settings.save_figure(figure, "12_phenotypes", alt)
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# What is the best mean rank any map could reach on the 41 cortical pairs?
+# Write between the marks; the cell after it says what it thinks, in green or in red.
+#
+# **1. Read.** What is the best mean rank that any map could reach on the 41 cortical pairs?
+# `regions.homologous_pairs("cortex")` has them.
+
+# %% tags=["exercise"] exercise="nb12_best" level="a" points=1 minutes=5
+best_rank, reason = None, ""
+### BEGIN SOLUTION
+n = regions.homologous_pairs("cortex").groupby("mouse_region").size()
+best_rank = (n * (n + 1) / 2).sum() / n.sum()
+reason = "n homologues of one mouse region can at best take the ranks 1 to n."
+### END SOLUTION
+
+# %% tags=["check"]
+check("nb12_best", best_rank, reason)
+
+# %% [markdown]
+# **2. Write.** Write `rank_of(correlations, homologue)`: the rank of one human region among all by their
+# correlation with a mouse region. `correlations` is an array, `homologue` a position in it. The highest
+# correlation has the rank 1, and regions that tie share the mean of their ranks. Do without `rankdata`.
+
+
+# %% tags=["exercise"] exercise="nb12_rank" level="b" points=2 minutes=10
+def rank_of(correlations, homologue):
+    ### BEGIN SOLUTION
+    own = correlations[homologue]
+    higher = (correlations > own).sum()
+    ties = (correlations == own).sum()
+    return 1 + higher + (ties - 1) / 2
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb12_rank", rank_of)
+
+# %% [markdown]
+# **3. Discuss.** A colleague maps your human regions to a third species and reports a mean rank of 20 among
+# 105. Which comparisons do you ask for before either of you claims anything, and what would each rule out?
+
+# %% [markdown] tags=["rubric"] exercise="nb12_claim" level="c" points=4 minutes=10
+# - 1 point for raw expression: what the network adds to it.
+# - 1 point for shuffled labels, with the true averages too: what comes without anything learnt.
+# - 1 point for donors held out whole, several repeats and their spread.
+# - 1 point for the best mean rank possible and the middle, and for asking whether epochs or settings were
+#   chosen by the ranks.
 
 # %%
-answer = None  # a number
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-homologues = pairs["cortex"].groupby("mouse_region").size()
-solution = (homologues * (homologues + 1) / 2).sum() / len(pairs["cortex"])
-
-# %%
-check(answer, solution)
+check.table()
 
 # %% [markdown]
 # On your own files the command line trains, embeds and ranks, with the options of the published code and on

@@ -42,7 +42,7 @@ from sklearn.decomposition import PCA
 
 # %%
 from imap_keras import datasets, omics, plots
-from imap_keras.course import Results, SkipNotebook, check, handover, versions_table
+from imap_keras.course import Check, Results, SkipNotebook, handover, versions_table
 from imap_keras.metrics import predictability
 from imap_keras.nn.blocks import LayerSeeds, apply
 from imap_keras.nn.fitting import run
@@ -50,6 +50,7 @@ from imap_keras.nn.fitting import run
 # %% tags=["plumbing"]
 settings = handover.Settings("sc_mixology", seed, None, output_dir, fast)
 results = Results("13_autoencoder_or_pca", output_dir, settings.as_dict())
+check = Check("13_autoencoder_or_pca", output_dir)
 
 # %% [markdown]
 # ## The network
@@ -137,6 +138,18 @@ alt = (
     "cells; right, the autoencoder's surface follows them."
 )
 settings.save_figure(figure, "13_surfaces", alt)
+
+# %% [markdown]
+# **Predict.** The autoencoder rebuilds the bent surface from two numbers. How many principal components does it
+# take to do as well?
+
+# %%
+guess = None  # a number of components
+
+# %%
+by_pca = [omics.pca_error(training, new, n) for n in range(1, 50)]
+needed = 1 + int(np.argmax(np.array(by_pca) <= errors.loc["bent", "autoencoder"]))
+print(f"your guess: {guess}; it takes {needed} of 50")
 
 # %% [markdown]
 # ## More cells
@@ -329,21 +342,54 @@ alt = (
 settings.save_figure(figure, "13_memory", alt)
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# How many principal components does it take to rebuild the new cells of the bent surface as well as the
-# autoencoder does from two numbers? (`omics.pca_error`, `errors`)
+# Write between the marks; the cell after it says what it thinks, in green or in red.
+#
+# **1. Predict.** Take all activations out of the autoencoder and train it on the bent surface. Its error on new
+# cells is (a) about that of the autoencoder above, (b) about that of two components, (c) about that of
+# predicting the mean. The reason is that (x) six layers see more than one, (y) a product of matrices is a
+# matrix, (z) no gradient flows without activations.
+
+# %% tags=["exercise"] exercise="nb13_linear" level="a" points=1 minutes=3
+chosen = None  # the error and the reason, two letters
+### BEGIN SOLUTION
+chosen = ("b", "y")
+### END SOLUTION
+
+# %% tags=["check"]
+check("nb13_linear", chosen)
+
+# %% [markdown]
+# **2. Write.** Write `rebuild_error(cells, new, n)` with numpy alone: find `n` principal components in `cells`
+# (`np.linalg.svd`), rebuild the cells `new` from them, and return the mean squared error over all entries.
+
+
+# %% tags=["exercise"] exercise="nb13_pca" level="b" points=2 minutes=12
+def rebuild_error(cells, new, n):
+    ### BEGIN SOLUTION
+    mean = cells.mean(axis=0)
+    axes = np.linalg.svd(cells - mean, full_matrices=False)[2][:n]
+    rebuilt = mean + (new - mean) @ axes.T @ axes
+    return np.mean((rebuilt - new) ** 2)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb13_pca", rebuild_error)
+
+# %% [markdown]
+# **3. Discuss.** PCA or an autoencoder for cells of your own? Say how many cells and features there are and
+# what the reduction is for, choose, and say what you would measure to find out whether the choice was right.
+
+# %% [markdown] tags=["rubric"] exercise="nb13_choose" level="c" points=4 minutes=10
+# - 1 point for the purpose: neighbours, a picture, values rebuilt, or a file larger than the memory.
+# - 1 point for cells that were not trained on, and the same number of dimensions on both sides.
+# - 1 point for a measure of the purpose itself (types told by neighbours, for example), not the error alone.
+# - 1 point for the number of cells, the time and several seeds in the argument.
 
 # %%
-answer = None  # a number
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-training, new = np.split(surfaces["bent"].X, [len(surfaces["bent"]) - 1000])
-by_pca = [omics.pca_error(training, new, n) for n in range(1, 50)]
-solution = 1 + int(np.argmax(np.array(by_pca) <= errors.loc["bent", "autoencoder"]))
-
-# %%
-check(answer, solution)
+check.table()
 
 # %% [markdown]
 # ## What was learnt

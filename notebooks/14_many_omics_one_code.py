@@ -37,7 +37,7 @@ from anndata import AnnData
 from sklearn.decomposition import PCA
 
 from imap_keras import datasets, omics, plots
-from imap_keras.course import Results, SkipNotebook, check, drawings, handover, versions_table
+from imap_keras.course import Check, Results, SkipNotebook, drawings, handover, versions_table
 from imap_keras.metrics import predictability
 
 # %%
@@ -49,6 +49,7 @@ from imap_keras.omics.network import Standardize
 # %% tags=["plumbing"]
 settings = handover.Settings("simulated", seed, None, output_dir, fast)
 results = Results("14_many_omics_one_code", output_dir, settings.as_dict())
+check = Check("14_many_omics_one_code", output_dir)
 
 # %% [markdown]
 # ## Loss, activation and range belong together
@@ -333,6 +334,17 @@ generated.round(3)
 # The error is 0.44 of that of predicting the mean, though none of these counts was ever seen.
 
 # %% [markdown]
+# **Predict.** And the RNA of the held-out cells, decoded from the methylation alone? Predicting the mean has
+# the error 1; where the RNA itself is read, it is the number in the first table above.
+
+# %%
+guess = None  # from 0 to 1, or more
+
+# %%
+blind = model.errors(held_out, from_modalities=["methylation"]).loc["rna", "ratio"]
+print(f"your guess: {guess}; it is {blind:.2f}")
+
+# %% [markdown]
 # ## CITE-seq: ten proteins beside the genes
 #
 # The lecture's central example: 8,617 blood cells with 976 genes and 10 surface proteins. The proteins are real
@@ -446,19 +458,58 @@ alt = "Bars for four data sets: the joint code is ahead of each modality, except
 settings.save_figure(figure, "14_accuracy", alt)
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# How large is the error of the RNA of the simulated held-out cells, over that of predicting its mean, if it
-# is decoded from the methylation alone? (`model.errors` with `from_modalities`, `held_out`)
+# Write between the marks; the cell after it says what it thinks, in green or in red.
+#
+# **1. Read.** A share is $x = 0.3$. At which output $p$ is its binary cross-entropy lowest, and how low is it
+# there (natural logarithm)?
+
+# %% tags=["exercise"] exercise="nb14_floor" level="a" points=1 minutes=5
+lowest, reason = None, ""  # the output, and the loss there
+### BEGIN SOLUTION
+lowest = (0.3, -0.3 * np.log(0.3) - 0.7 * np.log(0.7))
+reason = "The slope (p - x) / (p (1 - p)) is 0 at p = x, and both terms are left."
+### END SOLUTION
+
+# %% tags=["check"]
+check("nb14_floor", lowest, reason)
+
+# %% [markdown]
+# **2. Write.** Write `masked_cross_entropy(x, p)`: the mean binary cross-entropy over the entries of `x` that
+# are not NaN. The loss and its gradient with respect to `p` must be finite although `x` holds NaN, and the loss
+# also where `p` is exactly 0 or 1. Both are tensors, cells x features.
+
+
+# %% tags=["exercise"] exercise="nb14_masked" level="b" points=2 minutes=15
+def masked_cross_entropy(x, p):
+    ### BEGIN SOLUTION
+    measured = tf.math.is_finite(x)
+    x, p = tf.where(measured, x, 0.0), tf.where(measured, p, 0.5)
+    p = tf.clip_by_value(p, 1e-7, 1 - 1e-7)
+    loss = -x * tf.math.log(p) - (1 - x) * tf.math.log(1 - p)
+    return tf.reduce_mean(tf.boolean_mask(loss, measured))
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb14_masked", masked_cross_entropy)
+
+# %% [markdown]
+# **3. Discuss.** You have 3,000 cells with RNA. For half of them you also have, for each of 500 exons, the
+# share of transcripts that hold it, with many missing values. Which loss, output activation and weight do you
+# take for each modality? How do you find out whether the joint code is worth it?
+
+# %% [markdown] tags=["rubric"] exercise="nb14_own" level="c" points=4 minutes=15
+# - 1 point for the losses: cross-entropy and sigmoid for shares; squared error on logs, or Poisson and
+#   exponential on counts.
+# - 1 point for what is missing: NaN and not 0, for entries and for whole cells, some of it hidden in training.
+# - 1 point for weights that are not chosen by the score that is reported.
+# - 1 point for the rival: each modality alone at its best, on the same cells; and a case is named where joining
+#   would lose.
 
 # %%
-answer = None  # a number
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-solution = model.errors(held_out, from_modalities=["methylation"]).loc["rna", "ratio"]
-
-# %%
-check(answer, solution)
+check.table()
 
 # %% [markdown]
 # ## What was learnt

@@ -41,11 +41,12 @@ from sklearn.neural_network import MLPClassifier
 # %%
 from imap_keras import bayes, datasets, omics, plots
 from imap_keras.bayes import BayesianClassifier, entropy
-from imap_keras.course import Results, SkipNotebook, check, drawings, handover, versions_table
+from imap_keras.course import Check, Results, SkipNotebook, drawings, handover, versions_table
 
 # %% tags=["plumbing"]
 settings = handover.Settings("sc_mixology", seed, None, output_dir, fast)
 results = Results("15_convolution_and_uncertainty", output_dir, settings.as_dict())
+check = Check("15_convolution_and_uncertainty", output_dir)
 
 # %% [markdown]
 # ## A convolutional classifier
@@ -427,12 +428,20 @@ for line in unseen_lines:
 # How well the entropy tells cells of the unseen line from new cells of the others (AUROC), and for which share of
 # the unseen line's cells a classifier is *sure* of the wrong name, with more than 90 %:
 
+# %% [markdown]
+# **Predict.** The plain softmax (`C = 1`) has never seen HCC827, the hardest line. For which share of its cells
+# will it be sure of a wrong name?
+
+# %%
+guess = None  # from 0 to 1
+
 # %%
 rows = {}
 for (line, name), own in unseen_tables.items():
     sure = float((own.loc[own["unseen"], "probability"] > 0.9).mean())
     rows[line, name] = {"AUROC": roc_auc_score(own["unseen"], own["entropy"]), "sure": sure}
 unseen = pd.DataFrame(rows).T.unstack(0)
+print(f"your guess: {guess}; it is {rows['HCC827', 'softmax, C = 1']['sure']:.2f}")
 unseen.loc[list(thin_tables)].round(3)
 
 # %% [markdown]
@@ -484,19 +493,56 @@ pd.Series(share, name="mutual information / entropy").round(2)
 # about cells thinned to 300 counts it is 51 %: the rest is hesitation that no further training would remove.
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# You may leave out cells with a mutual information above some threshold. What is the accuracy on the half of
-# all new cells (H838 included) with the lowest? (`own`, `bayes.accuracy_of_certain`)
+# Write between the marks; the cell after it says what it thinks, in green or in red.
+#
+# **1. Read.** Two draws for one cell: the first gives its two classes 0.9 and 0.1, the second 0.1 and 0.9. What
+# is the entropy of the mean prediction, and what is the mutual information, in nats?
+
+# %% tags=["exercise"] exercise="nb15_doubt" level="a" points=1 minutes=5
+doubt, reason = None, ""  # two numbers
+### BEGIN SOLUTION
+of_each = -0.9 * np.log(0.9) - 0.1 * np.log(0.1)
+doubt = (np.log(2), np.log(2) - of_each)
+reason = "The mean is undecided; each draw by itself is not, so most of the doubt is theirs."
+### END SOLUTION
+
+# %% tags=["check"]
+check("nb15_doubt", doubt, reason)
+
+# %% [markdown]
+# **2. Write.** Write `divergence(mean, scale, prior_scale)`: the divergence of independent normal
+# distributions, one for each weight, from the prior $N(0, \sigma_0^2)$, summed over the weights. Take numpy;
+# `mean` and `scale` are arrays of one shape.
+
+
+# %% tags=["exercise"] exercise="nb15_kl" level="b" points=2 minutes=10
+def divergence(mean, scale, prior_scale):
+    ### BEGIN SOLUTION
+    spread = (scale / prior_scale) ** 2
+    shift = (mean / prior_scale) ** 2
+    return 0.5 * np.sum(spread + shift - 1 - np.log(spread))
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb15_kl", divergence)
+
+# %% [markdown]
+# **3. Discuss.** A clinic wants cell types from your classifier, and will look at one cell in ten by eye. How
+# do you choose the measure of doubt and its threshold? What do you tell the clinic that the classifier cannot
+# know?
+
+# %% [markdown] tags=["rubric"] exercise="nb15_threshold" level="c" points=4 minutes=15
+# - 1 point for a threshold chosen on cells that neither trained the network nor report its accuracy.
+# - 1 point for calibration beside accuracy, with a plain penalised softmax as the rival.
+# - 1 point for unseen types: each left out in turn, several seeds, both measures of doubt.
+# - 1 point for what is told: a type never seen may get a wrong name with certainty, and another laboratory is
+#   not covered.
 
 # %%
-answer = None  # a number
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-solution = bayes.accuracy_of_certain(own["mutual_information"], own["correct"], 0.5)
-
-# %%
-check(answer, solution)
+check.table()
 
 # %% [markdown]
 # ## What was learnt

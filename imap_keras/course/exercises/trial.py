@@ -59,7 +59,9 @@ def agrees(value, expected, rtol: float = 1e-3, atol: float = 1e-5) -> bool:
             return False
         if "U" in (expected.dtype.kind, value.dtype.kind):
             return value.dtype.kind == expected.dtype.kind and bool(np.array_equal(value, expected))
-        return bool(np.allclose(value.astype(float), expected.astype(float), rtol, atol))
+        return bool(
+            np.allclose(value.astype(float), expected.astype(float), rtol, atol, equal_nan=True)
+        )
     except (TypeError, ValueError):  # lists of unequal length, words where numbers are expected
         return False
 
