@@ -43,7 +43,7 @@ import tensorflow as tf
 # %% tags=["plumbing"]
 import imap_keras
 from imap_keras import datasets, plots, scarches
-from imap_keras.course import Results, SkipNotebook, check, drawings, handover, versions_table
+from imap_keras.course import Check, Results, SkipNotebook, drawings, handover, versions_table
 from imap_keras.nn.blocks import LayerSeeds
 from imap_keras.scarches.losses import EPSILON, WIDTHS
 from imap_keras.scarches.network import FIRST_LAYERS, BatchTable, Log1p
@@ -53,6 +53,9 @@ settings = handover.Settings("sc_mixology", seed, epochs, output_dir, fast)
 results = Results("10_scarches_query_to_reference", output_dir, settings.as_dict())
 project = plots.pca_of if fast else plots.umap_of  # what a figure shows of a latent space
 n_genes = min(n_genes, 300) if fast else n_genes
+
+# %% tags=["plumbing"]
+check = Check("10_scarches_query_to_reference", output_dir)
 
 # %% [markdown]
 # ## Reference and query
@@ -407,6 +410,12 @@ pd.Series(mixing, name="iLISI").round(3).to_frame()
 # ## Three degrees
 #
 # The more is freed, the further reference cells drift from where they were published.
+#
+# **Predict.** With `"all"` every weight may learn from the query. Will more of its labels be right than with
+# `"batch"`, or fewer?
+
+# %%
+guess = None  # "more" or "fewer"
 
 # %%
 grown_by = {"batch": grown}
@@ -421,6 +430,10 @@ for degree, model in grown_by.items():
     rows[degree] |= {"iLISI": ilisi(model.latent(shared)), "loss": model.history["val_loss"].min()}
 degrees = pd.DataFrame.from_dict(rows, orient="index")
 degrees.round(3)
+
+# %%
+way = "more" if degrees.loc["all", "labels right"] > degrees.loc["batch", "labels right"] else "fewer"
+print(f"your guess: {guess}; it is: {way}")
 
 # %%
 figure, axes = plt.subplots(1, 4, figsize=(10, 1.9), sharey=True, layout="constrained")
@@ -563,19 +576,56 @@ settings.save_figure(figure, "10_imap")
 # **What to see:** query cells lie on the islands of their own lines, mixed with cells of the plates.
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# A reference has 500 genes and hidden layers of 64 units. Three new batches are mapped with degree
-# `"batch"` and the negative binomial. How many weights are trained?
+# Write between the marks; the cell after it says what it thinks, in green or in red.
+#
+# **1. Read.** A reference has 500 genes and hidden layers of 64 units. Three new batches are mapped with degree
+# `"batch"` and the negative binomial. How many weights are trained? In the reason say where they are.
+
+# %% tags=["exercise"] exercise="nb10_weights" level="a" points=1 minutes=4
+n_trained, reason = None, ""
+### BEGIN SOLUTION
+n_trained = 3 * (2 * 64 + 500)
+reason = "A row in each of two first layers, and a dispersion for each gene."
+### END SOLUTION
+
+# %% tags=["check"]
+check("nb10_weights", n_trained, reason)
+
+# %% [markdown]
+# **2. Write.** Surgery on one layer. `old` and `new` are Keras dense layers that are built, each with a bias;
+# `new` reads further inputs behind the old ones, one for each new batch. Write `grow(old, new)`: `new` gets all
+# that `old` has learnt, and the weights of its further inputs stay as they were drawn. Return `new`.
+
+
+# %% tags=["exercise"] exercise="nb10_grow" level="b" points=2 minutes=12
+def grow(old, new):
+    ### BEGIN SOLUTION
+    kernel, bias = new.get_weights()
+    known, bias = old.get_weights()
+    kernel[: len(known)] = known
+    new.set_weights([kernel, bias])
+    return new
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb10_grow", grow)
+
+# %% [markdown]
+# **3. Discuss.** Your query is of another tissue, and a fifth of its cells are of types that the reference does
+# not hold. Which degree do you free, how do you judge the mapping, and what do you hand on to others?
+
+# %% [markdown] tags=["rubric"] exercise="nb10_degree" level="c" points=4 minutes=15
+# - 1 point for a degree with its reason: what may move, labels and reference cells, and what may not.
+# - 1 point for a judgement on query cells of known type, not by the loss of the query.
+# - 1 point for unseen types: a threshold of the uncertainty, chosen by leaving types out of the reference on
+#   purpose.
+# - 1 point for the adaptor or the grown reference, with its genes and without cells.
 
 # %%
-answer = None  # a whole number
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-solution = 3 * (2 * 64 + 500)
-
-# %%
-check(answer, solution)
+check.table()
 
 # %% [markdown] claims=["frozen_tensors_identical", "drift_all", "labels_lost_by_all", "unseen_called_unknown"]
 # ## What was learnt
