@@ -520,9 +520,8 @@ check("nb15_doubt", doubt, reason)
 # %% tags=["exercise"] exercise="nb15_kl" level="b" points=2 minutes=10
 def divergence(mean, scale, prior_scale):
     ### BEGIN SOLUTION
-    spread = (scale / prior_scale) ** 2
-    shift = (mean / prior_scale) ** 2
-    return 0.5 * np.sum(spread + shift - 1 - np.log(spread))
+    width, shift = scale / prior_scale, mean / prior_scale
+    return np.sum((width**2 + shift**2 - 1) / 2 - np.log(width))
     ### END SOLUTION
 
 
