@@ -56,13 +56,14 @@ import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 
 from imap_keras import metrics, plots
-from imap_keras.course import Results, drawings, handover, versions_table
+from imap_keras.course import Check, Results, drawings, handover, versions_table
 from imap_keras.nn.backend import describe_device
 
 # %% tags=["plumbing"]
 told = (dataset, seed, epochs, fast) == ("demo", 0, None, False)  # what the text was written for
 settings = handover.Settings(dataset, seed, epochs, output_dir, fast, batch_key, label_key)
 results = Results("00_tour", output_dir, settings.as_dict())
+check = Check("00_tour", output_dir)
 print("Device:", describe_device())
 
 # %% [markdown]
@@ -191,23 +192,53 @@ settings.save_figure(plots.index_bars(index, "The paper's index"), "00_index")
 # - Orange, negative, changes by 0.01: nearly no cell was mixed with a foreign type.
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# Suppose a type has so many cells that a neighbourhood is like a draw with replacement. With two batches, mixed
-# perfectly, the deviation is then about normal, and at threshold 1 a share of $P(|z| \le 1) = 0.683$ passes.
-# What share passes at the threshold 3 used above, in per cent, to one decimal? (In small types the neighbours are
-# most of the type. They deviate less, and more cells pass.)
+# Write between the marks. The cell after it says what it thinks, in green or in red, and goes on either way.
+#
+# **1. Predict.** Suppose a type has so many cells that a neighbourhood is like a draw with replacement. With two batches,
+# mixed perfectly, the deviation is then about normal, and at threshold 1 a share of $P(|z| \le 1) = 0.683$ passes. What
+# share passes at the threshold 3 used above, in per cent, to one decimal? (In small types the neighbours are most of the
+# type. They deviate less, and more cells pass.)
+
+# %% tags=["exercise"] exercise="nb00_threshold_three" level="a" points=1 minutes=5
+per_cent, reason = None, ""
+### BEGIN SOLUTION
+per_cent = 99.7
+reason = "Of a normal deviation a share of 0.997 lies within three standard deviations."
+### END SOLUTION
+
+# %% tags=["check"]
+check("nb00_threshold_three", per_cent, reason)
+
+# %% [markdown]
+# **2. Write.** Which cells are negative? `own` holds the type of each cell, `near` the types of its nearest neighbours, one
+# row for each cell. Give True for a cell if at least half of its neighbours are of another type.
+
+
+# %% tags=["exercise"] exercise="nb00_negative" level="b" points=2 minutes=10
+def is_negative(own, near):
+    ### BEGIN SOLUTION
+    foreign = near != own[:, None]
+    return foreign.mean(axis=1) >= 0.5
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb00_negative", is_negative)
+
+# %% [markdown]
+# **3. Discuss.** Somebody integrates data so that all cells, whatever their type, come out as one round cloud. What do the
+# three pictures of this notebook show then, and which number gives it away?
+
+# %% [markdown] tags=["rubric"] exercise="nb00_one_cloud" level="c" points=3 minutes=10
+# - 1 point: in the UMAP the batches overlap perfectly (the upper row looks like success), but so do the types (lower row).
+# - 1 point: the critic's curve ends near zero, because it compares batches and never sees a type.
+# - 1 point: the negative cells of the index, or the share of neighbours of the own type, give it away. Mixing alone is
+#   not a success.
 
 # %%
-answer = None  # a number, in per cent
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-solution = 99.7
-
-# %%
-from imap_keras.course import check
-
-check(answer, solution)
+check.table()
 
 # %% [markdown]
 # ## Your own data

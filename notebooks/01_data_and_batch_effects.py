@@ -37,12 +37,13 @@ from sklearn.neighbors import NearestNeighbors
 
 import imap_keras
 from imap_keras import datasets, metrics, plots
-from imap_keras.course import Results, check, handover, versions_table
+from imap_keras.course import Check, Results, handover, versions_table
 
 # %% tags=["plumbing"]
 told = (dataset, seed, fast) == ("demo", 0, False)  # what the text was written for (notebook 00)
 settings = handover.Settings(dataset, seed, None, output_dir, fast, batch_key, label_key)
 results = Results("01_data_and_batch_effects", output_dir, settings.as_dict())
+check = Check("01_data_and_batch_effects", output_dir)
 
 # %% [markdown]
 # ## Counts
@@ -232,18 +233,48 @@ pd.Series(shares, name="share of the first five components that is batch").round
 # possible: three batches have three means, these span a plane, and a plane fills two of five components.
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# A gene has 3 molecules in a cell of 2,000 molecules. What is its value after `preprocess`?
+# **1. Read.** A gene has 3 molecules in a cell of 2,000 molecules. What is its value after `preprocess`?
+
+# %% tags=["exercise"] exercise="nb01_one_value" level="a" points=1 minutes=3
+value, reason = None, ""
+### BEGIN SOLUTION
+value = np.log1p(3 / 2000 * 1e4)
+reason = "Divided by the depth, times 10,000, it is 15; then log(1 + 15)."
+### END SOLUTION
+
+# %% tags=["check"]
+check("nb01_one_value", value, reason)
+
+# %% [markdown]
+# **2. Write.** The same for a whole table: `counts` has a row for each cell. A cell without any molecule stays at zero.
+
+
+# %% tags=["exercise"] exercise="nb01_normalised" level="b" points=2 minutes=10
+def normalised(counts):
+    ### BEGIN SOLUTION
+    depth_of_cell = counts.sum(axis=1, keepdims=True)
+    of_ten_thousand = counts / np.maximum(depth_of_cell, 1) * 1e4
+    return np.log1p(of_ten_thousand)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb01_normalised", normalised)
+
+# %% [markdown]
+# **3. Discuss.** A hospital sends two batches: patients in one, healthy people in the other. A colleague wants to subtract
+# the mean of each batch. What is lost, and how would you plan the next experiment?
+
+# %% [markdown] tags=["rubric"] exercise="nb01_confounded" level="c" points=3 minutes=10
+# - 1 point: the difference between ill and healthy is in the same direction as the batch; subtracting the means takes both.
+# - 1 point: no method can tell the two apart from such data; a mixing score would even call the result good.
+# - 1 point: a plan in which each batch holds patients and healthy people (or a sample measured in both), so that what
+#   differs between batches within a group is technical.
 
 # %%
-answer = None  # a number
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-solution = np.log1p(3 / 2000 * 1e4)
-
-# %%
-check(answer, solution)
+check.table()
 
 # %% [markdown]
 # ## What was learnt

@@ -37,7 +37,7 @@ import pandas as pd
 import tensorflow as tf
 
 from imap_keras import plots
-from imap_keras.course import Results, check, drawings, handover, versions_table
+from imap_keras.course import Check, Results, drawings, handover, versions_table
 from imap_keras.imap.components import deviations
 from imap_keras.nn.blocks import Initializers, apply, dense_stack, rescaled
 from imap_keras.nn.fitting import run
@@ -47,6 +47,7 @@ from imap_keras.nn.fitting import run
 told = (dataset, seed, epochs, fast) == ("demo", 0, None, False)
 settings = handover.Settings(dataset, seed, epochs, output_dir, fast, batch_key, label_key)
 results = Results("03_stage_one", output_dir, settings.as_dict())
+check = Check("03_stage_one", output_dir)
 
 # %% [markdown]
 # ## The idea
@@ -390,20 +391,59 @@ settings.save_figure(figure, "03_content")
 # A linear classifier is a stern judge: with 30 numbers per cell it can still find traces of the platform that no nearest
 # neighbour would notice. Stage II does not need a perfect code, only one in which the nearest cell of another batch is a
 # cell of the same kind. Notebook 04 measures that.
+
+# %% [markdown]
+# ## Exercises
 #
-# ## Exercise
-#
-# What would the content loss be if the encoder gave the same code to every cell? (And what does that say
-# about training with this loss alone?)
+# **1. Predict.** Suppose the encoder gave the same code to every cell. What would the content loss be? In the reason say
+# what that means for a training with this loss alone.
+
+# %% tags=["exercise"] exercise="nb03_constant_code" level="a" points=1 minutes=5
+guess, reason = None, ""
+### BEGIN SOLUTION
+guess = 0.0
+reason = "The code cannot change, so this loss alone is content with a code that holds nothing."
+### END SOLUTION
+
+# %% [markdown]
+# Now it runs: an encoder whose weights are all zero, and its content loss.
+
+# %% tags=["check"]
+encoder.set_weights([np.zeros_like(array) for array in encoder.get_weights()])
+content_of_zero = losses(x, batch, random_batch)[0]
+check("nb03_constant_code", guess, reason, happened=float(content_of_zero))
+
+# %% [markdown]
+# **2. Write.** The content loss with one number for each cell, to see whose content survives. `encode(x)` gives
+# codes, `decode(content, batch)` gives cells; the mean of squares is over the numbers of the code.
+
+
+# %% tags=["exercise"] exercise="nb03_content_loss" level="b" points=2 minutes=12
+def content_loss(encode, decode, x, batch, random_batch):
+    ### BEGIN SOLUTION
+    first = encode(x)
+    elsewhere = decode(first, random_batch)
+    second = encode(elsewhere)
+    return tf.reduce_mean((second - first) ** 2, axis=1)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb03_content_loss", content_loss)
+
+# %% [markdown]
+# **3. Discuss.** What would you expect of the two curves and of the two classifiers above with $\lambda_c = 0$, and with
+# $\lambda_c = 1000$? Where would you set it, and by which number?
+
+# %% [markdown] tags=["rubric"] exercise="nb03_weight_of_content" level="c" points=3 minutes=12
+# - 1 point, zero: the reconstruction falls as far or further; the batch stays readable from the code, for nothing asks it to go.
+# - 1 point, a thousand: the content loss is tiny, at the price of the reconstruction; in the end the code holds little, and the type
+#   is read worse.
+# - 1 point: by two numbers at once, batch readable (low) and type readable (high), or purity of the pairs of notebook 04;
+#   not by either loss alone.
 
 # %%
-answer = None  # a number
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-solution = 0.0  # the code cannot change: this is why the reconstruction loss is needed beside it
-
-# %%
-check(answer, solution)
+check.table()
 
 # %% [markdown]
 # ## What was learnt

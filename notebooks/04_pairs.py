@@ -39,7 +39,7 @@ from scipy.sparse import csr_matrix
 
 # %%
 from imap_keras import datasets, plots, preprocess
-from imap_keras.course import Results, check, drawings, handover, versions_table
+from imap_keras.course import Check, Results, drawings, handover, versions_table
 from imap_keras.imap.agreement import squared_distances, unit_length
 from imap_keras.imap.components import merge_order, scale_factor
 from imap_keras.imap.pairs import MOST_CELLS, check_annoy, check_metric, exact_neighbors
@@ -52,6 +52,7 @@ from imap_keras.nn.fitting import run
 told = (dataset, seed, epochs, fast) == ("demo", 0, None, False)
 settings = handover.Settings(dataset, seed, epochs, output_dir, fast, batch_key, label_key)
 results = Results("04_pairs", output_dir, settings.as_dict())
+check = Check("04_pairs", output_dir)
 
 # %% [markdown]
 # ## Two batches in content space
@@ -441,21 +442,70 @@ settings.save_figure(figure, "04_pairs")
 # two types; 2 % of them cross more than a quarter of the map.
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# Three query cells have nearest anchor cells (k = 1) 0 -> 2, 1 -> 0, 2 -> 1; the anchor cells' nearest
+# **1. Read.** Three query cells have nearest anchor cells (k = 1) 0 -> 2, 1 -> 0, 2 -> 1; the anchor cells' nearest
 # query cells are 0 -> 1, 1 -> 0, 2 -> 0. Which pairs (query, anchor) are mutual? Sort them by query.
 
-# %%
-answer = None  # an array such as [[0, 0], [2, 1]]
+# %% tags=["exercise"] exercise="nb04_by_hand" level="a" points=1 minutes=5
+mutual_by_hand, reason = None, ""  # a list such as [(0, 0), (2, 1)]
+### BEGIN SOLUTION
+mutual_by_hand = [(0, 2), (1, 0)]
+reason = "Query 2 asks for anchor 1, but anchor 1 asks for query 0."
+### END SOLUTION
 
-# %% jupyter={"source_hidden": true} tags=["solution"]
-forward = {(0, 2), (1, 0), (2, 1)}
-backward = {(1, 0), (0, 1), (0, 2)}  # turned round: (query, anchor)
-solution = sorted(forward & backward)
+# %% tags=["check"]
+check("nb04_by_hand", mutual_by_hand, reason)
+
+# %% [markdown]
+# **2. Write.** The same from two tables. Row $q$ of `near_anchor` holds the nearest anchor cells of query cell $q$; row $a$ of
+# `near_query` the nearest query cells of anchor cell $a$. Give a sorted list of pairs (query, anchor).
+
+
+# %% tags=["exercise"] exercise="nb04_mutual" level="b" points=2 minutes=12
+def mutual_of_tables(near_anchor, near_query):
+    ### BEGIN SOLUTION
+    asked = {(q, a) for q, row in enumerate(near_anchor) for a in row}
+    answered = {(q, a) for a, row in enumerate(near_query) for q in row}
+    return sorted(asked & answered)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb04_mutual", mutual_of_tables)
+
+# %% [markdown]
+# **3. Write.** One step of a walk. `links[c]` is the list of cells that cell `c` may go to, `here` the cells where the walkers
+# stand, `u` a random number in [0, 1) for each walker: with three links, a walker whose number is 0.5 takes link 1. A walker
+# without links stays.
+
+
+# %% tags=["exercise"] exercise="nb04_walk_step" level="b" points=2 minutes=10
+def walk_step(links, here, u):
+    ### BEGIN SOLUTION
+    there = np.array(here)
+    for walker, cell in enumerate(here):
+        if len(links[cell]):
+            there[walker] = links[cell][int(u[walker] * len(links[cell]))]
+    return there
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb04_walk_step", walk_step)
+
+# %% [markdown]
+# **4. Discuss.** Your query batch has a type that the anchor lacks. Which steps of this notebook help against its wrong pairs,
+# which make them worse, and how would you notice without knowing any type?
+
+# %% [markdown] tags=["rubric"] exercise="nb04_lacking_type" level="c" points=3 minutes=12
+# - 1 point, helps: asking both directions (few of the type's neighbours are mutual), and the slope of a pair further on.
+# - 1 point, worse: walks, because each wrong pair brings wrong pairs beside it; a large k.
+# - 1 point, notice: query cells that few or no pairs cover, pairs of low agreement that lie together in the query's map, or
+#   pairs that change when the other batch is taken as anchor.
 
 # %%
-check(answer, solution)
+check.table()
 
 # %% [markdown]
 # ## What was learnt

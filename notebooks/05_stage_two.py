@@ -40,7 +40,7 @@ import tensorflow as tf
 from imap_keras import metrics, plots
 
 # %%
-from imap_keras.course import Results, check, drawings, handover, versions_table
+from imap_keras.course import Check, Results, drawings, handover, versions_table
 from imap_keras.imap.balance import ROUNDS
 from imap_keras.imap.components import merge_order, scale_factor
 from imap_keras.imap.seeds import seed_of
@@ -56,6 +56,7 @@ from imap_keras.nn.rows import drawn_rows
 told = (dataset, seed, epochs, stage2_epochs, fast) == ("demo", 0, None, None, False)
 settings = handover.Settings(dataset, seed, epochs, output_dir, fast, batch_key, label_key)
 results = Results("05_stage_two", output_dir, {**settings.as_dict(), "stage2_epochs": stage2_epochs})
+check = Check("05_stage_two", output_dir)
 
 # %% [markdown]
 # ## Why Wasserstein
@@ -642,18 +643,79 @@ alt = (
 settings.save_figure(figure, "05_genes", alt)
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# A critic $D(x) = w \cdot x$ with $w = (0.6, 0.8)$: what is its gradient penalty, before the weight 10?
+# **1. Predict.** A critic $D(x) = w \cdot x$ with $w = (0.9, 1.2)$: what is its gradient penalty, before the weight 10?
+
+# %% tags=["exercise"] exercise="nb05_penalty_of_a_line" level="a" points=1 minutes=4
+guess, reason = None, ""
+### BEGIN SOLUTION
+guess = (np.hypot(0.9, 1.2) - 1) ** 2
+reason = "The slope is w everywhere, and w is 1.5 long, a half too much."
+### END SOLUTION
+
+# %% [markdown]
+# Now it runs: the line from above, with this slope.
+
+# %% tags=["check"]
+line.layers[0].set_weights([np.array([[0.9], [1.2]], "float32")])
+penalty_of_line = float(by_hand.penalty(points, points + 1, tf.constant([[0.5]])))
+check("nb05_penalty_of_a_line", guess, reason, happened=penalty_of_line)
+
+# %% [markdown]
+# **2. Write.** A distance needs a slope of *at most* 1. So some take a one-sided penalty, in which only rows steeper than 1
+# count: $\mathbb{E} \max(0, \lVert \nabla D(\hat x) \rVert - 1)^2$. `critic` gives a score for each row.
+
+
+# %% tags=["exercise"] exercise="nb05_one_sided_penalty" level="b" points=3 minutes=15
+def one_sided_penalty(critic, anchor, carried, eta):
+    ### BEGIN SOLUTION
+    halfway = eta * anchor + (1 - eta) * carried
+    with tf.GradientTape() as tape:
+        tape.watch(halfway)
+        scores = critic(halfway)
+    steepness = tf.norm(tape.gradient(scores, halfway), axis=1)
+    return tf.reduce_mean(tf.nn.relu(steepness - 1) ** 2)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb05_one_sided_penalty", one_sided_penalty)
+
+# %% [markdown]
+# **3. Write.** A critic's step, its heart missing: what does it make small? `penalty(critic, anchor, carried)` is there.
+
+
+# %% tags=["exercise"] exercise="nb05_critic_step" level="b" points=2 minutes=10
+def one_critic_step(critic, anchor, carried, penalty, weight=10.0, rate=0.1):
+    loss = None
+    with tf.GradientTape() as tape:
+        ### BEGIN SOLUTION
+        gap = tf.reduce_mean(critic(carried)) - tf.reduce_mean(critic(anchor))
+        loss = gap + weight * penalty(critic, anchor, carried)
+        ### END SOLUTION
+    if loss is not None:
+        slopes = tape.gradient(loss, critic.trainable_variables)
+        for variable, slope in zip(critic.trainable_variables, slopes):
+            variable.assign_sub(rate * slope)
+    return loss
+
+
+# %% tags=["check"]
+check("nb05_critic_step", one_critic_step)
+
+# %% [markdown]
+# **4. Discuss.** Set `lambda_pair` to 0: the critic alone teaches the generator. Its curve may look as good as before. What
+# can go wrong all the same, and which picture of this notebook would show it?
+
+# %% [markdown] tags=["rubric"] exercise="nb05_without_pairs" level="c" points=3 minutes=12
+# - 1 point: the critic sees clouds, not cells: cells of one type may be carried onto another and the cloud still fits.
+# - 1 point: the curve cannot show it, because it compares clouds. The map coloured by type does, or the negative cells
+#   of the index.
+# - 1 point: where it is likeliest: types in other proportions in the two batches, or a type that one batch lacks.
 
 # %%
-answer = None  # a number
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-solution = (np.hypot(0.6, 0.8) - 1) ** 2
-
-# %%
-check(np.round(answer, 6) if answer is not None else None, np.round(solution, 6))
+check.table()
 
 # %% [markdown]
 # ## What was learnt

@@ -36,7 +36,7 @@ import pandas as pd
 import scanpy as sc
 
 from imap_keras import metrics, plots
-from imap_keras.course import Results, check, drawings, handover, versions_table
+from imap_keras.course import Check, Results, drawings, handover, versions_table
 from imap_keras.imap.components import total_deviation
 
 # %% tags=["plumbing"]
@@ -44,6 +44,7 @@ from imap_keras.imap.components import total_deviation
 told = (dataset, seed, epochs, fast) == ("demo", 0, None, False)
 settings = handover.Settings(dataset, seed, epochs, output_dir, fast, batch_key, label_key)
 results = Results("06_several_batches", output_dir, settings.as_dict())
+check = Check("06_several_batches", output_dir)
 
 # %% [markdown]
 # ## The order
@@ -215,19 +216,68 @@ scores.round(3)
 # Numbers at different thresholds cannot be compared.
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# A type has 100 cells or more, half of them in batch 1. Among a cell's 100 nearest neighbours 44 are from
-# batch 1. What is the deviation, and is the cell true positive at threshold 1?
+# **1. Read.** A type has 100 cells or more, half of them in batch 1. Among a cell's 100 nearest neighbours 44 are from
+# batch 1. What is the deviation? In the reason say whether the cell is true positive at threshold 1.
+
+# %% tags=["exercise"] exercise="nb06_one_deviation" level="a" points=1 minutes=4
+by_formula, reason = None, ""
+### BEGIN SOLUTION
+by_formula = abs(44 - 100 * 0.5) / np.sqrt(100 * 0.5 * 0.5)
+reason = "Six fewer than expected is 1.2 standard deviations, so it is not."
+### END SOLUTION
+
+# %% tags=["check"]
+check("nb06_one_deviation", by_formula, reason)
+
+# %% [markdown]
+# **2. Write.** The deviation of one cell, of any number of batches: `near` holds the batches (0, 1, 2, ...) of its
+# neighbours, `share[b]` the share of batch $b$ among the cells of its type. The greatest over the batches.
+
+
+# %% tags=["exercise"] exercise="nb06_deviation" level="b" points=2 minutes=10
+def deviation(near, share):
+    ### BEGIN SOLUTION
+    expected = len(near) * share
+    seen = np.bincount(near, minlength=len(share))
+    return np.max(np.abs(seen - expected) / np.sqrt(expected * (1 - share)))
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb06_deviation", deviation)
+
+# %% [markdown]
+# **3. Write.** The ceiling of one type, by trying. `batches` holds the batch of each cell of the type, a neighbourhood has `n` of
+# these cells. Draw 2,000 neighbourhoods by chance with `rng.choice` and give the share that passes;
+# `deviation(near, share)` is handed to you.
+
+
+# %% tags=["exercise"] exercise="nb06_ceiling" level="b" points=2 minutes=12
+def ceiling_by_trying(deviation, batches, n, threshold, rng):
+    ### BEGIN SOLUTION
+    share_of = np.bincount(batches) / len(batches)
+    drawn = (rng.choice(batches, n, replace=False) for _ in range(2000))
+    return np.mean([deviation(some, share_of) <= threshold for some in drawn])
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb06_ceiling", ceiling_by_trying)
+
+# %% [markdown]
+# **4. Discuss.** Two methods have true positive 0.70 and 0.78 at threshold 1, and negative 0.02 and 0.09; the ceiling is
+# 0.77. Which would you take? What does a value above the ceiling say?
+
+# %% [markdown] tags=["rubric"] exercise="nb06_above_the_ceiling" level="c" points=3 minutes=10
+# - 1 point: above the ceiling is more even than chance. A method that spreads batches like a chessboard can do it: no merit.
+# - 1 point: the second has many more negative cells: types were mixed to reach it.
+# - 1 point: a choice with its reason: the first, unless the negative cells turn out to be mislabelled; a look at
+#   which types they are, at the spread over seeds, and at threshold 3.
 
 # %%
-answer = None  # a number: the deviation
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-solution = abs(44 - 100 * 0.5) / np.sqrt(100 * 0.5 * 0.5)  # 1.2: not true positive
-
-# %%
-check(answer, solution)
+check.table()
 
 # %% [markdown]
 # ## What was learnt

@@ -33,12 +33,13 @@ import scib_metrics
 from sklearn.metrics import silhouette_score
 
 from imap_keras import datasets, metrics, plots
-from imap_keras.course import Results, SkipNotebook, check, handover, versions_table
+from imap_keras.course import Check, Results, SkipNotebook, handover, versions_table
 
 # %% tags=["plumbing"]
 told = (seed, epochs, fast) == (0, None, False)  # what the text was written for (notebook 00)
 settings = handover.Settings("sc_mixology", seed, epochs, output_dir, fast)
 results = Results("07_real_data", output_dir, settings.as_dict())
+check = Check("07_real_data", output_dir)
 
 # %% [markdown]
 # Without network and without a filled cache this notebook is skipped, with the reason; the rest of the
@@ -171,18 +172,50 @@ pd.Series({name: g[gene] for name, g in gap.items()}, name=adata.var_names[gene]
 # **What to see:** the gap of this gene falls from 2.53 to 0.02.
 
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# Over all genes, what is the mean absolute gap after the correction as a share of the gap before?
+# **1. Read.** Over all genes, what is the mean absolute gap after the correction as a share of the mean gap before? `gap` holds
+# both, one value for each gene.
+
+# %% tags=["exercise"] exercise="nb07_gap_share" level="a" points=1 minutes=5
+gap_share, reason = None, ""
+### BEGIN SOLUTION
+gap_share = gap["after"].mean() / gap["before"].mean()
+reason = "The mean over all genes falls less than the gap of the worst gene."
+### END SOLUTION
+
+# %% tags=["check"]
+check("nb07_gap_share", gap_share, reason, gap=gap)
+
+# %% [markdown]
+# **2. Write.** Neighbours where none should be, for any data. Row $i$ of `near` holds the numbers of the neighbours of cell
+# $i$; `batch` and `kinds` name the batch and the type of each cell. Give the share of all neighbours that come from a
+# batch without a single cell of the type of cell $i$.
+
+
+# %% tags=["exercise"] exercise="nb07_intruders" level="b" points=2 minutes=15
+def share_of_intruders(near, batch, kinds):
+    ### BEGIN SOLUTION
+    holds = set(zip(batch, kinds))
+    found = [(batch[other], kinds[cell]) for cell, row in enumerate(near) for other in row]
+    return np.mean([pair not in holds for pair in found])
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("nb07_intruders", share_of_intruders)
+
+# %% [markdown]
+# **3. Discuss.** For Drop-seq the critic's slope is far from 1 at the end. What would you try, in which order, and what would
+# make you stop trying? Which of the scores above do you trust although the curve is no distance?
+
+# %% [markdown] tags=["rubric"] exercise="nb07_steep_critic" level="c" points=3 minutes=12
+# - 1 point, tries one thing at a time: more weight on the penalty, more critic steps, more epochs, a lower rate.
+# - 1 point, stops: when the index, the scores and the intruders no longer change; the curve is a means.
+# - 1 point, trusts: what is computed from the corrected cells and their known labels; it does not pass through the critic.
 
 # %%
-answer = None  # a number between 0 and 1
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-solution = gap["after"].mean() / gap["before"].mean()
-
-# %%
-check(answer, solution)
+check.table()
 
 # %% [markdown]
 # ## What was learnt
@@ -198,7 +231,7 @@ results.add("ilisi_gain", table.loc["X_imap", "iLISI"] - table.loc["X_pca", "iLI
 results.add("bio_conservation_change", table["Bio conservation"].diff().iloc[-1], ">= -0.05")
 results.add("true_positive_gain", last["true_positive"] - first["true_positive"], ">= 0.15")
 results.add("negative_after", last["negative"], "<= 0.05")
-results.add("gene_gap_share", solution, "<= 0.9")
+results.add("gene_gap_share", gap["after"].mean() / gap["before"].mean(), "<= 0.9")
 
 # %% tags=["plumbing"]
 if told:

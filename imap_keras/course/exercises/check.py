@@ -124,19 +124,16 @@ def judge(exercise: Exercise, answer, reason: str | None, given: dict) -> tuple[
         return "open", ""
     asked = _told_if_empty(answer) if callable(answer) else answer
     for trial in exercise.trials:
-        for seed in SEEDS:
-            try:
-                right = trial.behaves(asked, np.random.default_rng(seed), **given)
-            except _NotAnswered:
-                return "open", ""
-            except Exception as error:  # whatever a student's lines may raise
-                line = str(error).strip().splitlines()
-                return (
-                    "wrong",
-                    f"Your lines stop with {type(error).__name__}: {line[0] if line else ''}",
-                )
-            if not right:
-                return "wrong", trial.hint
+        behaved = any if trial.once else all
+        try:
+            right = behaved(trial.behaves(asked, np.random.default_rng(s), **given) for s in SEEDS)
+        except _NotAnswered:
+            return "open", ""
+        except Exception as error:  # whatever a student's lines may raise
+            told = [*str(error).strip().splitlines(), ""][0]
+            return "wrong", f"Your lines stop with {type(error).__name__}: {told}"
+        if not right:
+            return "wrong", trial.hint
     if reason is not None and len(reason.split()) < 5:
         return "wrong", "The answer is right. Now write your reason, a sentence."
     return "right", ""

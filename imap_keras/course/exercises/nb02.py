@@ -27,7 +27,7 @@ def slope_is_not(wrong, hint: str) -> Trial:
         x = drawn(rng)
         return not agrees(answer(x), wrong(x), atol=1e-4)
 
-    return Trial(behaves, hint)
+    return Trial(behaves, hint, once=True)
 
 
 def bend(x):

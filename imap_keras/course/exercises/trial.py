@@ -17,6 +17,9 @@ class Trial:
         by name; says whether the answer is right.
     hint
         Points to the mistake without telling the solution. May hold no line break.
+    once
+        Behaving on one of the random inputs is enough. For typical mistakes: a right answer may look
+        like one by chance.
 
     Examples
     --------
@@ -27,6 +30,7 @@ class Trial:
 
     behaves: Callable[..., bool]
     hint: str
+    once: bool = False
 
 
 @dataclass(frozen=True)
