@@ -11,7 +11,7 @@ PYTEST := -m pytest -n 2 --dist worksteal --durations=20
 VENV := .venv
 VENV_TFA := .venv-tfa
 
-.PHONY: course test test-tfa lint notebooks data clean
+.PHONY: course test test-tfa lint notebooks data student teacher nbgrader clean
 
 course: $(VENV)/.installed
 	$(VENV)/bin/python -m imap_keras.course --output-dir build/course
@@ -34,6 +34,11 @@ notebooks: $(VENV)/.installed
 # Fetch all real data ahead of time, for a class without network.
 data: $(VENV)/.installed
 	$(VENV)/bin/python -m imap_keras.datasets
+
+# Editions of the notebooks, from their sources, into build/: what a student gets, what a teacher gets (solutions,
+# rubrics, hints, minutes), and the source folder of nbgrader (pip install '.[nbgrader]').
+student teacher nbgrader: $(VENV)/.installed
+	$(VENV)/bin/python -m imap_keras.course --edition $@
 
 # Installed once, and again only when the dependencies change.
 $(VENV)/.installed: pyproject.toml

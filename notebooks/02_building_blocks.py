@@ -225,7 +225,7 @@ pd.Series(dead, name="genes at zero for every cell").map("{:.0%}".format).to_fra
 # **1. Read.** How many parameters does a dense layer from 764 genes to 256 units have, its biases included? In
 # the reason say where they come from.
 
-# %% tags=["exercise"] exercise="nb02_parameters" level="a" points=1 minutes=3
+# %% tags=["exercise"] exercise="nb02_parameters" level="a" points=2 minutes=3
 n_parameters, reason = None, ""
 ### BEGIN SOLUTION
 n_parameters = 764 * 256 + 256

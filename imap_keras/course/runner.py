@@ -260,7 +260,8 @@ def _at_least_one(text: str) -> int:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m imap_keras.course",
-        description="Run the course's notebooks through papermill. Before the course: --check, alone.",
+        description="Run the course's notebooks through papermill. Before the course: --check, alone. "
+        "Editions: --edition student, teacher or nbgrader.",
         epilog=EXIT_CODES,
     )
     parser.add_argument("number", nargs="*", help="notebooks to run, such as 00 04; default: all")

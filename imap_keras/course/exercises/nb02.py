@@ -37,7 +37,7 @@ def bend(x):
 
 EXERCISES = {
     "nb02_parameters": Exercise(
-        1,
+        2,
         (
             unlike(764 * 256, "These are the weights alone. What else does a dense layer learn?"),
             unlike(764 * 256 + 764, "One bias for each unit that the layer gives, not for each input."),
