@@ -255,7 +255,7 @@ pd.DataFrame({way: [float(loss) for loss in found] for way, found in two_ways.it
 #
 # Each training row is $a x_1 + (1 - a) x_2$: two random cells of one batch, $a$ between 0 and 1. All indices are drawn
 # as tensors, all rows gathered from one table; no Python loop sees a cell. `draw_from_groups` draws so many members of
-# each group, here of each batch.
+# each group, here of each batch. `gathered` takes rows of a tensor, or of cells that stay sparse until they are drawn.
 
 # %%
 settings.save_figure(drawings.mixtures(), "03_mixtures_drawing")
@@ -264,7 +264,7 @@ settings.save_figure(drawings.mixtures(), "03_mixtures_drawing")
 # %% tags=["lesson"]
 def draw_mixtures(table, members, sizes, rows_per_batch, seeds):
     drawn = tf.reshape(draw_from_groups(members, sizes, (rows_per_batch, 2), seeds[0]), (-1, 2))
-    x1, x2 = (tf.gather(table, drawn[:, i]) for i in (0, 1))
+    x1, x2 = (gathered(table, drawn[:, i]) for i in (0, 1))
     a = tf.random.stateless_uniform((len(x1), 1), seeds[1])
     return a * x1 + (1 - a) * x2
 
@@ -274,7 +274,7 @@ def draw_mixtures(table, members, sizes, rows_per_batch, seeds):
 # them lie between cells of their own batch.
 
 # %%
-from imap_keras.nn.rows import draw_from_groups
+from imap_keras.nn.rows import draw_from_groups, gathered
 
 corners = np.array([[0, 0], [1, 0], [0, 1], [4, 0], [5, 0], [4, 1]], "float32")
 seeds = [tf.constant([seed, i], tf.int64) for i in range(2)]

@@ -1,9 +1,12 @@
 """What is computed of the cells between the networks: their scale, their order, their components."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from sklearn.decomposition import PCA
 
+from ..inputs.cells import Moments
 from .agreement import unit_length
 from .hyperparameters import Hyperparameters
 from .seeds import seed_of
@@ -11,7 +14,7 @@ from .seeds import seed_of
 BLOCK = 1024
 
 
-def scale_factor(cells: np.ndarray, hp: Hyperparameters) -> float:
+def scale_factor(cells: np.ndarray | Moments, hp: Hyperparameters) -> float:
     """Number the cells are multiplied by before training, see `hp.spread`."""
     if hp.spread is None:
         return 1.0
@@ -19,7 +22,7 @@ def scale_factor(cells: np.ndarray, hp: Hyperparameters) -> float:
     return hp.spread / mean_deviation if mean_deviation > 0 else 1.0
 
 
-def deviations(cells: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+def deviations(cells: np.ndarray | Moments, rows: np.ndarray | None = None) -> np.ndarray:
     """Standard deviation of each gene, in one pass and with sums in float64.
 
     Sums in float32 down a million cells lose digits that the scale and the merge order depend on. Only
@@ -29,7 +32,7 @@ def deviations(cells: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     Parameters
     ----------
     cells
-        Cells x genes.
+        Cells x genes, or their moments by batch where a pass has added them up already.
     rows
         Indices of the cells that count; None: all.
 
@@ -45,6 +48,8 @@ def deviations(cells: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     >>> deviations(np.array([[0.0, 5.0], [2.0, 5.0]], "float32")).tolist()
     [1.0, 0.0]
     """
+    if isinstance(cells, Moments):
+        return cells.whole().deviations()[0]
     n, mean, squares = 0, np.zeros(cells.shape[1]), np.zeros(cells.shape[1])
     total = len(cells) if rows is None else len(rows)
     for start in range(0, total, BLOCK):
@@ -67,7 +72,17 @@ def merge_order(cells: np.ndarray, labels: np.ndarray) -> list[str]:
     deviation = {
         str(name): total_deviation(cells, np.flatnonzero(labels == name)) for name in np.unique(labels)
     }
+    return decreasing(deviation)
+
+
+def decreasing(deviation: dict[str, float]) -> list[str]:
+    """Names by their number, the largest first."""
     return sorted(deviation, key=deviation.get, reverse=True)
+
+
+def variable_first(moments: Moments, batches: Sequence[str]) -> list[str]:
+    """:func:`merge_order` of batches whose moments are known."""
+    return decreasing(dict(zip(batches, moments.deviations().sum(axis=1), strict=True)))
 
 
 def scaled_components(points: np.ndarray, hp: Hyperparameters) -> np.ndarray:

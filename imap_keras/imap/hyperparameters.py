@@ -25,6 +25,9 @@ class Hyperparameters(Parameters):
         Hidden widths of the critic.
     initialization
         ``"zero_bias"`` or ``"reference"``, see :class:`imap_keras.nn.blocks.Initializers`.
+    pool_size
+        Most cells of a batch that are kept in memory and trained on, drawn at random; a smaller batch
+        is kept whole. :meth:`imap_keras.IMAP.transform` carries every cell.
     lambda_content, lambda_reconstruction
         Weights of the two stage I losses.
     stage1_epochs, stage1_steps
@@ -130,6 +133,7 @@ class Hyperparameters(Parameters):
     hidden: tuple[int, ...] = widths((1024, 512))
     critic_hidden: tuple[int, ...] = widths((512, 512))
     initialization: str = choice("zero_bias", INITIALIZATIONS)
+    pool_size: int = count(10_000, least=10)
     lambda_content: float = number(3.0)
     lambda_reconstruction: float = number(1.0)
     stage1_epochs: int = count(15)
@@ -186,6 +190,7 @@ REFERENCE = dict(
     hidden=(1024, 512),
     critic_hidden=(512, 512),
     initialization="reference",
+    pool_size=100_000,
     lambda_content=3.0,
     lambda_reconstruction=1.0,
     stage1_epochs=150,

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ..nn.fitting import run
 from .components import content_components
 from .hyperparameters import Hyperparameters
 from .pairs import NoPairsError
-from .training import find_pairs, train_stage2
+from .pool import Carried, Pool
+from .training import build_gan, find_pairs, train_stage2
 
 
 @dataclass
@@ -29,16 +29,19 @@ class Merged:
         Table of MNN pairs, of those that agree and of the pairs grown from these.
     history
         Table of the losses of stage II.
+    carried
+        All cells as carried.
     """
 
     generators: dict[str, keras.Model]
     pairs: dict[str, np.ndarray]
     pair_counts: pd.DataFrame
     history: pd.DataFrame
+    carried: Carried
 
 
 def merge_batches(
-    cells: np.ndarray,
+    cells: np.ndarray | Pool,
     labels: np.ndarray,
     content: np.ndarray,
     order: Sequence[str],
@@ -59,7 +62,8 @@ def merge_batches(
     ----------
     cells
         All cells x genes: those of batches merged already as carried over, the others as measured. Each
-        batch that is merged is carried over in place.
+        batch that is merged is carried over in place. Of a pool of many cells only those that a query
+        batch looks at are made dense.
     labels, content
         Batch of each cell, and E(x): cells x latent_dim.
     order, n_merged
@@ -88,27 +92,30 @@ def merge_batches(
     >>> merge_batches(cells, labels, cells, ["first", "second"], hp).pair_counts["batch"].tolist()
     ['second']
     """
-    searched_content = content_components(content, hp)
-    generators, all_pairs, counts, history = {}, {}, [], [pd.DataFrame()]
+    searched_content, carried = content_components(content, hp), Carried(cells, labels)
+    generators, all_pairs, counts, history, gan = {}, {}, [], [pd.DataFrame()], None
     anchor = np.flatnonzero(np.isin(labels, order[:n_merged] if hp.incremental else order[:1]))
     for number, name in enumerate(order[n_merged:], start=n_merged - 1):
         query = np.flatnonzero(labels == name)
         merged = list(order[: number + 1]) if hp.incremental else list(order[:1])
+        rows, own, others = carried.rows(query, anchor, hp, number)
+        table, of_content = carried[rows], None if searched_content is None else searched_content[rows]
         try:
-            pairs, n_mnn = find_pairs(content, cells, query, anchor, hp, number, searched_content)
+            pairs, n_mnn = find_pairs(content[rows], table, own, others, hp, number, of_content)
         except NoPairsError as error:
             raise NoPairsError(
                 f"No pairs between batch {name!r} and the anchor {merged}: {error}. Try a larger "
                 "k1, search='exact', another order, or more stage1_epochs. Batches that share no "
                 "cell type cannot be paired: leave one out."
             ) from None
-        all_pairs[name] = pairs
+        all_pairs[name] = rows[pairs]
         agreeing = len(pairs) // hp.walk_length
         counts.append({"batch": name, "mnn": n_mnn, "agreeing": agreeing, "rwmnn": len(pairs)})
         if len(pairs):
             title = f"stage II, {name}"
-            generator, losses = train_stage2(cells, pairs, query, hp, number, title, verbose)
-            cells[query] = run(generator, cells[query])
+            gan = gan or build_gan(table.shape[1], hp, number)
+            generator, losses = train_stage2(table, pairs, own, hp, number, title, verbose, gan)
+            carried.carry(name, generator)
             generators[name] = generator
             history.append(losses.assign(batch=name))
         else:
@@ -120,4 +127,5 @@ def merge_batches(
             )
         if hp.incremental:
             anchor = np.concatenate([anchor, query])
-    return Merged(generators, all_pairs, pd.DataFrame(counts), pd.concat(history, ignore_index=True))
+    losses = pd.concat(history, ignore_index=True)
+    return Merged(generators, all_pairs, pd.DataFrame(counts), losses, carried)

@@ -2,25 +2,28 @@
 
 import inspect
 from collections.abc import Sequence
+from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..inputs.expression import dense_expression
+from ..inputs.cells import open_cells
 from ..inputs.genes import check_unique_names, with_genes
-from ..inputs.labels import check_batches, check_order, labels_of
+from ..inputs.labels import check_batches, check_order, coded, labels_of
 from ..inputs.recipe import compare_recipes, compare_totals, recipe_of
-from ..inputs.values import check_varied, in_memory
 from ..nn.blocks import rescaled
 from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
-from .components import merge_order, principal_components, scale_factor
+from ..nn.parameters import check_choice
+from .components import principal_components, scale_factor, variable_first
 from .hyperparameters import Hyperparameters
 from .mapping import map_batches, read_query
 from .merging import Merged, merge_batches
 from .pairs import check_annoy
+from .pool import for_components, read_pool, searched
+from .streaming import PLACES, check_keep, fitted_labels, into_file, into_memory, summary
 from .training import train_stage1
 
 
@@ -79,7 +82,7 @@ class IMAP(Estimator):
 
     def fit(
         self,
-        adata: AnnData,
+        adata: AnnData | str | Path,
         batch_key: str = "batch",
         order: Sequence[str] | None = None,
         verbose: int = 1,
@@ -89,8 +92,9 @@ class IMAP(Estimator):
         Parameters
         ----------
         adata
-            Log-normalised cells x genes (see :func:`imap_keras.preprocess`), dense or sparse. Not
-            changed.
+            Log-normalised cells x genes (see :func:`imap_keras.preprocess`), dense or sparse: an
+            AnnData, backed or with Dask in ``X`` too, or the path of an .h5ad or .zarr. Read once, in
+            blocks; `pool_size` cells of a batch are kept and trained on. Not changed.
         batch_key
             Column of ``adata.obs`` that names the batch.
         order
@@ -114,60 +118,77 @@ class IMAP(Estimator):
         NoPairsError
             Two batches have no mutual nearest neighbours.
         """
-        adata = in_memory(adata)
-        labels = labels_of(adata, batch_key)
-        check_unique_names(adata)
-        batches = check_batches(labels)
+        cells = open_cells(adata)
+        labels = labels_of(cells, batch_key)
+        check_unique_names(cells)
+        batches, codes = check_batches(labels), coded(labels)[1]
         if order is not None:
             order = check_order(order, batches)
-        cells = dense_expression(adata)
-        check_varied(cells)
-
         hp = self.hyperparameters
-        scale = scale_factor(cells, hp)
-        cells = cells * scale
         if hp.search == "annoy":
             check_annoy()
-        codes = np.searchsorted(batches, labels)
-        order = order or merge_order(cells, labels)
-        models, stage1_history = train_stage1(cells, codes, hp, verbose)
-        content = run(models["encoder"], cells)
-        merged = merge_batches(cells, labels, content, order, hp, verbose=verbose)
-        pca = principal_components(cells / scale, hp)  # merging carried them in place
+        read = read_pool(cells, codes, hp, adata if isinstance(adata, AnnData) else None)
+        scale = read.pool.scale = scale_factor(read.moments, hp)
+        order = order or variable_first(read.moments, batches)
+        models, stage1_history = train_stage1(read.pool, read.codes, hp, verbose)
+        looked_at = searched(read, hp)
+        pool, labels = read.pool.some(looked_at), np.asarray(batches)[read.codes[looked_at]]
+        content = run(models["encoder"], pool)
+        merged = merge_batches(pool, labels, content, order, hp, verbose=verbose)
+        pca = principal_components(for_components(read, merged.carried, batches, hp), hp)
         # Nothing of an earlier fit is replaced before this one has succeeded.
         self.batch_key, self.order = batch_key, order
-        self.genes = adata.var_names.astype(str).tolist()
+        self.genes = cells.var_names.astype(str).tolist()
         self.encoder = rescaled(models["encoder"], before=scale)
         self.content_decoder = rescaled(models["content_decoder"], after=1 / scale)
         self.batch_decoder = rescaled(models["batch_decoder"], after=1 / scale)
         self.generators = unscaled_generators(merged, scale)
-        self.pairs = merged.pairs
+        self.pairs = {name: pool.index[pairs] for name, pairs in merged.pairs.items()}
         self.pair_counts = merged.pair_counts
         self.history = {"stage1": stage1_history, "stage2": merged.history}
-        self.pca, self.scale, self.preprocessing = pca, scale, recipe_of(adata)
+        self.pca, self.scale, self.preprocessing = pca, scale, recipe_of(cells)
         return self
 
     # ------------------------------------------------------------ transform
 
-    def transform(self, adata: AnnData, batch_key: str | None = None) -> AnnData:
+    def transform(
+        self,
+        adata: AnnData | str | Path,
+        batch_key: str | None = None,
+        out: str | Path | None = None,
+        keep: Sequence[str] | None = None,
+        dtype: str = "float32",
+        verbose: int = 1,
+    ) -> AnnData | Path:
         """Carry cells of the fitted batches into the anchor.
 
         Parameters
         ----------
         adata
-            Log-normalised cells with all fitted genes (others are ignored for the correction). Not
-            changed.
+            Log-normalised cells with all fitted genes (others are ignored for the correction): an
+            AnnData, backed or with Dask in ``X`` too, or the path of an .h5ad or .zarr. Not changed.
         batch_key
             Column of ``adata.obs``; by default the one of :meth:`fit`.
+        out
+            Path that ends in .h5ad or .zarr: cells are read, carried and written there block by block,
+            whole or not at all, and never lie in memory together.
+        keep
+            What the result holds of ``"X_imap"``, ``"X_imap_content"`` and ``"imap"``: by default all
+            three, with `out` the components ``X_imap`` alone.
+        dtype
+            Of the expression in `out`: ``"float32"``, or ``"float16"`` for half the room. It is sparse
+            in float32 with `relu_output`.
+        verbose
+            0 shows no progress bar (there is one with `out`).
 
         Returns
         -------
-        anndata.AnnData
-            A copy, same cells in the same order, with ``obsm["X_imap_content"]`` (stage I),
-            ``layers["imap"]`` (corrected expression; may be below 0 unless `relu_output`),
-            ``obsm["X_imap"]`` (its principal components) and ``uns["imap"]`` (hyperparameters, order,
-            pair counts, losses, preprocessing). If `adata` has more genes than were fitted, the copy
-            has the fitted ones.
+        anndata.AnnData or pathlib.Path
+            With `out` its path: an AnnData without ``X``. Else a copy, same cells in the same order,
+            with ``obsm["X_imap_content"]`` (stage I), ``layers["imap"]`` (corrected expression; may be
+            below 0 unless `relu_output`), ``obsm["X_imap"]`` (its principal components) and
+            ``uns["imap"]`` (hyperparameters, order, pair counts, losses, preprocessing). If `adata`
+            has more genes than were fitted, the copy has the fitted ones.
 
         Raises
         ------
@@ -175,37 +196,27 @@ class IMAP(Estimator):
             :meth:`fit` has not been called.
         ValueError
             Fitted genes are missing, a batch was not fitted, values are out of range, or the cells
-            record that they were normalised or logged otherwise than those of :meth:`fit`.
+            record that they were normalised or logged otherwise than those of :meth:`fit`; `out` or
+            `keep` is none of those named.
+        OSError
+            `out` exists already; the disk has too little room for it, which is said before any work.
         """
         self.check_fitted()
-        compare_recipes(self.preprocessing, recipe_of(adata))
+        keep = check_keep(keep or (PLACES if out is None else ("X_imap",)))
+        check_choice("dtype", dtype, ("float32", "float16"))
+        if out is not None:
+            cells = open_cells(adata)
+            compare_recipes(self.preprocessing, recipe_of(cells))
+            cells = cells.with_genes(self.genes)
+            labels = fitted_labels(self, cells, batch_key)
+            return into_file(self, cells, labels, keep, out, dtype, verbose)
         adata = with_genes(adata, self.genes)
-        labels = labels_of(adata, batch_key or self.batch_key)
-        unknown = sorted(set(labels) - set(self.order))
-        if unknown:
-            raise ValueError(
-                f"Batch {unknown[0]!r} was not fitted; fitted are {self.order}. "
-                "Fit again with all batches, or carry it in with map_query()."
-            )
-        cells = dense_expression(adata)
-        corrected = cells.copy()
-        for name, generator in self.generators.items():
-            of_batch = labels == name
-            if of_batch.any():
-                corrected[of_batch] = run(generator, cells[of_batch])
-        adata.obsm["X_imap_content"] = run(self.encoder, cells)
-        adata.layers["imap"] = corrected
-        adata.obsm["X_imap"] = run(self.pca, corrected)
-        adata.uns["imap"] = {
-            "hyperparameters": {
-                name: "None" if value is None else value
-                for name, value in self.hyperparameters.as_dict().items()
-            },
-            "order": np.array(self.order, dtype=object),
-            "pair_counts": self.pair_counts.copy(),
-            "losses": {stage: table.copy() for stage, table in self.history.items()},
-            "preprocessing": dict(self.preprocessing),
-        }
+        compare_recipes(self.preprocessing, recipe_of(adata))
+        labels = fitted_labels(self, adata, batch_key)
+        found = into_memory(self, open_cells(adata), labels, keep, adata)
+        for name, values in found.items():
+            (adata.layers if name == "imap" else adata.obsm)[name] = values
+        adata.uns["imap"] = summary(self)
         return adata
 
     def fit_transform(

@@ -19,6 +19,8 @@ STREAMS = (
     "stage2_recalibration",
     "pair_space",
     "components",
+    "pool",
+    "searched",
 )
 
 

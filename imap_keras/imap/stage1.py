@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from ..nn.blocks import BatchNorm, Initializers, apply, dense_stack
 from ..nn.optimizer import adam
-from ..nn.rows import draw_from_groups, drawn_rows
+from ..nn.rows import draw_from_groups, drawn_rows, gathered
 from .row_layers import AddPicked, AllBatches, PutRows, RowsThatMove, TakeRows
 
 # The reference reads real cells three times a step and decoded cells once, between the second and
@@ -211,7 +211,7 @@ def draw_mixtures(table, members, sizes: np.ndarray, rows_per_batch: int, seeds:
     Parameters
     ----------
     table
-        Cells x genes.
+        Cells x genes, see :func:`imap_keras.nn.rows.gathered`.
     members, sizes
         Indices of the cells, batch after batch, and the number of cells of each batch.
     rows_per_batch
@@ -229,7 +229,7 @@ def draw_mixtures(table, members, sizes: np.ndarray, rows_per_batch: int, seeds:
     ((6, 1), True, True)
     """
     drawn = tf.reshape(draw_from_groups(members, sizes, (rows_per_batch, 2), seeds[0]), (-1, 2))
-    x1, x2 = (tf.gather(table, drawn[:, i]) for i in (0, 1))
+    x1, x2 = (gathered(table, drawn[:, i]) for i in (0, 1))
     a = tf.random.stateless_uniform((len(x1), 1), seeds[1])
     return a * x1 + (1 - a) * x2
 
@@ -243,13 +243,14 @@ def mixed_cells(
 ) -> tf.data.Dataset:
     """Endless training rows: each a mixture ``a*x1 + (1-a)*x2`` of two cells of one batch.
 
-    Cells are one tensor; indices are drawn on tensors and rows gathered, no Python loop over cells.
+    Cells are one tensor, or a :class:`imap_keras.imap.pool.Pool`, whose rows become dense only when
+    they are drawn; indices are drawn on tensors and rows gathered, no Python loop over cells.
     Every batch gives the same number of rows, however many cells it has.
 
     Parameters
     ----------
     cells
-        Cells x genes, float32.
+        Cells x genes, float32, or a pool of cells.
     batch_codes
         Batch of each cell, 0 ... n_batches - 1.
     latent_dim
@@ -273,7 +274,8 @@ def mixed_cells(
     >>> tuple(inputs["cells"].shape), tuple(targets["content"].shape)
     ((10, 2), (10, 4))
     """
-    table, sizes = tf.constant(cells, tf.float32), np.bincount(batch_codes)
+    table = tf.constant(cells, tf.float32) if isinstance(cells, np.ndarray) else cells
+    sizes = np.bincount(batch_codes)
     n_batches, rows = len(sizes), len(sizes) * rows_per_batch
     members = tf.constant(np.argsort(batch_codes, kind="stable"), tf.int32)
     own, no_change = tf.repeat(tf.eye(n_batches), rows_per_batch, axis=0), tf.zeros((rows, latent_dim))

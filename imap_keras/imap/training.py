@@ -5,6 +5,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from ..nn.blocks import Initializers
 from ..nn.callbacks import AverageWeights, StopWhenSettled
@@ -215,6 +216,7 @@ def train_stage2(
     number: int = 0,
     title: str = "stage II",
     verbose: int = 0,
+    gan: WGANGP | None = None,
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Train the generator that carries one query batch into the merged anchor.
 
@@ -228,6 +230,9 @@ def train_stage2(
         Indices of the cells of the query batch.
     hp, number, title, verbose
         Hyperparameters; which query batch this is; title of the progress bar; 0 hides it.
+    gan
+        One of :func:`build_gan` to train in, of this query batch or of another: TensorFlow builds the
+        graph of a step once, and keeps it as long as the process lives. None: a new one.
 
     Returns
     -------
@@ -238,7 +243,11 @@ def train_stage2(
     used, local = np.unique(pairs, return_inverse=True)
     paired, local = cells[used], local.reshape(pairs.shape)
     weights = balanced_weights(local) if hp.balance_pairs else np.full(len(local), 1 / len(local))
-    gan = build_gan(cells.shape[1], hp, number)
+    generator = None
+    if gan is None:
+        gan = build_gan(cells.shape[1], hp, number)
+    else:
+        generator = restart(gan, hp, number)
     if hp.shift_start:
         add_shift(gan.generator, mean_move(paired, local, weights))
     rows = paired_cells(
@@ -263,19 +272,43 @@ def train_stage2(
     if hp.recalibrate:
         sample = sample_cells(query, "stage2_recalibration", hp, number)
         recalibrate_batch_norm(gan.generator, cells[sample])
-    return gan.generator, history
+    if generator is None:
+        return gan.generator, history
+    generator.set_weights(gan.generator.get_weights())
+    return generator, history
+
+
+def stage2_networks(n_genes: int, hp: Hyperparameters, number: int = 0) -> list[keras.Model]:
+    """Generator and critic for one query batch."""
+    init = Initializers(hp.initialization, seed_of("stage2_weights", hp, number))
+    return [
+        build_generator(n_genes, hp.latent_dim, hp.hidden, init, hp.identity_start, hp.relu_output),
+        build_critic(n_genes, hp.critic_hidden, init),
+    ]
+
+
+def restart(gan: WGANGP, hp: Hyperparameters, number: int) -> keras.Model:
+    """Make a GAN what :func:`build_gan` gives for another query batch; returns a generator to keep."""
+    networks = stage2_networks(gan.generator.input_shape[-1], hp, number)
+    for old, new in zip((gan.generator, gan.critic), networks):
+        old.set_weights(new.get_weights())
+    for optimizer in (gan.generator_optimizer, gan.critic_optimizer):
+        optimizer.iterations.assign(0)
+        for moment in (*optimizer._momentums, *optimizer._velocities):
+            moment.assign(tf.zeros(moment.shape, moment.dtype))
+    gan.seed.assign(seed_of("stage2_interpolation", hp, number))
+    return networks[0]
 
 
 def build_gan(n_genes: int, hp: Hyperparameters, number: int = 0) -> WGANGP:
     """Generator and critic for one query batch, compiled."""
-    init = Initializers(hp.initialization, seed_of("stage2_weights", hp, number))
+    seed = seed_of("stage2_interpolation", hp, number)
     gan = WGANGP(
-        build_generator(n_genes, hp.latent_dim, hp.hidden, init, hp.identity_start, hp.relu_output),
-        build_critic(n_genes, hp.critic_hidden, init),
+        *stage2_networks(n_genes, hp, number),
         gradient_penalty=hp.gradient_penalty,
         critic_steps=hp.critic_steps,
         lambda_pair=hp.lambda_pair,
-        seed=seed_of("stage2_interpolation", hp, number),
+        seed=tf.Variable(seed, trainable=False, dtype=tf.int32),  # one graph for all query batches
         generator_first=hp.generator_first,
     )
     gan.compile(learning_rate=hp.stage2_learning_rate)

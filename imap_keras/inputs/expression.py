@@ -95,12 +95,41 @@ def dense_expression(adata: AnnData, caller: str = "integrate") -> np.ndarray:
     >>> dense_expression(adata).dtype
     dtype('float32')
     """
-    try:
-        check_values(adata.X)
-        check_logged(adata.X)
-    except WrongKindError as error:
-        raise ValueError(f"{error} {advice(adata, adata.X, 'X', caller)}") from None
+    check_expression(adata.X, adata, caller=caller)
     return dense(adata.X)
+
+
+def check_expression(
+    values, adata: AnnData | None, where: str = "X", caller: str = "integrate"
+) -> None:
+    """Raise unless values, or a block of them, are log-normalised expression.
+
+    Parameters
+    ----------
+    values
+        Cells x genes.
+    adata
+        Where values of the right kind are looked for; None: nowhere.
+    where, caller
+        What the values are called; who asks, of `CALLERS`.
+
+    Raises
+    ------
+    ValueError
+        As :func:`dense_expression`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inputs.expression import check_expression
+    >>> check_expression(np.array([[0.0, 1.4]]), None)
+    """
+    try:
+        check_values(values, f"adata.{where}")
+        check_logged(values, f"adata.{where}")
+    except WrongKindError as error:
+        told = CALLERS[caller].other_kind if adata is None else advice(adata, values, "X", caller)
+        raise ValueError(f"{error} {told}") from None
 
 
 def kind_of(values: np.ndarray | sparse.spmatrix | None) -> str:

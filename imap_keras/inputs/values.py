@@ -1,8 +1,13 @@
 """The matrix of values: what it must hold, and how it is read."""
 
+from pathlib import Path
+
+import anndata
 import numpy as np
 from anndata import AnnData
 from scipy import sparse
+
+from .files import path_of
 
 # log1p of counts per 10,000 is at most 9.2; log2 of counts per million at most 19.9.
 LARGEST_LOG = 20.0
@@ -12,8 +17,13 @@ class WrongKindError(ValueError):
     """Values of another kind than expected; :mod:`imap_keras.inputs.expression` adds what to do."""
 
 
-def in_memory(adata: AnnData) -> AnnData:
-    """Return the data in memory: a backed file is read, anything else is returned as it is.
+def in_memory(adata: AnnData | str | Path) -> AnnData:
+    """Return the data in memory: a path or a backed file is read, Dask arrays are computed.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
 
     Examples
     --------
@@ -23,7 +33,13 @@ def in_memory(adata: AnnData) -> AnnData:
     >>> in_memory(adata) is adata
     True
     """
-    return adata.to_memory() if adata.isbacked else adata
+    if isinstance(adata, str | Path):
+        path = path_of(adata)
+        if not path.exists():
+            raise FileNotFoundError(f"There is no file {path}; give an .h5ad file or a .zarr store.")
+        return anndata.read_zarr(path) if path.is_dir() else anndata.read_h5ad(path)
+    lazy = adata.isbacked or any(hasattr(x, "dask") for x in (adata.X, *adata.layers.values()))
+    return adata.to_memory() if lazy else adata
 
 
 def check_values(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") -> None:

@@ -42,6 +42,30 @@ def untuned(rows: tf.data.Dataset) -> tf.data.Dataset:
     return rows.with_options(options)
 
 
+def gathered(table, index):
+    """Rows of a table, also of one that is no tensor: its rows are then fetched as NumPy arrays.
+
+    Parameters
+    ----------
+    table
+        A tensor, or whatever has a `shape` and gives rows x columns, float32, for indices in brackets.
+    index
+        Which rows, a tensor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tensorflow as tf
+    >>> from imap_keras.nn.rows import gathered
+    >>> gathered(np.float32([[1], [2], [5]]), tf.constant([2, 0])).numpy().tolist()
+    [[5.0], [1.0]]
+    """
+    if tf.is_tensor(table):
+        return tf.gather(table, index)
+    rows = tf.numpy_function(lambda some: table[some], [index], tf.float32)
+    return tf.ensure_shape(rows, (*index.shape, table.shape[1]))
+
+
 def steps_of(n_rows: int, rows_per_step: int) -> int:
     """Steps that an epoch of so many rows takes.
 

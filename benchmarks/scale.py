@@ -1,0 +1,148 @@
+"""Time and memory of iMAP by number of cells, each size in a process of its own.
+
+    python benchmarks/scale.py --cells 25000 100000 1000000
+
+Simulated log-normalised cells (2,000 genes, 8 % of the values above 0, four batches with batch
+effects, eight types) lie in an .h5ad file, or with ``--memory`` in memory as CSR. Seconds are the
+clock's and the processor's; memory is the highest that the kernel counted for the process so far,
+libraries included.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from imap_keras import IMAP
+from imap_keras.inputs.cells import BLOCK, open_cells
+from imap_keras.inputs.writing import result_store
+from imap_keras.nn.memory import highest_resident
+
+RESULTS = Path(__file__).parent / "results" / "scale.csv"
+N_GENES, N_TYPES, SHARE = 2000, 8, 0.08
+
+
+def simulate(path: Path, n_cells: int, n_batches: int, n_genes: int = N_GENES, counts: bool = False):
+    """Write cells block by block, one batch after the other."""
+    rng = np.random.default_rng(0)
+    chance = np.clip(SHARE * rng.lognormal(0, 0.8, (N_TYPES, n_genes)), 0, 0.9)
+    chance *= SHARE / chance.mean()
+    effect = rng.lognormal(0, 0.25, (n_batches, n_genes))
+    batch = np.sort(rng.integers(n_batches, size=n_cells))
+    types = rng.integers(N_TYPES, size=n_cells)
+    obs = pd.DataFrame({"batch": batch.astype(str), "type": types.astype(str)}).astype("category")
+    obs.index = np.char.add("cell_", np.arange(n_cells).astype(str))
+    var = pd.DataFrame(index=[f"gene_{i}" for i in range(n_genes)])
+    with result_store(path, n_cells, 9 * SHARE * n_cells * n_genes) as store:
+        store.describe(obs, var, {})
+        for start in range(0, n_cells, BLOCK):
+            rows = slice(start, min(start + BLOCK, n_cells))
+            seen = rng.random((rows.stop - start, n_genes), "float32") < (
+                chance[types[rows]] * effect[batch[rows]]
+            )
+            block = sparse.csr_matrix(seen, dtype="float32")
+            if counts:
+                block.data = rng.geometric(0.6, len(block.data)).astype("float32")
+            else:
+                block.data = 1 + rng.gamma(4, 0.25, len(block.data)).astype("float32")
+                block.data *= np.sqrt(
+                    effect[np.repeat(batch[rows], np.diff(block.indptr)), block.indices]
+                )
+            store.put("X", start, block)
+
+
+class Steps:
+    """Seconds and highest memory, step after step."""
+
+    def __init__(self):
+        self.found, self.start = [], (time.perf_counter(), time.process_time())
+        self.note("libraries")
+
+    def note(self, step: str) -> None:
+        now = time.perf_counter(), time.process_time()
+        clock, processor = (round(b - a, 1) for a, b in zip(self.start, now, strict=True))
+        peak = round(highest_resident() / 1e6)
+        self.found.append({"step": step, "clock_s": clock, "processor_s": processor, "peak_MB": peak})
+        self.start = now
+
+
+def measure(path: Path, in_memory: bool, out: Path, dtype: str) -> list[dict]:
+    """Fit and transform, as one process does it."""
+    import imap_keras.imap.model as model_module
+
+    steps = Steps()
+    inner = {
+        name: getattr(model_module, name) for name in ("read_pool", "train_stage1", "merge_batches")
+    }
+
+    def noted(name):
+        def call(*arguments, **options):
+            found = inner[name](*arguments, **options)
+            steps.note(name)
+            return found
+
+        return call
+
+    for name in inner:
+        setattr(model_module, name, noted(name))
+    source = path
+    if in_memory:
+        source = anndata.read_h5ad(path)
+        steps.note("read into memory")
+    model = IMAP(seed=0).fit(source, verbose=0)
+    steps.note("components")
+    model.transform(source, out=out, keep=("X_imap", "X_imap_content", "imap"), dtype=dtype, verbose=0)
+    steps.note("transform")
+    assert np.isfinite(open_cells(source).rows([0, 1]).sum())
+    return steps.found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cells", type=int, nargs="+", default=[25_000, 100_000, 1_000_000])
+    parser.add_argument("--batches", type=int, default=4)
+    parser.add_argument("--memory", action="store_true", help="cells in memory (CSR), not in a file")
+    parser.add_argument("--dtype", default="float16")
+    parser.add_argument(
+        "--folder", type=Path, help="where files are written; by default a temporary one"
+    )
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        path = options.folder / f"cells_{options.child}_{options.batches}.h5ad"
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            found = measure(path, options.memory, Path(folder) / "result.zarr", options.dtype)
+        print(json.dumps(found))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        tables = [pd.read_csv(RESULTS)] if RESULTS.exists() else []
+        for n_cells in options.cells:
+            path = folder / f"cells_{n_cells}_{options.batches}.h5ad"
+            if not path.exists():
+                simulate(path, n_cells, options.batches)
+            given = ["--child", str(n_cells), "--folder", str(folder), "--dtype", options.dtype]
+            given += ["--batches", str(options.batches), *(["--memory"] if options.memory else [])]
+            done = subprocess.run([sys.executable, __file__, *given], stdout=subprocess.PIPE, text=True)
+            done.check_returncode()
+            table = pd.DataFrame(json.loads(done.stdout.splitlines()[-1]))
+            table.insert(0, "cells", n_cells)
+            table.insert(1, "batches", options.batches)
+            table.insert(2, "where", "memory" if options.memory else "h5ad")
+            print(table.to_string(index=False), flush=True)
+            tables.append(table)
+            RESULTS.parent.mkdir(exist_ok=True)
+            key = ["cells", "batches", "where", "step"]
+            pd.concat(tables).drop_duplicates(key, keep="last").to_csv(RESULTS, index=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""The cells that training sees: a pool of at most so many of each batch, dense only where looked at."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from scipy import sparse
+
+from ..inputs.cells import Cells, Moments, stacked
+from ..inputs.expression import check_expression
+from ..inputs.values import check_varied, dense
+from ..nn.fitting import run
+from .hyperparameters import Hyperparameters
+from .seeds import sample_cells, seed_of
+
+AT_ONCE = 20_000  # cells that may be dense in memory at one time
+
+
+class Pool:
+    """Rows of cells x genes by number, dense and multiplied by the scale when they are asked for.
+
+    Parameters
+    ----------
+    matrix
+        Cells x genes, dense or CSR, as measured.
+    index
+        Which row of the data each one is.
+    scale
+        See `Hyperparameters.spread`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.imap.pool import Pool
+    >>> pool = Pool(np.array([[1.0], [2.0]]), np.array([3, 8]), scale=2.0)
+    >>> len(pool), pool.shape, pool[[1]].tolist()
+    (2, (2, 1), [[4.0]])
+    """
+
+    def __init__(self, matrix: np.ndarray | sparse.csr_matrix, index: np.ndarray, scale: float = 1.0):
+        self.matrix, self.index, self.scale = matrix, index, scale
+        self.shape = matrix.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows) -> np.ndarray:
+        return dense(self.matrix[rows]) * np.float32(self.scale)
+
+    def some(self, rows: np.ndarray) -> "Pool":
+        """A pool of these rows."""
+        return Pool(self.matrix[rows], self.index[rows], self.scale)
+
+
+class Read(NamedTuple):
+    """What one pass over all cells gives.
+
+    Parameters
+    ----------
+    pool
+        Cells to train on.
+    codes
+        Batch of each cell of the pool.
+    moments
+        Of all cells, by batch.
+    """
+
+    pool: Pool
+    codes: np.ndarray
+    moments: Moments
+
+
+def read_pool(cells: Cells, codes: np.ndarray, hp: Hyperparameters, source=None) -> Read:
+    """Check all cells, add up their moments and keep a pool of them, in one pass.
+
+    Parameters
+    ----------
+    cells, codes
+        All cells, and the batch of each, 0 ... n_batches - 1.
+    hp
+        At most `hp.pool_size` cells of a batch are kept, in the order of the data.
+    source
+        The AnnData they come from, for the advice of errors.
+
+    Raises
+    ------
+    ValueError
+        Values are missing, not finite, negative, or not logged; no gene varies.
+    RuntimeError
+        The file changed while it was read.
+    """
+    chosen = np.sort(
+        np.concatenate(
+            [drawn(np.flatnonzero(codes == code), hp, code) for code in range(codes.max() + 1)]
+        )
+    )
+    moments, parts = Moments(int(codes.max()) + 1, cells.shape[1]), []
+    if cells.in_memory:
+        check_expression(cells.matrix, source)
+        check_varied(cells.matrix)
+    for start, block in cells.blocks():
+        stop = start + block.shape[0]
+        if not cells.in_memory:
+            check_expression(block, source, f"X, cells from {start} on,")
+            first, last = np.searchsorted(chosen, [start, stop])
+            parts.append(block[chosen[first:last] - start].astype("float32"))
+        moments.add(block, codes[start:stop])
+    if not cells.in_memory:
+        matrix = stacked(parts)
+        check_varied(matrix)
+    else:
+        matrix = cells.matrix if len(chosen) == len(cells) else cells.rows(chosen)
+    return Read(Pool(matrix, chosen), codes[chosen], moments)
+
+
+def drawn(members: np.ndarray, hp: Hyperparameters, code: int) -> np.ndarray:
+    """At most `hp.pool_size` cells of a batch, in order."""
+    if len(members) <= hp.pool_size:
+        return members
+    rng = np.random.default_rng(seed_of("pool", hp, code))
+    return np.sort(rng.choice(members, hp.pool_size, replace=False))
+
+
+def searched(read: Read, hp: Hyperparameters) -> np.ndarray:
+    """Cells of the pool that pairs are searched among: all, or, of many, `hp.n_samples` of a batch."""
+    if len(read.pool) <= AT_ONCE:
+        return np.arange(len(read.pool))
+    groups = [np.flatnonzero(read.codes == code) for code in range(read.codes.max() + 1)]
+    return np.sort(
+        np.concatenate([sample_cells(group, "searched", hp, i) for i, group in enumerate(groups)])
+    )
+
+
+class Carried:
+    """Cells as carried so far: as measured, and those of merged batches through their generators.
+
+    While there are few, all lie in one table, and a batch is carried over once; of many only the rows
+    that are asked for are computed, each time anew.
+
+    Parameters
+    ----------
+    cells
+        Cells x genes: an array, which is changed in place, or a pool.
+    labels
+        Batch of each cell.
+    """
+
+    def __init__(self, cells: np.ndarray | Pool, labels: np.ndarray):
+        self.cells, self.labels, self.generators = cells, labels, {}
+        few = isinstance(cells, np.ndarray) or len(cells) <= AT_ONCE
+        self.table = (cells if isinstance(cells, np.ndarray) else cells[:]) if few else None
+
+    def rows(self, query: np.ndarray, anchor: np.ndarray, hp: Hyperparameters, number: int):
+        """Cells to look at for a query batch, and where its own and the anchor's are among them.
+
+        Returns
+        -------
+        rows, query, anchor
+            All, if they are few; else those of the query batch and of the anchor that pairs are
+            searched among.
+        """
+        if self.table is not None:
+            return np.arange(len(self.labels)), query, anchor
+        query = sample_cells(query, "pair_sample_query", hp, number)
+        anchor = sample_cells(anchor, "pair_sample_anchor", hp, number)
+        rows = np.sort(np.concatenate([query, anchor]))
+        return rows, np.searchsorted(rows, query), np.searchsorted(rows, anchor)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        if self.table is not None:
+            return self.table if len(rows) == len(self.table) else self.table[rows]
+        return carry(self.cells[rows], self.labels[rows], self.generators)
+
+    def carry(self, name: str, generator: keras.Model) -> None:
+        """A batch joins the merged ones."""
+        self.generators[name] = generator
+        if self.table is not None:
+            of_batch = np.flatnonzero(self.labels == name)
+            self.table[of_batch] = run(generator, self.table[of_batch])
+
+
+def carry(cells: np.ndarray, labels: np.ndarray, generators: Mapping[str, keras.Model]) -> np.ndarray:
+    """Carry the cells of each batch that has a generator, in place.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import numpy as np
+    >>> from imap_keras.imap.pool import carry
+    >>> twice = keras.Sequential([keras.Input((1,)), keras.layers.Rescaling(2.0)])
+    >>> carry(np.ones((2, 1), "float32"), np.array(["a", "b"]), {"b": twice}).tolist()
+    [[1.0], [2.0]]
+    """
+    for name, generator in generators.items():
+        of_batch = np.flatnonzero(labels == name)
+        if len(of_batch):
+            cells[of_batch] = run(generator, cells[of_batch])
+    return cells
+
+
+def for_components(read: Read, carried: Carried, batches: list[str], hp: Hyperparameters) -> np.ndarray:
+    """Carried cells, as long as measured ones, for the components of the result.
+
+    All of few; of many a sample in which each batch has the share that it has of all cells.
+    """
+    if carried.table is not None and len(carried.labels) == read.moments.n.sum():
+        return carried.table / read.pool.scale
+    shares = np.ravel(read.moments.n) / read.moments.n.sum()
+    rng, rows = np.random.default_rng(seed_of("pool", hp, len(batches))), []
+    for code, share in enumerate(shares):
+        members = np.flatnonzero(read.codes == code)
+        n = min(max(round(share * AT_ONCE), 1), len(members))
+        rows.append(rng.choice(members, n, replace=False))
+    rows = np.sort(np.concatenate(rows))
+    labels = np.asarray(batches)[read.codes[rows]]
+    cells = carry(read.pool[rows], labels, carried.generators)
+    cells /= np.float32(read.pool.scale)
+    return cells

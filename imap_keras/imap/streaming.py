@@ -1,0 +1,193 @@
+"""Cells through the fitted networks, block by block: into arrays, or into a file."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from anndata import AnnData
+from scipy import sparse
+from tqdm import tqdm
+
+from ..inputs.cells import BLOCK, Cells
+from ..inputs.expression import check_expression
+from ..inputs.labels import labels_of
+from ..inputs.values import dense
+from ..inputs.writing import check_out, result_store
+from ..nn.fitting import run
+from .pool import AT_ONCE, carry
+
+# What a result may hold, and where it lies in an AnnData.
+PLACES = {"X_imap": "obsm/X_imap", "X_imap_content": "obsm/X_imap_content", "imap": "layers/imap"}
+
+
+def check_keep(keep: Sequence[str]) -> tuple[str, ...]:
+    """Return what is kept of a result, if all of it exists.
+
+    Raises
+    ------
+    ValueError
+        Names what is unknown.
+
+    Examples
+    --------
+    >>> from imap_keras.imap.streaming import check_keep
+    >>> check_keep(["X_imap"])
+    ('X_imap',)
+    """
+    keep = (keep,) if isinstance(keep, str) else tuple(keep)
+    unknown = [name for name in keep if name not in PLACES]
+    if unknown or not keep:
+        raise ValueError(f"keep={keep} must name some of {', '.join(map(repr, PLACES))}.")
+    return keep
+
+
+def fitted_labels(model, cells: AnnData | Cells, batch_key: str | None = None) -> np.ndarray:
+    """Batch of each cell, if all were fitted.
+
+    Raises
+    ------
+    ValueError
+        Names a batch that was not.
+    """
+    labels = labels_of(cells, batch_key or model.batch_key)
+    unknown = sorted(set(labels) - set(model.order))
+    if unknown:
+        raise ValueError(
+            f"Batch {unknown[0]!r} was not fitted; fitted are {model.order}. "
+            "Fit again with all batches, or carry it in with map_query()."
+        )
+    return labels
+
+
+def summary(model) -> dict:
+    """Hyperparameters, order, pair counts and losses, as a result keeps them in ``uns["imap"]``."""
+    return {
+        "hyperparameters": {
+            name: "None" if value is None else value
+            for name, value in model.hyperparameters.as_dict().items()
+        },
+        "order": np.array(model.order, dtype=object),
+        "pair_counts": model.pair_counts.copy(),
+        "losses": {stage: table.copy() for stage, table in model.history.items()},
+        "preprocessing": dict(model.preprocessing),
+    }
+
+
+def integrated(model, block, labels: np.ndarray, keep: Sequence[str]) -> dict[str, np.ndarray]:
+    """What a fitted model makes of some cells.
+
+    Parameters
+    ----------
+    model
+        A fitted :class:`imap_keras.IMAP`.
+    block, labels
+        Cells x genes, dense or sparse, and the batch of each.
+    keep
+        Of `PLACES`.
+    """
+    cells, found = dense(block), {}
+    if "X_imap_content" in keep:
+        found["X_imap_content"] = run(model.encoder, cells)
+    if "imap" in keep or "X_imap" in keep:
+        cells = cells if sparse.issparse(block) else cells.copy()  # the caller's own otherwise
+        found["imap"] = carry(cells, labels, model.generators)
+        if "X_imap" in keep:
+            found["X_imap"] = run(model.pca, cells)
+    return {name: found[name] for name in keep}
+
+
+def stream(
+    model,
+    cells: Cells,
+    labels: np.ndarray,
+    keep: Sequence[str],
+    put: Callable,
+    verbose: int = 0,
+    source=None,
+) -> None:
+    """Hand ``put(name, start, values)`` what becomes of all cells, block by block, in their order.
+
+    Parameters
+    ----------
+    model, labels, keep
+        As for :func:`integrated`.
+    cells
+        All cells in the fitted genes.
+    put
+        Where the results go.
+    verbose
+        0 shows no progress bar.
+    source
+        The AnnData they come from, for the advice of errors.
+    """
+    if cells.in_memory:
+        check_expression(cells.matrix, source)
+    # Few cells are one block: a generator then meets the rows of its batch in the same company as in
+    # training, and the last bit of a sum is the same.
+    size = max(len(cells), 1) if len(cells) <= AT_ONCE else BLOCK
+    with tqdm(total=len(cells), desc="transform", unit="cell", disable=not verbose) as bar:
+        for start, block in cells.blocks(size):
+            if not cells.in_memory:
+                check_expression(block, source, f"X, cells from {start} on,")
+            of_block = labels[start : start + block.shape[0]]
+            for name, values in integrated(model, block, of_block, keep).items():
+                put(name, start, values)
+            bar.update(block.shape[0])
+
+
+def into_memory(model, cells: Cells, labels: np.ndarray, keep: Sequence[str], source=None) -> dict:
+    """The results of :func:`stream` as whole arrays, by name."""
+    found = {}
+
+    def put(name: str, start: int, values: np.ndarray) -> None:
+        if name not in found:
+            found[name] = np.empty((len(cells), values.shape[1]), values.dtype)
+        found[name][start : start + len(values)] = values
+
+    stream(model, cells, labels, keep, put, source=source)
+    return found
+
+
+def into_file(
+    model,
+    cells: Cells,
+    labels: np.ndarray,
+    keep: Sequence[str],
+    out: str | Path,
+    dtype: str = "float32",
+    verbose: int = 1,
+) -> Path:
+    """The results of :func:`stream` as an .h5ad file or a zarr store, whole or not at all.
+
+    Expression that a ReLU clipped is kept sparse; a file without it stays small.
+
+    Parameters
+    ----------
+    model, cells, labels, keep, verbose
+        As for :func:`stream`.
+    out
+        Path that ends in .h5ad or .zarr, and is not there yet.
+    dtype
+        Of the expression, ``"float32"`` or ``"float16"``.
+
+    Raises
+    ------
+    OSError
+        The disk has too little room, or `out` exists.
+    """
+    path, clipped = check_out(out), model.hyperparameters.relu_output and dtype == "float32"
+    widths = {
+        "X_imap": model.pca.output_shape[-1] * 4,
+        "X_imap_content": model.encoder.output_shape[-1] * 4,
+        "imap": cells.shape[1] * np.dtype(dtype).itemsize,
+    }
+
+    def put(name: str, start: int, values: np.ndarray) -> None:
+        if name == "imap":
+            values = sparse.csr_matrix(values) if clipped else values.astype(dtype)
+        store.put(PLACES[name], start, values)
+
+    with result_store(path, len(cells), len(cells) * sum(widths[name] for name in keep)) as store:
+        store.describe(cells.obs, cells.var, {"imap": summary(model)})
+        stream(model, cells, labels, keep, put, verbose)
+    return path

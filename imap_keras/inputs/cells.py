@@ -1,0 +1,352 @@
+"""Cells that stay where they are: in memory, in an .h5ad file, in a zarr store, or in Dask chunks.
+
+Three verbs are enough for all that is trained here: some rows, all rows block by block in the order of
+the file, and mean and variance in one pass.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from anndata.io import read_elem, sparse_dataset
+from scipy import sparse
+
+from .files import path_of
+from .genes import features
+from .recipe import RECIPE
+from .values import check_finite
+
+BLOCK = 4096  # cells read at once
+NEAR = 32  # rows so close together are read in one go: to jump costs more
+SUFFIXES = (".h5ad", ".zarr")
+
+
+class Cells:
+    """Rows of a matrix that need not be in memory, with the names that belong to them.
+
+    Parameters
+    ----------
+    matrix
+        Cells x genes: an array, a scipy matrix, a Dask array, an h5py or zarr dataset, or anndata's
+        sparse dataset.
+    obs, var
+        Annotation of cells and genes.
+    path
+        File or store the matrix lies in; None: in memory.
+    columns
+        Columns to read, by default all.
+    uns
+        What is recorded of how the cells were prepared.
+
+    Raises
+    ------
+    ValueError
+        The matrix is missing; it is kept gene by gene (CSC) on disk; a Dask chunk does not fit into
+        memory.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> from imap_keras.inputs.cells import open_cells
+    >>> cells = open_cells(imap_keras.datasets.simulate(n_cells=30, n_genes=50))
+    >>> cells.shape, cells.rows([4, 2]).shape, [len(x.toarray()) for _, x in cells.blocks(20)]
+    ((30, 50), (2, 50), [20, 10])
+    """
+
+    def __init__(
+        self, matrix, obs: pd.DataFrame, var: pd.DataFrame, path=None, columns=None, uns=None
+    ):
+        if matrix is None:
+            check_finite(matrix)
+        if sparse.issparse(matrix) and matrix.format != "csr":
+            matrix = sparse.csr_matrix(matrix)
+        if getattr(matrix, "format", "csr") != "csr":
+            raise ValueError(
+                f"X of {path} is kept gene by gene (CSC): each block of cells would read all of it. "
+                f"Convert it once: adata = anndata.read_h5ad({str(path)!r}) (or read_zarr); "
+                "adata.X = adata.X.tocsr(); adata.write_h5ad('by_cells.h5ad')."
+            )
+        if hasattr(matrix, "dask"):
+            matrix = matrix.rechunk({1: -1}) if len(matrix.chunks[1]) > 1 else matrix
+            _check_chunks(matrix)
+        self.matrix, self.obs, self.var = matrix, obs, var
+        self.path, self.columns, self.uns = path, columns, uns or {}
+        self.stamp = _stamp(path)
+
+    @property
+    def obs_names(self) -> pd.Index:
+        """Names of the cells."""
+        return self.obs.index
+
+    @property
+    def var_names(self) -> pd.Index:
+        """Names of the genes."""
+        return self.var.index
+
+    @property
+    def n_obs(self) -> int:
+        """Number of cells."""
+        return self.shape[0]
+
+    @property
+    def n_vars(self) -> int:
+        """Number of genes."""
+        return self.shape[1]
+
+    @property
+    def in_memory(self) -> bool:
+        """True where the whole matrix is in memory anyway."""
+        return isinstance(self.matrix, np.ndarray) or sparse.issparse(self.matrix)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells and genes."""
+        return self.matrix.shape[0], len(self.var)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def with_genes(self, names: Sequence[str]) -> "Cells":
+        """The same cells in these genes, in this order.
+
+        Raises
+        ------
+        ValueError
+            A gene is missing, or names are used twice.
+        """
+        found, _ = features(AnnData(shape=(0, len(self.var)), var=self.var), names)
+        if found.n_vars == self.shape[1] and found.var_names.equals(self.var.index):
+            return self
+        place = self.var.index.get_indexer(found.var_names)
+        columns = place if self.columns is None else self.columns[place]
+        return Cells(self.matrix, self.obs, self.var.iloc[place], self.path, columns, self.uns)
+
+    def block(self, start: int, stop: int) -> np.ndarray | sparse.csr_matrix:
+        """Neighbouring rows in one read, CSR where the matrix is sparse."""
+        return self._read(slice(start, stop))
+
+    def _read(self, rows) -> np.ndarray | sparse.csr_matrix:
+        part = self.matrix[rows]
+        if hasattr(part, "dask"):
+            part = part.compute(scheduler="synchronous")
+        part = sparse.csr_matrix(part) if sparse.issparse(part) else np.asarray(part)
+        return part if self.columns is None else part[:, self.columns]
+
+    def rows(self, index: Sequence[int]) -> np.ndarray | sparse.csr_matrix:
+        """These rows, in this order; from a file rows near together are read in one go."""
+        index = np.asarray(index, int)
+        if self.in_memory or not len(index):
+            return self._read(index)
+        wanted, back = np.unique(index, return_inverse=True)
+        if hasattr(self.matrix, "dask"):
+            return self._read(wanted)[back]
+        parts, first = [], 0
+        for last in range(1, len(wanted) + 1):
+            if (
+                last == len(wanted)
+                or wanted[last] - wanted[last - 1] > NEAR
+                or wanted[last] - wanted[first] >= BLOCK
+            ):
+                run = wanted[first:last]
+                parts.append(self.block(run[0], run[-1] + 1)[run - run[0]])
+                first = last
+        return stacked(parts)[back]
+
+    def blocks(self, size: int = BLOCK) -> Iterator[tuple[int, np.ndarray | sparse.csr_matrix]]:
+        """All rows in the order of the file: the number of the first row, and a block of `size`.
+
+        Dask chunks are computed once each, and cut into blocks.
+
+        Raises
+        ------
+        RuntimeError
+            The file has changed since it was opened.
+        """
+        chunks = getattr(self.matrix, "chunks", None) if hasattr(self.matrix, "dask") else None
+        ends = np.cumsum(chunks[0]) if chunks else range(size, len(self) + size, size)
+        start = 0
+        for end in ends:
+            self.check_unchanged()
+            chunk = self.block(start, min(int(end), len(self)))
+            for first in range(0, chunk.shape[0], size):
+                yield start + first, chunk[first : first + size]
+            start = int(end)
+        self.check_unchanged()
+
+    def check_unchanged(self) -> None:
+        """Raise if the file is not what it was when it was opened.
+
+        Raises
+        ------
+        RuntimeError
+            Names the file.
+        """
+        if _stamp(self.path) != self.stamp:
+            raise RuntimeError(
+                f"{self.path} changed while it was read, so what was read does not belong together. "
+                "Nothing was kept; wait until it is written and call again."
+            )
+
+
+class Moments:
+    """Number, mean and squared deviations of the rows of each group, block after block, in float64.
+
+    Parameters
+    ----------
+    n_groups, n_columns
+        Groups, batches for example, and columns.
+
+    References
+    ----------
+    Chan, Golub and LeVeque, The American Statistician 37:242 (1983).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inputs.cells import Moments
+    >>> moments = Moments(1, 2)
+    >>> moments.add(np.array([[0.0, 5.0]]), np.array([0]))
+    >>> moments.add(np.array([[2.0, 5.0]]), np.array([0]))
+    >>> moments.deviations().tolist(), moments.whole().deviations().tolist()
+    ([[1.0, 0.0]], [[1.0, 0.0]])
+    """
+
+    def __init__(self, n_groups: int, n_columns: int):
+        self.n = np.zeros((n_groups, 1))
+        self.mean, self.squares = np.zeros((2, n_groups, n_columns))
+
+    def add(self, block: np.ndarray | sparse.csr_matrix, codes: np.ndarray) -> None:
+        """Rows and the group of each."""
+        n = np.bincount(codes, minlength=len(self.n))[:, None].astype(float)
+        places = (np.ones(len(codes)), (codes, np.arange(len(codes))))
+        members = sparse.csr_matrix(places, shape=(len(self.n), len(codes)))
+        block = block.astype(float)
+        total = _dense_sum(members, block)
+        mean = total / np.maximum(n, 1)
+        if sparse.issparse(block):
+            block.data **= 2
+        else:
+            block *= block
+        self._merge(n, mean, np.maximum(_dense_sum(members, block) - total * mean, 0))
+
+    def _merge(self, n, mean, squares) -> None:
+        off, share = mean - self.mean, n / np.maximum(self.n + n, 1)
+        self.squares += squares + self.n * share * off**2
+        self.mean += share * off
+        self.n = self.n + n
+
+    def whole(self) -> "Moments":
+        """Of all groups together."""
+        found = Moments(1, self.mean.shape[1])
+        for n, mean, squares in zip(self.n, self.mean, self.squares, strict=True):
+            found._merge(n[None], mean[None], squares[None])
+        return found
+
+    def deviations(self) -> np.ndarray:
+        """Standard deviations, groups x columns."""
+        return np.sqrt(self.squares / np.maximum(self.n, 1))
+
+
+def open_cells(source: AnnData | str | Path | Cells) -> Cells:
+    """The cells of an AnnData (in memory, backed, or with Dask in X) or of an .h5ad or .zarr path.
+
+    Raises
+    ------
+    TypeError
+        Neither an AnnData nor a path.
+    FileNotFoundError, ValueError
+        There is no such file; it is no .h5ad file or zarr store; see :class:`Cells`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from imap_keras.datasets import simulate_file
+    >>> from imap_keras.inputs.cells import open_cells
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     cells = open_cells(simulate_file(f"{folder}/cells.h5ad", 30, 20))
+    ...     cells.shape, cells.in_memory
+    ((30, 20), False)
+    """
+    if isinstance(source, Cells):
+        return source
+    if isinstance(source, AnnData):
+        if source.isbacked and source.is_view:  # anndata would read all of it at each look
+            source = source.to_memory()
+        obs, var = (x.to_memory() if hasattr(x, "to_memory") else x for x in (source.obs, source.var))
+        path = source.filename if source.isbacked else None
+        return Cells(source.X, obs, var, path, uns=source.uns)
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(
+            f"adata={type(source).__name__} holds no cells; give an AnnData, or the path of an .h5ad "
+            "file or a .zarr store."
+        )
+    path = path_of(source)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}; give an .h5ad file or a .zarr store.")
+    group = _opened(path)
+    if "X" not in group:
+        check_finite(None, f"X of {path}")
+    matrix = group["X"]
+    if "data" in getattr(matrix, "keys", list)():
+        matrix = sparse_dataset(matrix)
+    told = group.get("uns", {})
+    uns = {name: read_elem(told[name]) for name in (RECIPE, "log1p") if name in told}
+    return Cells(matrix, read_elem(group["obs"]), read_elem(group["var"]), path, uns=uns)
+
+
+def stacked(parts: Sequence[np.ndarray | sparse.csr_matrix]) -> np.ndarray | sparse.csr_matrix:
+    """Blocks on top of each other."""
+    return sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
+
+
+def _opened(path: Path):
+    """The root of a file or store."""
+    try:
+        if path.is_dir():
+            import zarr
+
+            return zarr.open_group(path, mode="r")
+        return h5py.File(path, "r")
+    except Exception as error:  # zarr and h5py each raise their own
+        raise ValueError(f"{path} is neither an .h5ad file nor a .zarr store: {error}.") from error
+
+
+def _dense_sum(members: sparse.csr_matrix, block) -> np.ndarray:
+    total = members @ block
+    return total.toarray() if sparse.issparse(total) else total
+
+
+def memory_left() -> float:
+    """Bytes of memory that may still be taken; where the system does not say, without end."""
+    told = Path("/proc/meminfo")
+    if not told.exists():
+        return float("inf")
+    (line,) = [line for line in told.read_text().splitlines() if line.startswith("MemAvailable:")]
+    return 1024 * int(line.split()[1])
+
+
+def _check_chunks(matrix) -> None:
+    """Raise if one Dask chunk, made dense, does not fit into the memory that is left."""
+    needed, left = 4 * max(matrix.chunks[0]) * matrix.shape[1], memory_left()
+    if needed > left:
+        raise ValueError(
+            f"A Dask chunk of adata.X has {max(matrix.chunks[0])} cells: {needed / 1e9:.1f} GB, and "
+            f"{left / 1e9:.1f} GB of memory are left. Cut it: adata.X = adata.X.rechunk(({BLOCK}, -1))."
+        )
+
+
+def _stamp(path: str | Path | None) -> tuple | None:
+    """What changes when a file, or a folder of a zarr store, is written."""
+    if path is None:
+        return None
+    found = []
+    for folder in [path, *(at for at, _, _ in os.walk(path))]:
+        with suppress(FileNotFoundError):  # a folder that has gone
+            status = os.stat(folder)
+            found.append((status.st_mtime_ns, status.st_size))
+    return tuple(found)

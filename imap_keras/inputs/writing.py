@@ -1,0 +1,197 @@
+"""Results written block by block into an .h5ad file or a zarr store, whole or not at all."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from anndata.io import write_elem
+from scipy import sparse
+
+from .cells import BLOCK, SUFFIXES
+from .files import path_of
+
+CHUNK_BYTES = 1e6  # of an .h5ad file; a zarr chunk is a file of its own, and holds a block
+FEW_ENTRIES = 2**18  # non-zero entries of a sparse matrix in one chunk
+MOST_INT32 = 2**31 - 1
+
+
+def check_out(out: str | Path) -> Path:
+    """Return the path of a result, if one can be written there.
+
+    Raises
+    ------
+    ValueError
+        It ends neither in .zarr nor in .h5ad.
+    FileExistsError, FileNotFoundError
+        It is there already; its folder is not.
+
+    Examples
+    --------
+    >>> from imap_keras.inputs.writing import check_out
+    >>> check_out("result.txt")
+    Traceback (most recent call last):
+    ValueError: out='result.txt' must end in .h5ad or .zarr.
+    """
+    path = path_of(out)
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"out={str(out)!r} must end in {' or '.join(SUFFIXES)}.")
+    if path.exists():
+        raise FileExistsError(f"out={str(out)!r} exists already; remove it, or give another name.")
+    if not path.parent.exists():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} into; make it.")
+    return path
+
+
+def check_room(path: Path, needed: float) -> None:
+    """Raise if so many bytes do not fit onto the disk.
+
+    Raises
+    ------
+    OSError
+        Says how many are needed, and how many are free.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from imap_keras.inputs.writing import check_room
+    >>> check_room(Path("result.zarr"), 1000)
+    """
+    free = shutil.disk_usage(path.absolute().parent).free
+    if needed > free:
+        raise OSError(
+            f"{path} needs up to {needed / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free on that disk. "
+            "Make room, write elsewhere, or keep less."
+        )
+
+
+class Store:
+    """An AnnData on disk that grows block by block; made by :func:`result_store`.
+
+    Parameters
+    ----------
+    group
+        Root of an h5py file or a zarr store.
+    n_cells
+        Rows of every matrix.
+    """
+
+    def __init__(self, group, n_cells: int):
+        self.group, self.n_cells, self.ends = group, n_cells, {}
+
+    def describe(self, obs: pd.DataFrame, var: pd.DataFrame, uns: Mapping) -> None:
+        """Write what is known of cells and genes, before any block."""
+        write_elem(self.group, "/", AnnData(obs=obs, var=var, uns=dict(uns)))
+
+    def put(self, key: str, start: int, block: np.ndarray | sparse.csr_matrix) -> None:
+        """Rows from `start` on of the matrix at `key`; each comes after those before it."""
+        if sparse.issparse(block):
+            self._append(key, block)
+            return
+        if key not in self.group:
+            self._make(key, (self.n_cells, *block.shape[1:]), block.dtype)
+            self._mark(self.group[key], "array", "0.2.0")
+        self.group[key][start : start + len(block)] = block
+
+    def _append(self, key: str, block: sparse.csr_matrix) -> None:
+        """More rows of a CSR matrix: their entries go to the end of the arrays."""
+        arrays = {"data": block.data, "indices": block.indices.astype("int32")}
+        if key not in self.ends:
+            self._mark(self.group.create_group(key), "csr_matrix", "0.1.0")
+            self.group[key].attrs["shape"] = np.array([self.n_cells, block.shape[1]]).tolist()
+            for name, values in arrays.items():
+                self._make(f"{key}/{name}", (0,), values.dtype)
+            self.ends[key] = [np.zeros(1, "int64")]
+        done = int(self.ends[key][-1][-1])
+        for name, values in arrays.items():
+            array = self.group[f"{key}/{name}"]
+            array.resize((done + len(values),))
+            if len(values):
+                array[done:] = values
+        self.ends[key].append(done + block.indptr[1:].astype("int64"))
+
+    def _make(self, key: str, shape: tuple[int, ...], dtype) -> None:
+        width = int(np.prod(shape[1:]))
+        if isinstance(self.group, h5py.Group):
+            rows = max(int(CHUNK_BYTES / (width * np.dtype(dtype).itemsize)), 1)
+            rows = FEW_ENTRIES if len(shape) == 1 else min(rows, max(shape[0], 1))
+            most = (None,) if len(shape) == 1 else shape
+            self.group.create_dataset(key, shape, dtype, chunks=(rows, *shape[1:]), maxshape=most)
+        else:
+            rows = FEW_ENTRIES if len(shape) == 1 else min(BLOCK, max(shape[0], 1))
+            self.group.create_array(key, shape=shape, dtype=dtype, chunks=(rows, *shape[1:]))
+
+    @staticmethod
+    def _mark(node, kind: str, version: str) -> None:
+        node.attrs["encoding-type"], node.attrs["encoding-version"] = kind, version
+
+    def finish(self) -> None:
+        """Write where the rows of each CSR matrix end."""
+        for key, parts in self.ends.items():
+            ends = np.concatenate(parts)
+            # scanpy cannot read columns in 32 bits beside ends in 64, so 64 only where they must be.
+            write_elem(
+                self.group[key], "indptr", ends.astype("int32") if ends[-1] <= MOST_INT32 else ends
+            )
+
+
+@contextmanager
+def result_store(out: str | Path, n_cells: int, needed: float) -> Iterator[Store]:
+    """Open a result for writing under a temporary name; it gets its own when all is written.
+
+    Parameters
+    ----------
+    out
+        An .h5ad or .zarr path that does not exist yet.
+    n_cells
+        Rows of every matrix.
+    needed
+        Bytes that it may take.
+
+    Raises
+    ------
+    ValueError, OSError
+        As :func:`check_out` and :func:`check_room`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import anndata, numpy as np, pandas as pd
+    >>> from imap_keras.inputs.writing import result_store
+    >>> names = pd.DataFrame(index=["a", "b"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with result_store(f"{folder}/result.h5ad", 2, needed=100) as store:
+    ...         store.describe(names, names, {})
+    ...         store.put("obsm/X_imap", 0, np.ones((2, 3), "float32"))
+    ...     anndata.read_h5ad(f"{folder}/result.h5ad").obsm["X_imap"].shape
+    (2, 3)
+    """
+    path = check_out(out)
+    check_room(path, needed)
+    temporary = path.with_name(f"writing-{uuid.uuid4().hex[:8]}-{path.name}.part")
+    try:
+        if path.suffix == ".zarr":
+            import zarr
+
+            group = zarr.open_group(temporary, mode="w", zarr_format=anndata.settings.zarr_write_format)
+        else:
+            group = h5py.File(temporary, "w")
+        try:
+            store = Store(group, n_cells)
+            yield store
+            store.finish()
+        finally:
+            if isinstance(group, h5py.File):
+                group.close()
+        os.rename(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        temporary.unlink(missing_ok=True)

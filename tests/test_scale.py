@@ -1,0 +1,342 @@
+"""Cells in memory, backed, in a zarr store and in Dask chunks: the same results, and little memory."""
+
+import os
+import shutil
+import sys
+
+import anndata
+import dask.array
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import imap_keras.imap.pool
+import imap_keras.imap.streaming
+from imap_keras import IMAP
+from imap_keras.inputs import cells as cells_module
+from imap_keras.inputs import writing
+from imap_keras.inputs.cells import Moments, open_cells
+
+PLACES = ("h5ad", "zarr", "backed", "dask", "dense file")
+
+
+@pytest.fixture(scope="module")
+def places(logged, tmp_path_factory):
+    """The same cells wherever they may lie."""
+    folder, dense = tmp_path_factory.mktemp("places"), logged.copy()
+    logged.write_h5ad(folder / "cells.h5ad")
+    logged.write_zarr(folder / "cells.zarr")
+    dense.X = logged.X.toarray()
+    dense.write_h5ad(folder / "dense.h5ad")
+    chunked = logged.copy()
+    chunked.X = dask.array.from_array(dense.X, chunks=(50, 40)).map_blocks(sparse.csr_matrix)
+    return {
+        "memory": logged,
+        "dense": dense,
+        "h5ad": folder / "cells.h5ad",
+        "zarr": str(folder / "cells.zarr"),
+        "backed": anndata.read_h5ad(folder / "cells.h5ad", backed="r"),
+        "dask": chunked,
+        "dense file": folder / "dense.h5ad",
+    }
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of seven cells."""
+    blocks = cells_module.Cells.blocks
+    monkeypatch.setattr(cells_module.Cells, "blocks", lambda cells, size=7: blocks(cells, 7))
+
+
+def dense(x):
+    return x.toarray() if sparse.issparse(x) else np.asarray(x)
+
+
+# ------------------------------------------------------------------ the reader
+
+
+@pytest.mark.parametrize("place", ("memory", "dense", *PLACES))
+def test_three_verbs_read_the_same_everywhere(places, logged, place):
+    values, cells = logged.X.toarray(), open_cells(places[place])
+    order = [90, 3, 3, 4, 119, 40, 0]
+    assert cells.shape == values.shape and cells.var_names.equals(logged.var_names)
+    np.testing.assert_array_equal(dense(cells.rows(order)), values[order])
+    parts = list(cells.blocks(32))
+    np.testing.assert_array_equal(np.concatenate([dense(x) for _, x in parts]), values)
+    assert [start for start, _ in parts] == list(np.cumsum([0, *(x.shape[0] for _, x in parts)])[:-1])
+    some = cells.with_genes(logged.var_names[[7, 2]])
+    np.testing.assert_array_equal(dense(some.rows([5, 1])), values[[5, 1]][:, [7, 2]])
+    again = some.with_genes(logged.var_names[[2]])
+    np.testing.assert_array_equal(dense(again.block(3, 5)), values[3:5, [2]])
+
+
+@pytest.mark.parametrize("kind", (np.asarray, sparse.csr_matrix))
+def test_moments_of_blocks_are_those_of_all_rows(kind):
+    rng = np.random.default_rng(0)
+    values = rng.normal(7, rng.uniform(1e-2, 2, 5), (100, 5)).astype("float32")
+    values[:, 3], codes = 0.1, rng.integers(3, size=100)
+    moments = Moments(3, 5)
+    for start in range(0, 100, 9):
+        moments.add(kind(values[start : start + 9]), codes[start : start + 9])
+    exact = values.astype(float)
+    for code in range(3):
+        of_batch = exact[codes == code]
+        np.testing.assert_allclose(moments.mean[code], of_batch.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(moments.deviations()[code], of_batch.std(0), rtol=1e-8, atol=1e-7)
+    np.testing.assert_allclose(moments.whole().deviations()[0], exact.std(0), rtol=1e-8, atol=1e-7)
+
+
+def test_cells_kept_gene_by_gene_on_disk_are_refused(logged, tmp_path):
+    adata = logged.copy()
+    adata.X = logged.X.tocsc()
+    adata.write_h5ad(tmp_path / "genes.h5ad")
+    with pytest.raises(ValueError, match=r"kept gene by gene \(CSC\).*adata.X = adata.X.tocsr\(\)"):
+        IMAP().fit(tmp_path / "genes.h5ad")
+    adata.write_zarr(tmp_path / "genes.zarr")
+    with pytest.raises(ValueError, match="kept gene by gene"):
+        IMAP().fit(tmp_path / "genes.zarr")
+
+
+def test_what_is_no_file_of_cells_is_said(tmp_path):
+    (tmp_path / "note.h5ad").write_text("no cells")
+    with pytest.raises(ValueError, match=r"note.h5ad is neither an .h5ad file nor a .zarr store"):
+        open_cells(tmp_path / "note.h5ad")
+    with pytest.raises(FileNotFoundError, match="give an .h5ad file or a .zarr store"):
+        IMAP().fit(str(tmp_path / "none.zarr"))
+    with pytest.raises(TypeError, match="adata=ndarray holds no cells"):
+        IMAP().fit(np.ones((3, 3)))
+
+
+@pytest.mark.parametrize("suffix", ("h5ad", "zarr"))
+def test_a_file_that_changes_while_it_is_read_is_an_error(logged, tmp_path, suffix, small_blocks, tiny):
+    path = tmp_path / f"cells.{suffix}"
+    getattr(logged, f"write_{suffix}")(path)
+    cells = open_cells(path)
+    blocks = cells.blocks()
+    next(blocks)
+    at = path if suffix == "h5ad" else path / "X" / "data"
+    os.utime(at, ns=(1, 1))
+    with pytest.raises(RuntimeError, match=rf"cells.{suffix} changed while it was read"):
+        list(blocks)
+
+
+def test_dask_chunks_beyond_the_memory_left_are_refused(places, monkeypatch):
+    monkeypatch.setattr(cells_module, "memory_left", lambda: 1000)
+    with pytest.raises(
+        ValueError, match=r"A Dask chunk of adata.X has 50 cells.*rechunk\(\(4096, -1\)\)"
+    ):
+        open_cells(places["dask"])
+
+
+@pytest.mark.parametrize("place", ("h5ad", "dask"))
+def test_values_of_the_wrong_kind_are_found_where_they_lie(counts, place, tmp_path, tiny):
+    adata = counts.copy()
+    if place == "h5ad":
+        adata.write_h5ad(tmp_path / "counts.h5ad")
+        adata = tmp_path / "counts.h5ad"
+    else:
+        adata.X = dask.array.from_array(dense(counts.X), chunks=(50, -1))
+    with pytest.raises(ValueError, match=r"X, cells from 0 on, holds whole numbers only, like counts"):
+        IMAP(**tiny).fit(adata)
+
+
+# ------------------------------------------------------------------ fit and transform
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_cells_anywhere_give_the_same_corrected_cells(
+    places, place, logged, integrated, tiny, tmp_path, eagerly, small_blocks
+):
+    model = IMAP(**tiny).fit(places[place], verbose=0)
+    found = model.transform(
+        places[place],
+        out=tmp_path / "result.zarr",
+        keep=("imap", "X_imap", "X_imap_content"),
+        verbose=0,
+    )
+    result = anndata.read_zarr(found)
+    assert result.obs_names.equals(logged.obs_names) and result.var_names.equals(logged.var_names)
+    np.testing.assert_array_equal(result.obs["batch"].astype(str), logged.obs["batch"].astype(str))
+    np.testing.assert_allclose(result.layers["imap"], integrated.layers["imap"], atol=1e-5)
+    for key in ("X_imap", "X_imap_content"):
+        np.testing.assert_allclose(result.obsm[key], integrated.obsm[key], atol=1e-5)
+    assert result.uns["imap"]["order"].tolist() == integrated.uns["imap"]["order"].tolist()
+
+
+def test_a_pool_of_a_few_cells_is_trained_on_and_all_are_carried(logged, tiny, monkeypatch, eagerly):
+    seen = []
+    train = imap_keras.imap.model.train_stage1
+
+    def recorded(cells, codes, hp, verbose):
+        seen.append((cells, codes))
+        return train(cells, codes, hp, verbose)
+
+    monkeypatch.setattr(imap_keras.imap.model, "train_stage1", recorded)
+    model = IMAP(**tiny | {"pool_size": 15, "pair_agreement": 0}).fit(logged, verbose=0)
+    pool, codes = seen[0]
+    assert np.bincount(codes).tolist() == [15, 15, 15]
+    assert (np.diff(pool.index) > 0).all()
+    np.testing.assert_allclose(pool[:], logged.X[pool.index].toarray() * model.scale, rtol=1e-6)
+    names = np.unique(logged.obs["batch"].astype(str))
+    np.testing.assert_array_equal(names[codes], logged.obs["batch"].astype(str).iloc[pool.index])
+    for name, pairs in model.pairs.items():  # rows of the data, not of the pool
+        assert set(logged.obs["batch"].iloc[pairs[:, 0]].astype(str)) == {name}
+        assert np.isin(pairs, pool.index).all()
+    assert model.transform(logged).obsm["X_imap"].shape[0] == logged.n_obs
+
+
+def test_many_cells_are_carried_only_where_they_are_looked_at(logged, tiny, monkeypatch, eagerly):
+    """With room for 30 dense cells at once no larger table is made, and batches are merged all the same."""
+    monkeypatch.setattr(imap_keras.imap.pool, "AT_ONCE", 30)
+    largest, plain = [], imap_keras.imap.pool.Pool.__getitem__
+
+    def recorded(pool, rows):
+        found = plain(pool, rows)
+        largest.append(len(found))
+        return found
+
+    monkeypatch.setattr(imap_keras.imap.pool.Pool, "__getitem__", recorded)
+    model = IMAP(**tiny | {"n_samples": 20, "pair_agreement": 0}).fit(logged, verbose=0)
+    assert max(largest) <= 60  # the pool's contents, in one go; tables of pairs have 20 + 20 cells
+    assert len(model.generators) == 2
+    labels = logged.obs["batch"].astype(str).to_numpy()
+    for i, name in enumerate(model.order[1:], start=1):
+        query, anchor = model.pairs[name].T
+        assert set(labels[query]) == {name}
+        assert set(labels[anchor]) <= set(model.order[:i])
+
+
+def test_rows_computed_when_asked_for_are_those_carried_at_once(logged):
+    import keras
+
+    cells, labels = logged.X.toarray(), logged.obs["batch"].astype(str).to_numpy()
+    names = np.unique(labels)
+    pool = imap_keras.imap.pool.Pool(logged.X, np.arange(logged.n_obs))
+    few = imap_keras.imap.pool.Carried(cells.copy(), labels)
+    many = imap_keras.imap.pool.Carried(pool, labels)
+    many.table = None
+    for factor, name in enumerate(names[1:], start=2):
+        network = keras.Sequential([keras.Input((logged.n_vars,)), keras.layers.Rescaling(factor)])
+        few.carry(name, network)
+        many.carry(name, network)
+    rows = np.array([3, 50, 51, 119])
+    np.testing.assert_allclose(many[rows], few[rows], rtol=1e-6)
+    factor = 1 + np.searchsorted(names, labels)
+    np.testing.assert_allclose(many[np.arange(120)], cells * factor[:, None], rtol=1e-6)
+
+
+def test_training_in_a_used_gan_is_training_in_a_new_one(logged):
+    from imap_keras.imap.hyperparameters import Hyperparameters
+    from imap_keras.imap.training import build_gan, train_stage2
+
+    hp = Hyperparameters(latent_dim=3, hidden=(6,), critic_hidden=(5,), stage2_epochs=2)
+    cells, rng = logged.X.toarray(), np.random.default_rng(0)
+    pairs = [np.column_stack([rng.integers(40, size=20), rng.integers(40, 80, size=20)]) for _ in "ab"]
+    gan = build_gan(cells.shape[1], hp, 0)
+    for number in (0, 1):
+        new = train_stage2(cells, pairs[number], np.arange(40), hp, number)
+        used = train_stage2(cells, pairs[number], np.arange(40), hp, number, gan=gan)
+        pd.testing.assert_frame_equal(new[1], used[1])
+        for a, b in zip(new[0].get_weights(), used[0].get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert used[0] is not gan.generator
+
+
+# ------------------------------------------------------------------ writing
+
+
+@pytest.mark.parametrize("suffix", ("h5ad", "zarr"))
+def test_a_result_holds_what_is_kept(fitted, logged, integrated, tmp_path, suffix, small_blocks):
+    out = fitted.transform(logged, out=tmp_path / f"result.{suffix}", verbose=0)
+    read = getattr(anndata, f"read_{suffix}")
+    result = read(out)
+    assert list(result.obsm) == ["X_imap"] and not result.layers and result.X is None
+    np.testing.assert_allclose(result.obsm["X_imap"], integrated.obsm["X_imap"], atol=1e-5)
+    options = dict(keep=("imap", "X_imap_content"), dtype="float16", verbose=0)
+    result = read(fitted.transform(logged, out=tmp_path / f"more.{suffix}", **options))
+    assert result.layers["imap"].dtype == "float16" and list(result.obsm) == ["X_imap_content"]
+    np.testing.assert_allclose(result.layers["imap"], integrated.layers["imap"], atol=5e-3)
+
+
+@pytest.mark.parametrize("suffix", ("h5ad", "zarr"))
+def test_clipped_expression_is_written_sparse(logged, tiny, tmp_path, suffix, eagerly, small_blocks):
+    model = IMAP(**tiny | {"relu_output": True}).fit(logged, verbose=0)
+    expected = model.transform(logged).layers["imap"]
+    out = model.transform(logged, out=tmp_path / f"result.{suffix}", keep="imap", verbose=0)
+    found = getattr(anndata, f"read_{suffix}")(out).layers["imap"]
+    assert sparse.issparse(found) and found.indptr.dtype == found.indices.dtype == "int32"
+    np.testing.assert_allclose(found.toarray(), expected, atol=1e-5)
+
+
+def test_in_memory_only_what_is_kept_comes_back(fitted, logged, integrated):
+    result = fitted.transform(logged, keep=("X_imap",))
+    assert "X_imap_content" not in result.obsm and "imap" not in result.layers
+    np.testing.assert_array_equal(result.obsm["X_imap"], integrated.obsm["X_imap"])
+    dense_cells = logged.copy()
+    dense_cells.X = logged.X.toarray()
+    np.testing.assert_array_equal(fitted.transform(dense_cells).X, logged.X.toarray())
+
+
+@pytest.mark.parametrize("suffix", ("h5ad", "zarr"))
+def test_an_interrupted_result_leaves_nothing(
+    fitted, logged, tmp_path, suffix, monkeypatch, small_blocks
+):
+    plain, calls = imap_keras.imap.streaming.integrated, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return plain(*arguments)
+
+    monkeypatch.setattr(imap_keras.imap.streaming, "integrated", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fitted.transform(logged, out=tmp_path / f"result.{suffix}", verbose=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_room_is_said_before_any_work(fitted, logged, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=10**4)
+    monkeypatch.setattr(writing.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(imap_keras.imap.streaming, "stream", None)  # not reached
+    out = tmp_path / "result.zarr"
+    with pytest.raises(OSError, match=r"needs up to 0.00 GB, and 0.00 GB are free.*keep less"):
+        fitted.transform(logged, out=out, keep=("imap",), verbose=0)
+    assert not out.exists()
+
+
+def test_faults_of_a_result_are_named(fitted, logged, tmp_path):
+    with pytest.raises(ValueError, match=r"out='result.txt' must end in .h5ad or .zarr"):
+        fitted.transform(logged, out="result.txt")
+    (tmp_path / "result.zarr").mkdir()
+    with pytest.raises(FileExistsError, match="exists already; remove it, or give another name"):
+        fitted.transform(logged, out=tmp_path / "result.zarr")
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        fitted.transform(logged, out=tmp_path / "none" / "result.zarr")
+    with pytest.raises(ValueError, match=r"keep=\('X_pca',\) must name some of 'X_imap'"):
+        fitted.transform(logged, keep="X_pca")
+
+
+# ------------------------------------------------------------------ memory
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+def test_stage2_of_many_batches_leaves_little_memory_behind():
+    from imap_keras.imap.hyperparameters import Hyperparameters
+    from imap_keras.imap.merging import merge_batches
+    from imap_keras.nn.memory import resident
+
+    rng, held = np.random.default_rng(0), []
+    labels = np.repeat([f"{i:02d}" for i in range(24)], 20)
+    cells = rng.normal(size=(480, 12)).astype("float32")
+    hp = Hyperparameters(
+        latent_dim=2, hidden=(4,), critic_hidden=(4,), stage2_epochs=1, stage2_steps=5,
+        pair_space="content", pair_agreement=0, search="exact",
+    )  # fmt: skip
+    for batches in (slice(0, 3), slice(3, 23)):  # what is built once has been built
+        order = np.unique(labels)[batches].tolist()
+        inside = np.isin(labels, order)
+        merge_batches(cells[inside], labels[inside], cells[inside], order, hp)
+        held.append(resident())
+    assert held[1] - held[0] <= 19 / 50 * 0.5e9
