@@ -42,6 +42,7 @@ OTHER = {
     "n_trees": 1,
     "average_epochs": 1,
     "n_samples": 12,
+    "pool_size": 20,
     "k1": 6,
     "k2": 6,
     "cap_neighbors": False,

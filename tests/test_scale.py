@@ -187,7 +187,7 @@ def test_a_pool_of_a_few_cells_is_trained_on_and_all_are_carried(logged, tiny, m
 
 
 def test_many_cells_are_carried_only_where_they_are_looked_at(logged, tiny, monkeypatch, eagerly):
-    """With room for 30 dense cells at once no larger table is made, and batches are merged all the same."""
+    """With room for 30 dense cells at once no larger table is made, and batches are merged."""
     monkeypatch.setattr(imap_keras.imap.pool, "AT_ONCE", 30)
     largest, plain = [], imap_keras.imap.pool.Pool.__getitem__
 

@@ -252,8 +252,15 @@ class Moments:
         return np.sqrt(self.squares / np.maximum(self.n, 1))
 
 
-def open_cells(source: AnnData | str | Path | Cells) -> Cells:
+def open_cells(source: AnnData | str | Path | Cells, layer: str | None = None) -> Cells:
     """The cells of an AnnData (in memory, backed, or with Dask in X) or of an .h5ad or .zarr path.
+
+    Parameters
+    ----------
+    source
+        Where the cells are.
+    layer
+        The layer to read; by default, and where there is none of this name, ``X``.
 
     Raises
     ------
@@ -278,8 +285,9 @@ def open_cells(source: AnnData | str | Path | Cells) -> Cells:
         if source.isbacked and source.is_view:  # anndata would read all of it at each look
             source = source.to_memory()
         obs, var = (x.to_memory() if hasattr(x, "to_memory") else x for x in (source.obs, source.var))
+        matrix = source.layers.get(layer, source.X)
         path = source.filename if source.isbacked else None
-        return Cells(source.X, obs, var, path, uns=source.uns)
+        return Cells(matrix, obs, var, path, uns=source.uns)
     if not isinstance(source, str | os.PathLike):
         raise TypeError(
             f"adata={type(source).__name__} holds no cells; give an AnnData, or the path of an .h5ad "
@@ -289,9 +297,10 @@ def open_cells(source: AnnData | str | Path | Cells) -> Cells:
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}; give an .h5ad file or a .zarr store.")
     group = _opened(path)
-    if "X" not in group:
+    key = f"layers/{layer}" if f"layers/{layer}" in group else "X"
+    if key not in group:
         check_finite(None, f"X of {path}")
-    matrix = group["X"]
+    matrix = group[key]
     if "data" in getattr(matrix, "keys", list)():
         matrix = sparse_dataset(matrix)
     told = group.get("uns", {})

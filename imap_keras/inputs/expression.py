@@ -71,6 +71,26 @@ def counts_of(adata: AnnData, caller: str = "preprocess") -> tuple[np.ndarray | 
     return counts, where
 
 
+def check_block_of_counts(values: np.ndarray | sparse.spmatrix, where: str) -> None:
+    """Raise unless a block of a file holds counts; there is nowhere else to look for some.
+
+    Raises
+    ------
+    ValueError
+        Says what was found, and what to do.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inputs.expression import check_block_of_counts
+    >>> check_block_of_counts(np.array([[0, 3]]), "X")
+    """
+    try:
+        check_counts(values, f"adata.{where}")
+    except WrongKindError as error:
+        raise ValueError(f"{error} Put the counts into layers['counts'], or into X.") from None
+
+
 def dense_expression(adata: AnnData, caller: str = "integrate") -> np.ndarray:
     """Return ``adata.X``, checked, as dense float32 cells x genes.
 

@@ -3,18 +3,22 @@
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from ..inputs.cells import open_cells
 from ..inputs.expression import counts_of
 from ..inputs.genes import check_unique_names, looks_transposed
-from ..inputs.labels import labels_of
+from ..inputs.labels import coded, labels_of
 from ..inputs.recipe import COUNTED, RECIPE
 from ..inputs.values import in_memory
+from ..inputs.writing import check_out
 from ..nn.parameters import check_choice, check_count
+from .streamed import Counts
 from .variable import FLAVORS, SPANS, TARGET_SUM, normalised, variable_genes
 
 DROPPED_SHARE = 0.5  # of the cells: above it a warning
@@ -22,7 +26,7 @@ MISSING_SHARE = 0.1  # of the genes asked for: above it an error
 
 
 def preprocess(
-    adata: AnnData,
+    adata: AnnData | str | Path,
     batch_key: str = "batch",
     n_top_genes: int = 2000,
     min_genes: int = 200,
@@ -31,13 +35,15 @@ def preprocess(
     min_batches: int = 1,
     verbose: int = 1,
     genes: Sequence[str] | AnnData | object | None = None,
-) -> AnnData:
+    out: str | Path | None = None,
+) -> AnnData | Path:
     """Filter cells and genes, normalise to 10,000 counts a cell, take log1p, keep variable genes.
 
     Parameters
     ----------
     adata
-        Cells x genes; counts in ``layers["counts"]`` or, without that layer, in ``X``. Not changed.
+        Cells x genes; counts in ``layers["counts"]`` or, without that layer, in ``X``: an AnnData, or
+        the path of an .h5ad or .zarr. Not changed.
     batch_key
         Column of ``adata.obs`` that names the batch.
     n_top_genes
@@ -56,12 +62,16 @@ def preprocess(
         For a new batch later: a fitted model, preprocessed cells or a list of names. Exactly these
         genes are kept, in this order, and neither `min_cells` nor `n_top_genes` nor `flavor` plays a
         part; cells are normalised by all their counts. Up to a tenth may be missing: they are 0.
+    out
+        Path that ends in .h5ad or .zarr: cells are read from where they are three times, block by
+        block, and the result is written there, whole or not at all. The same genes are chosen, from
+        moments; ``obsm`` and other layers stay behind.
 
     Returns
     -------
-    anndata.AnnData
-        A new object: log-normalised ``X`` (CSR stays CSR), ``layers["counts"]``; in
-        ``uns["preprocess"]`` how many cells and genes left, and why, and in
+    anndata.AnnData or pathlib.Path
+        With `out` its path. Else a new object: log-normalised ``X`` (CSR stays CSR),
+        ``layers["counts"]``; in ``uns["preprocess"]`` how many cells and genes left, and why, and in
         ``uns["imap_keras_preprocess"]`` by which settings. ``obs``, ``var``, ``uns``, ``obsm`` and
         layers come along; ``raw``, ``obsp`` and ``varm`` do not.
 
@@ -102,7 +112,11 @@ def preprocess(
     min_cells = check_count("min_cells", min_cells, least=0)
     min_batches = check_count("min_batches", min_batches)
     wanted = None if genes is None else _gene_names(genes)
-    adata = in_memory(adata)
+    if out is not None:
+        check_out(out)
+        adata = open_cells(adata, layer="counts")
+    else:
+        adata = in_memory(adata)
     if looks_transposed(adata):
         warnings.warn(
             f"adata ({adata.n_obs} cells x {adata.n_vars} genes) has cells named like genes or genes "
@@ -111,23 +125,35 @@ def preprocess(
         )
     labels = labels_of(adata, batch_key)
     check_unique_names(adata)
-    counts, where = counts_of(adata)
-    if sparse.issparse(counts):
-        counts = sparse.csr_matrix(counts)  # also from CSC and from scipy's sparse arrays
-
-    keep_cells = _detected(counts, axis=1) >= min_genes
-    _check_cells_left(counts, keep_cells, where, min_genes)
-    counts = counts[keep_cells]
+    if out is None:
+        counts, where = counts_of(adata)
+        # CSR also from CSC and from scipy's sparse arrays.
+        counts = sparse.csr_matrix(counts) if sparse.issparse(counts) else counts
+        detected = _detected(counts, axis=1)
+    else:
+        names, codes = coded(labels)
+        file = Counts(adata, codes, names, verbose)
+        passed, where = file.look(min_genes), "X"
+        detected = passed.detected
+    keep_cells = detected >= min_genes
+    _check_cells_left(detected, keep_cells, where, min_genes)
     report = {"cells_in": adata.n_obs, "cells_with_too_few_genes": int(np.sum(~keep_cells))}
     recipe = {"version": version("imap_keras"), "batch_key": batch_key, "min_genes": min_genes}
     recipe |= {"target_sum": int(TARGET_SUM), "log": "log1p", COUNTED: adata.n_vars}
+    if out is None:
+        counts = counts[keep_cells]
     # Genes are chosen before the result is made, so that what leaves is never copied into it.
     if wanted is None:
-        seen = np.flatnonzero(_detected(counts, axis=0) >= min_cells)
+        in_cells = _detected(counts, axis=0) if out is None else passed.in_cells
+        seen = np.flatnonzero(in_cells >= min_cells)
         if not len(seen):
             raise ValueError(f"No genes are left: lower min_cells={min_cells}.")
-        counts = counts[:, seen].astype("float32")
-        variable, span = variable_genes(counts, labels[keep_cells], n_top_genes, flavor, min_batches)
+        how = (n_top_genes, flavor, min_batches)
+        if out is None:
+            counts = counts[:, seen].astype("float32")
+            variable, span = variable_genes(counts, labels[keep_cells], *how)
+        else:
+            variable, span = file.variable(passed, seen, *how)
         column, place = np.flatnonzero(variable), seen[variable]
         report |= {
             "genes_in": adata.n_vars,
@@ -137,31 +163,36 @@ def preprocess(
         recipe |= {"min_cells": min_cells, "n_top_genes": n_top_genes, "flavor": flavor}
         recipe |= {"min_batches": min_batches, "span": span}
     else:
-        column = place = _places(adata, wanted)
+        seen, column = np.arange(adata.n_vars), _places(adata, wanted)
+        place = column
         report |= {
             "genes_in": adata.n_vars,
             "genes_missing": int(np.sum(place < 0)),
             "genes_not_asked_for": int(adata.n_vars - np.sum(place >= 0)),
         }
-    size = np.asarray(counts.sum(axis=1)).ravel()
-    counts = _columns(counts, column).astype("float32", copy=False)
-
-    new = AnnData(
-        normalised(counts, size),
-        obs=adata.obs[keep_cells].copy(),
-        var=_described(adata.var, place, wanted),
-        # Without the mark of an earlier log1p: X starts from counts again.
-        uns={key: value for key, value in adata.uns.items() if key != "log1p"},
-        obsm={key: value[keep_cells] for key, value in adata.obsm.items()},
-    )
-    for name, layer in adata.layers.items():
-        if name != "counts":
-            new.layers[name] = _columns(layer[keep_cells], place)
-    new.layers["counts"] = counts
-    new.uns["preprocess"] = report | {"batches": len(set(labels[keep_cells]))}
-    new.uns[RECIPE] = recipe | {"genes": "variable" if wanted is None else "given"}
+    report["batches"] = len(set(labels[keep_cells]))
+    recipe["genes"] = "variable" if wanted is None else "given"
+    told = {"preprocess": report, RECIPE: recipe}
+    obs, var = adata.obs[keep_cells].copy(), _described(adata.var, place, wanted)
+    if out is None:
+        size = np.asarray(counts.sum(axis=1)).ravel()
+        counts = _columns(counts, column).astype("float32", copy=False)
+        new = AnnData(
+            normalised(counts, size),
+            obs=obs,
+            var=var,
+            # Without the mark of an earlier log1p: X starts from counts again.
+            uns={key: value for key, value in adata.uns.items() if key != "log1p"} | told,
+            obsm={key: value[keep_cells] for key, value in adata.obsm.items()},
+        )
+        for name, layer in adata.layers.items():
+            if name != "counts":
+                new.layers[name] = _columns(layer[keep_cells], place)
+        new.layers["counts"] = counts
+    else:
+        new = file.write(out, (obs, var, told), passed, place, of_size=seen)
     if verbose:
-        print(_sentence(new, min_genes, min_cells))
+        print(_sentence(told, int(keep_cells.sum()), len(place)))
     return new
 
 
@@ -186,12 +217,12 @@ def _described(var: pd.DataFrame, places: np.ndarray, names: list[str] | None) -
     return var.set_axis(var.index.astype(str)).reindex(names)
 
 
-def _check_cells_left(counts, keep: np.ndarray, where: str, min_genes: int) -> None:
+def _check_cells_left(detected: np.ndarray, keep: np.ndarray, where: str, min_genes: int) -> None:
     """Raise if no cell is left, warn if most have left."""
     share = 1 - np.mean(keep)
     if share <= DROPPED_SHARE:
         return
-    median = f"{int(np.median(_detected(counts, axis=1)))} detected genes (median)"
+    median = f"{int(np.median(detected))} detected genes (median)"
     if not keep.any():
         raise ValueError(
             f"No cells are left: the cells of adata.{where} have {median}. Lower min_genes={min_genes}."
@@ -232,19 +263,19 @@ def _places(adata: AnnData, names: list[str]) -> np.ndarray:
     return places
 
 
-def _sentence(new: AnnData, min_genes: int, min_cells: int) -> str:
-    report, recipe = new.uns["preprocess"], new.uns[RECIPE]
+def _sentence(told: dict, n_cells: int, n_genes: int) -> str:
+    report, recipe = told["preprocess"], told[RECIPE]
     sentence = (
-        f"{new.n_obs} of {report['cells_in']} cells kept ({report['cells_with_too_few_genes']} had "
-        f"fewer than {min_genes} genes); "
+        f"{n_cells} of {report['cells_in']} cells kept ({report['cells_with_too_few_genes']} had "
+        f"fewer than {recipe['min_genes']} genes); "
     )
     if "genes_missing" in report:
         return sentence + (
-            f"the {new.n_vars} genes asked for kept ({report['genes_missing']} missing, filled with 0)."
+            f"the {n_genes} genes asked for kept ({report['genes_missing']} missing, filled with 0)."
         )
     sentence += (
-        f"{new.n_vars} of {report['genes_in']} genes kept ({report['genes_in_too_few_cells']} seen in "
-        f"fewer than {min_cells} cells, {report['genes_not_variable']} not variable enough)."
+        f"{n_genes} of {report['genes_in']} genes kept ({report['genes_in_too_few_cells']} seen in "
+        f"fewer than {recipe['min_cells']} cells, {report['genes_not_variable']} not variable enough)."
     )
     if recipe["span"] != SPANS[0]:
         sentence += (

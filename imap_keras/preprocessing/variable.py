@@ -56,7 +56,8 @@ def variable_genes(
     """
     if counts.shape[1] <= n_top_genes:
         return np.ones(counts.shape[1], bool), SPANS[0]
-    _check_batches_vary(counts, labels)
+    names, n_cells = np.unique(labels, return_counts=True)
+    check_batches_vary(names, n_cells, [varying(counts[labels == name]).sum() for name in names])
     cells = AnnData(
         normalised(counts, np.ravel(counts.sum(axis=1))) if flavor == "per_batch" else counts,
         obs=pd.DataFrame({"batch": labels}, index=np.arange(len(labels)).astype(str)),
@@ -169,13 +170,19 @@ def normalised(
     return new
 
 
-def _check_batches_vary(counts, labels: np.ndarray) -> None:
-    """Raise if variable genes cannot be found in a batch."""
-    for name, n_cells in zip(*np.unique(labels, return_counts=True), strict=True):
-        n_varying = int(varying(counts[labels == name]).sum()) if n_cells >= MIN_CELLS else 0
-        if n_varying < MIN_VARYING:
+def check_batches_vary(names, n_cells: np.ndarray, n_varying: np.ndarray) -> None:
+    """Raise if variable genes cannot be found in a batch: it has too few cells, or genes that vary.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.preprocessing.variable import check_batches_vary
+    >>> check_batches_vary(["a", "b"], np.array([9, 7]), np.array([30, 20]))
+    """
+    for name, cells, genes in zip(names, n_cells, n_varying, strict=True):
+        if cells < MIN_CELLS or genes < MIN_VARYING:
             raise ValueError(
-                f"Batch {str(name)!r} has {n_cells} cells after the filters, and {n_varying} genes "
-                f"vary in it; at least {MIN_CELLS} cells and {MIN_VARYING} genes are needed to find "
-                "variable genes. Leave it out, merge it with another batch, or lower min_genes."
+                f"Batch {str(name)!r} has {cells} cells after the filters, and {genes} genes vary in "
+                f"it; at least {MIN_CELLS} cells and {MIN_VARYING} genes are needed to find variable "
+                "genes. Leave it out, merge it with another batch, or lower min_genes."
             )
