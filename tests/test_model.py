@@ -39,7 +39,8 @@ def test_results_have_their_keys_and_shapes(integrated):
     assert integrated.obsm["X_imap_content"].shape == (120, 4)
     assert integrated.obsm["X_imap"].shape == (120, 5)
     assert integrated.layers["imap"].shape == (120, integrated.n_vars)
-    assert set(integrated.uns["imap"]) == {"hyperparameters", "order", "pair_counts", "losses"}
+    told = {"hyperparameters", "order", "pair_counts", "losses", "preprocessing"}
+    assert set(integrated.uns["imap"]) == told
     for part, key in OUTPUTS:
         assert np.isfinite(output(integrated, part, key)).all()
 

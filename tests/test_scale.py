@@ -259,14 +259,14 @@ def test_a_result_holds_what_is_kept(fitted, logged, integrated, tmp_path, suffi
     np.testing.assert_allclose(result.layers["imap"], integrated.layers["imap"], atol=5e-3)
 
 
-@pytest.mark.parametrize("suffix", ("h5ad", "zarr"))
-def test_clipped_expression_is_written_sparse(logged, tiny, tmp_path, suffix, eagerly, small_blocks):
+def test_clipped_expression_is_written_sparse(logged, tiny, tmp_path, eagerly, small_blocks):
     model = IMAP(**tiny | {"relu_output": True}).fit(logged, verbose=0)
     expected = model.transform(logged).layers["imap"]
-    out = model.transform(logged, out=tmp_path / f"result.{suffix}", keep="imap", verbose=0)
-    found = getattr(anndata, f"read_{suffix}")(out).layers["imap"]
-    assert sparse.issparse(found) and found.indptr.dtype == found.indices.dtype == "int32"
-    np.testing.assert_allclose(found.toarray(), expected, atol=1e-5)
+    for suffix in ("h5ad", "zarr"):
+        out = model.transform(logged, out=tmp_path / f"result.{suffix}", keep="imap", verbose=0)
+        found = getattr(anndata, f"read_{suffix}")(out).layers["imap"]
+        assert sparse.issparse(found) and found.indptr.dtype == found.indices.dtype == "int32"
+        np.testing.assert_allclose(found.toarray(), expected, atol=1e-5)
 
 
 def test_in_memory_only_what_is_kept_comes_back(fitted, logged, integrated):
@@ -328,15 +328,15 @@ def test_stage2_of_many_batches_leaves_little_memory_behind():
     from imap_keras.nn.memory import resident
 
     rng, held = np.random.default_rng(0), []
-    labels = np.repeat([f"{i:02d}" for i in range(24)], 20)
-    cells = rng.normal(size=(480, 12)).astype("float32")
+    labels = np.repeat([f"{i:02d}" for i in range(14)], 20)
+    cells = rng.normal(size=(280, 12)).astype("float32")
     hp = Hyperparameters(
         latent_dim=2, hidden=(4,), critic_hidden=(4,), stage2_epochs=1, stage2_steps=5,
         pair_space="content", pair_agreement=0, search="exact",
     )  # fmt: skip
-    for batches in (slice(0, 3), slice(3, 23)):  # what is built once has been built
+    for batches in (slice(0, 3), slice(3, 14)):  # what is built once has been built
         order = np.unique(labels)[batches].tolist()
         inside = np.isin(labels, order)
         merge_batches(cells[inside], labels[inside], cells[inside], order, hp)
         held.append(resident())
-    assert held[1] - held[0] <= 19 / 50 * 0.5e9
+    assert held[1] - held[0] <= 10 / 50 * 0.5e9

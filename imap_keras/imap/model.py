@@ -282,7 +282,7 @@ class IMAP(Estimator):
         self.check_fitted()
         batch_key, hp = batch_key or self.batch_key, self.hyperparameters
         cells, labels = read_query(adata, reference, batch_key, self.order, self.genes)
-        compare_recipes(self.preprocessing, recipe_of(adata))
+        compare_recipes(self.preprocessing, recipe_of(open_cells(adata)))
         known = self.transform(reference, batch_key)
         compare_totals(known.X, cells)
         merged = map_batches(

@@ -58,9 +58,7 @@ class Cells:
     ((30, 50), (2, 50), [20, 10])
     """
 
-    def __init__(
-        self, matrix, obs: pd.DataFrame, var: pd.DataFrame, path=None, columns=None, uns=None
-    ):
+    def __init__(self, matrix, obs: pd.DataFrame, var: pd.DataFrame, path=None, columns=None, uns=None):
         if matrix is None:
             check_finite(matrix)
         if sparse.issparse(matrix) and matrix.format != "csr":
