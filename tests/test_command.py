@@ -10,9 +10,10 @@ import scipy.io
 from anndata import AnnData
 from scipy import sparse
 
-from imap_keras import IMAP, datasets
+from imap_keras import IMAP, Hyperparameters, datasets
 from imap_keras.command import judging, reading, report
 from imap_keras.command.main import main
+from imap_keras.command.plan import cost_of
 
 TINY = {
     "latent_dim": 4,
@@ -77,6 +78,7 @@ def test_report_stands_alone_and_says_what_was_found(done):
         "perfect mixing",
         "imap-keras integrate",
         "How to cite",
+        " s. Seed 0.",
     ):
         assert part in text, part
     for name in ("batch_0", "batch_1"):
@@ -213,6 +215,30 @@ def test_genes_that_drive_batches_are_those_that_were_shifted(cells):
     assert drivers["variance explained by batch"].between(0.5, 1).all()
 
 
+@pytest.mark.parametrize(
+    "cells, genes, batches, alone",
+    [(1_600, 216, 2, 25.5), (1_200, 1_500, 3, 58.5), (1_021, 2_000, 5, 114.1)],
+)
+def test_promised_seconds_are_near_those_measured_alone(cells, genes, batches, alone):
+    """The sets of benchmarks/README.md whose runs had the machine to themselves."""
+    assert cost_of(cells, genes, batches, Hyperparameters())[0] == pytest.approx(alone, rel=0.1)
+
+
+def test_an_interrupted_run_does_not_deny_what_it_has_written(file, monkeypatch, tmp_path, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report, "write_report", interrupted)
+    monkeypatch.setattr(IMAP, "fit_transform", lambda self, adata, *_, **__: adata)
+    out = tmp_path / "out.h5ad"
+    call = ["integrate", str(file), "--batch-key", "batch", "--min-genes", "5", "-o", str(out)]
+    assert main([*call, "--report", str(tmp_path / "report.html")]) == 130
+    said = capsys.readouterr()
+    assert said.err.endswith("Interrupted; only what is said to be written above is there.\n")
+    assert f"Wrote {out}" in said.out and out.is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.h5ad"]
+
+
 def test_version_is_printed(capsys):
     import imap_keras
 
@@ -243,5 +269,8 @@ def test_report_in_a_browser(done, browser):
     assert column() == sorted(before)
     head.click()
     assert column() == sorted(before, reverse=True)
+    # A long path or name in a note, which Python's own warnings may hold, does not widen the page.
+    page.evaluate("document.querySelector('.note').textContent = 'x'.repeat(200)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert errors == []
     page.close()

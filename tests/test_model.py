@@ -1,5 +1,7 @@
 """IMAP from end to end on tiny data: what it returns, its order, its seeds, its presets."""
 
+import random
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -524,8 +526,10 @@ def test_weights_differ_between_stages_and_batches(fitted):
 def test_global_seeds_do_not_matter(tiny, logged, integrated):
     """Every random part is seeded by itself: the session's random state is neither used nor set."""
     np.random.seed(5)  # noqa: NPY002 - the global state is the point
-    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    random.seed(5)
+    state, pythons = np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
     tf.random.set_seed(5)
     again = imap_keras.IMAP(**tiny).fit_transform(logged, verbose=0)
     np.testing.assert_array_equal(again.obsm["X_imap"], integrated.obsm["X_imap"])
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    assert random.getstate() == pythons

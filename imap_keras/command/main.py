@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {said}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Interrupted; nothing was written.", file=sys.stderr)
+        print("Interrupted; only what is said to be written above is there.", file=sys.stderr)
         return 130
 
 

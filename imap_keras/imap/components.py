@@ -136,7 +136,8 @@ def principal_components(corrected: np.ndarray, hp: Hyperparameters) -> keras.Mo
     solver = "arpack" if n < min(corrected.shape) else "full"
     pca = PCA(n, svd_solver=solver, random_state=seed_of("components", hp)).fit(corrected)
     cells = keras.Input((corrected.shape[1],), name="corrected_cells")
-    layer = keras.layers.Dense(n, name="components")
+    # Keras' own start would draw from Python's global random state.
+    layer = keras.layers.Dense(n, kernel_initializer="zeros", name="components")
     rows = keras.layers.UnitNormalization(name="unit_length")(cells) if hp.unit_length else cells
     model = keras.Model(cells, layer(rows), name="pca")
     layer.set_weights([pca.components_.T, -pca.components_ @ pca.mean_])
