@@ -64,3 +64,32 @@ def test_minutes_add_up():
     teach, do, discuss = (sum(int(part[i]) for part in parts) for i in range(3))
     assert f"{teach} minutes to teach, {do} to do, {discuss} to discuss" in text
     assert f"{(teach + do + discuss) / 60:.0f} hours" in text
+
+
+def hours(numbers: list[str]) -> float:
+    """Teaching, doing and discussing, by the guide."""
+    guide, pattern = sections("guide.md"), r"(\d+) to teach, (\d+) to do, (\d+) to discuss"
+    return sum(int(m) for n in numbers for m in re.search(pattern, guide[n]).groups()) / 60
+
+
+def test_plans_say_how_long_notebooks_take_by_the_guide():
+    (ten, every) = re.search(
+        r"00 to 09 take (\d+) hours and all sixteen (\d+) hours", (TEACH / "plans.md").read_text()
+    ).groups()
+    assert (int(ten), int(every)) == (round(hours(NUMBERS[:10])), round(hours(NUMBERS)))
+
+
+def test_guide_has_the_exercises_of_each_notebook():
+    """Minutes and points as in the notebook, a word on each exercise, and time enough to do them."""
+    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py")):
+        asked = re.findall(r'level="(\w)" points=(\d+) minutes=(\d+)', path.read_text())
+        text = sections("guide.md")[path.stem[:2]]
+        told = re.search(r"\*\*Exercises\*\* \((\d+) minutes, (\d+) points\): (.*)\.", text)
+        if not asked:  # its exercises are not written yet
+            continue
+        points, minutes = (sum(int(one[i]) for one in asked) for i in (1, 2))
+        assert (int(told[1]), int(told[2])) == (minutes, points), path.stem
+        parts = re.fullmatch(r"\(a\) (.+); \(b\) (.+); \(c\) (.+)", told[3]).groups()
+        counts = [len(part.split("; ")) for part in parts]
+        assert counts == [sum(level == letter for level, _, _ in asked) for letter in "abc"], path.stem
+        assert minutes <= int(re.search(r"(\d+) to do", text)[1]), path.stem
