@@ -49,7 +49,7 @@ def against(
         seed = int(rng.integers(2**31))
         return alike(seen(answer, seed), seen(right, seed))
 
-    mistakes = (Trial(is_not(mistake), hint) for mistake, hint in wrong.items())
+    mistakes = (Trial(is_not(mistake), hint, once=True) for mistake, hint in wrong.items())
     return *mistakes, Trial(is_right, otherwise)
 
 
