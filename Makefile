@@ -2,8 +2,13 @@
 #   make course   run the whole course; executed notebooks, figures and results in build/course/
 #   make test     run all tests
 # Another Python: make course PYTHON=python3.12
+# Packages from a stick instead of the network: make course WHEELS=/path/to/wheelhouse
 
 PYTHON ?= python3
+# Versions the course was last run with; an own choice: make course LOCK=
+LOCK ?= requirements/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])').lock
+WHEELS ?=
+INSTALL := -m pip install --quiet $(if $(WHEELS),--no-index --find-links $(WHEELS))
 PYTHON_TFA ?= python3.11
 # Two tests at a time, each on one core.
 ONE_CORE := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1
@@ -11,7 +16,7 @@ PYTEST := -m pytest -n 2 --dist worksteal --durations=20
 VENV := .venv
 VENV_TFA := .venv-tfa
 
-.PHONY: course test test-tfa lint notebooks data student teacher nbgrader clean
+.PHONY: course test test-tfa lint notebooks data student teacher nbgrader wheelhouse lock clean
 
 course: $(VENV)/.installed
 	$(VENV)/bin/python -m imap_keras.course --output-dir build/course
@@ -40,12 +45,22 @@ data: $(VENV)/.installed
 student teacher nbgrader: $(VENV)/.installed
 	$(VENV)/bin/python -m imap_keras.course --edition $@
 
+# All packages in a folder for a stick, annoy built: a laptop then needs neither network nor compiler.
+wheelhouse:
+	$(PYTHON) -m pip wheel --quiet --wheel-dir build/wheelhouse --constraint $(LOCK) \
+	'.[course,test]' hatchling editables
+	@du -sh build/wheelhouse
+
+# Write the versions of today for this Python into requirements/.
+lock:
+	$(PYTHON) requirements/lock.py
+
 # Installed once, and again only when the dependencies change.
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
 	|| { echo "Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is another: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --editable '.[course,test]'
+	$(VENV)/bin/python $(INSTALL) $(if $(LOCK),--constraint $(LOCK)) --editable '.[course,test]'
 	@touch $@
 
 $(VENV_TFA)/.installed: pyproject.toml
