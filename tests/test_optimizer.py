@@ -100,3 +100,29 @@ def test_corrected_epsilon_is_added_to_the_corrected_root():
         root = np.sqrt(v / (1 - 0.999**step)) + 0.5
         expected -= 0.1 * m / (1 - 0.9**step) / root
         assert float(weight[0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_moments_stay_with_their_weights_in_whatever_order_these_are_named():
+    """Keras 2 builds an optimizer again before each step; weights of one shape took each other's."""
+    gradients = {"first": [1.0, -3.0, 0.5], "second": [0.01, 2.0, -4.0]}
+
+    def after(orders):
+        weights = {name: tf.Variable([1.0]) for name in gradients}
+        optimizer = FusedAdam(0.1, name="ours", **SETTINGS)
+        for step, order in enumerate(orders):
+            optimizer.build([weights[name] for name in order])
+            optimizer.apply_gradients(
+                [(tf.constant([gradients[name][step]]), weights[name]) for name in order]
+            )
+        return [float(weights[name][0]) for name in gradients]
+
+    there, back = ("first", "second"), ("second", "first")
+    expected = []
+    for values in gradients.values():
+        w, m, v = 1.0, 0.0, 0.0
+        for t, g in enumerate(values, start=1):
+            m, v = 0.5 * m + 0.5 * g, 0.999 * v + 0.001 * g**2
+            w -= 0.1 * np.sqrt(1 - 0.999**t) / (1 - 0.5**t) * m / (np.sqrt(v) + 1e-8)
+        expected.append(w)
+    assert after([there, back, there]) == pytest.approx(expected, rel=1e-5)
+    assert after([there] * 3) == pytest.approx(expected, rel=1e-5)

@@ -49,6 +49,8 @@ class FusedAdam(keras.optimizers.Adam):
 
     def build(self, var_list):
         super().build(var_list)
+        if hasattr(self, "_moments_of"):
+            return  # Keras 2 builds before each step; the moments keep the order of the first time
         moments = zip(self._momentums, self._velocities)
         self._moments_of = {tensorflow_variable(w).ref(): mv for w, mv in zip(var_list, moments)}
 
