@@ -60,17 +60,14 @@ def build_image_classifier(
         options = {"padding": "same", "activation": "relu", "kernel_initializer": start}
         return keras.layers.Conv2D(filters, 3, name=name, **options, **bounded([0, 1, 2]))
 
-    def left_out(share, name):
-        return keras.layers.Dropout(share, seed=seeds.draw(), name=name)
-
     layers = [
         convolution("convolution_1"),
-        left_out(dropout[0], "dropout_1"),
+        seeds.dropout(dropout[0], "dropout_1"),
         convolution("convolution_2"),
         keras.layers.MaxPooling2D(2, name="pooling"),
         keras.layers.Flatten(name="flatten"),
         seeds.dense(units, "dense", "relu", **bounded(0)),
-        left_out(dropout[1], "dropout_2"),
+        seeds.dropout(dropout[1], "dropout_2"),
         seeds.dense(n_classes, "classes", "softmax"),
     ]
     images = keras.Input(shape, name="images")
