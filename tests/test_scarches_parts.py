@@ -122,6 +122,18 @@ def by_hand(network, x, batch, first, table, prefix, n_hidden, head):
     return linear(network, head, x)
 
 
+def test_dropout_follows_its_own_seed_alone():
+    cells, batch = np.ones((6, 20), "float32"), np.tile(np.eye(2, dtype="float32"), (3, 1))
+
+    def codes(global_seed):
+        tf.random.set_seed(global_seed)
+        network = build_conditional_encoder(20, 2, hidden=(8, 8), dropout=0.5, seed=3)
+        return tf.function(lambda: network([cells, batch], training=True))()[0].numpy()
+
+    assert np.ptp(codes(1)[::2], axis=0).max() > 0.01  # it is on
+    np.testing.assert_array_equal(codes(1), codes(2))
+
+
 def test_encoder_by_hand():
     encoder, counts = build_conditional_encoder(9, 4, 3, (8, 6), seed=5), some_counts()
     batch = one_hot([0, 1, 2, 3, 0, 1, 2], 4)

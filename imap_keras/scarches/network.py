@@ -138,7 +138,7 @@ def hidden_blocks(
         x = keras.layers.LayerNormalization(center=False, scale=False, **norm)(x)
         x = keras.layers.ReLU(name=f"{name}_relu_{number}")(x)
         if dropout:
-            x = keras.layers.Dropout(dropout, seed=seeds.draw(), name=f"{name}_dropout_{number}")(x)
+            x = seeds.dropout(dropout, f"{name}_dropout_{number}")(x)
     return x
 
 
