@@ -207,6 +207,20 @@ def test_many_cells_are_carried_only_where_they_are_looked_at(logged, tiny, monk
         assert set(labels[anchor]) <= set(model.order[:i])
 
 
+def test_many_new_cells_are_mapped_by_some_of_them(places, tiny, monkeypatch, eagerly):
+    """Of a reference of many cells, and of many new ones, so many of each batch are looked at."""
+    fitted_on, new = (places["memory"][rows].copy() for rows in (slice(0, 80), slice(80, 120)))
+    new.obs["batch"] = "later"
+    model = IMAP(**tiny | {"n_samples": 15, "pair_agreement": 0}).fit(fitted_on, verbose=0)
+    monkeypatch.setattr(imap_keras.imap.mapping, "AT_ONCE", 20)
+    result = model.map_query(new, fitted_on, verbose=0)
+    assert result.n_obs == 40 and result.layers["imap"].shape == new.shape
+    query, anchor = model.pairs["later"].T
+    assert query.min() >= 80 and query.max() < 120 and anchor.max() < 80
+    assert len(set(query)) <= 15
+    assert fitted_on.obs["batch"].iloc[np.unique(anchor)].value_counts().max() <= 15
+
+
 def test_rows_computed_when_asked_for_are_those_carried_at_once(logged):
     import keras
 

@@ -1,10 +1,12 @@
 """New batches onto a fitted integration: a generator for each, everything else frozen."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from anndata import AnnData
 
+from ..inputs.cells import open_cells
 from ..inputs.expression import dense_expression
 from ..inputs.genes import with_genes
 from ..inputs.labels import check_batch_sizes, labels_of
@@ -13,6 +15,32 @@ from .components import merge_order
 from .hyperparameters import Hyperparameters
 from .merging import Merged, merge_batches
 from .pairs import check_annoy
+from .pool import AT_ONCE
+from .seeds import sample_cells
+
+
+def few_of(
+    adata: AnnData | str | Path, batch_key: str, hp: Hyperparameters
+) -> tuple[AnnData, np.ndarray]:
+    """Cells in memory to map with, and which rows they are: all, or, of many, some of each batch.
+
+    Parameters
+    ----------
+    adata
+        Cells, or the path of a file.
+    batch_key
+        Column of ``obs``.
+    hp
+        Of many cells at most `hp.n_samples` of a batch are read.
+    """
+    cells = open_cells(adata)
+    if len(cells) <= AT_ONCE:
+        return in_memory(adata), np.arange(len(cells))
+    labels = labels_of(cells, batch_key)
+    groups = [np.flatnonzero(labels == name) for name in np.unique(labels)]
+    rows = np.concatenate([sample_cells(rows, "searched", hp, i) for i, rows in enumerate(groups)])
+    rows = np.sort(rows)
+    return AnnData(cells.rows(rows), cells.obs.iloc[rows], cells.var, dict(cells.uns)), rows
 
 
 def read_query(

@@ -19,7 +19,7 @@ from ..nn.fitting import run
 from ..nn.parameters import check_choice
 from .components import principal_components, scale_factor, variable_first
 from .hyperparameters import Hyperparameters
-from .mapping import map_batches, read_query
+from .mapping import few_of, map_batches, read_query
 from .merging import Merged, merge_batches
 from .pairs import check_annoy
 from .pool import for_components, read_pool, searched
@@ -231,8 +231,8 @@ class IMAP(Estimator):
 
     def map_query(
         self,
-        adata: AnnData,
-        reference: AnnData | None = None,
+        adata: AnnData | str | Path,
+        reference: AnnData | str | Path | None = None,
         batch_key: str | None = None,
         verbose: int = 1,
     ) -> AnnData:
@@ -245,10 +245,12 @@ class IMAP(Estimator):
         Parameters
         ----------
         adata
-            Log-normalised cells of new batches with all fitted genes. Not changed.
+            Log-normalised cells of new batches with all fitted genes, or their path. Not changed. Of
+            many only `n_samples` a batch are trained on; all are carried.
         reference
             Cells of fitted batches to pair them with: a model keeps no cells, so hand in what
-            :meth:`fit` read, or what :meth:`transform` gave back. Not changed.
+            :meth:`fit` read, or what :meth:`transform` gave back. Of many only `n_samples` a batch are
+            read. Not changed.
         batch_key
             Column of both ``obs``; by default the one of :meth:`fit`.
         verbose
@@ -281,9 +283,11 @@ class IMAP(Estimator):
         """
         self.check_fitted()
         batch_key, hp = batch_key or self.batch_key, self.hyperparameters
-        cells, labels = read_query(adata, reference, batch_key, self.order, self.genes)
-        compare_recipes(self.preprocessing, recipe_of(open_cells(adata)))
-        known = self.transform(reference, batch_key)
+        few, new_rows = few_of(adata, batch_key, hp)
+        cells, labels = read_query(few, reference, batch_key, self.order, self.genes)
+        compare_recipes(self.preprocessing, recipe_of(few))
+        known, known_rows = few_of(reference, batch_key, hp)
+        known = self.transform(known, batch_key)
         compare_totals(known.X, cells)
         merged = map_batches(
             known=(known.layers["imap"], labels_of(known, batch_key), known.obsm["X_imap_content"]),
@@ -295,9 +299,9 @@ class IMAP(Estimator):
         )
         self.order = self.order + list(merged.pairs)
         self.generators = self.generators | unscaled_generators(merged, self.scale)
-        self.pairs = self.pairs | merged.pairs
-        counts = [self.pair_counts, merged.pair_counts]
-        self.pair_counts = pd.concat(counts, ignore_index=True)
+        rows = np.concatenate([known_rows, len(open_cells(reference)) + new_rows])
+        self.pairs = self.pairs | {name: rows[pairs] for name, pairs in merged.pairs.items()}
+        self.pair_counts = pd.concat([self.pair_counts, merged.pair_counts], ignore_index=True)
         losses = pd.concat([self.history["stage2"], merged.history], ignore_index=True)
         self.history = self.history | {"stage2": losses}
         return self.transform(adata, batch_key)
