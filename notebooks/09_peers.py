@@ -131,8 +131,8 @@ settings.save_figure(figure, "09_scores", alt)
 #
 # - In the total iMAP (0.84) and Scanorama (0.82) are nearly level, and Scanorama keeps the types a little better (0.86
 #   against 0.85). The seconds are in the table.
-# - BBKNN joins neighbourhoods most (iLISI 0.71), and its graph blurs the types (NMI 0.71, iMAP 0.93). By the paper's own
-#   index iMAP (0.60) loses to BBKNN (0.88).
+# - BBKNN joins neighbourhoods most (iLISI 0.71), and its graph blurs the types (NMI 0.71, iMAP 0.94). By the paper's own
+#   index iMAP (0.61) loses to BBKNN (0.88).
 # - Only iMAP gives a corrected value for every gene here; Scanorama could (`scanorama.correct`), Harmony and BBKNN
 #   cannot.
 #
@@ -174,7 +174,7 @@ harmony.round(3)
 
 # %% [markdown] claims=["harmony_own_batch_defaults", "harmony_own_batch_best", "harmony_index_defaults", "harmony_index_best", "index_imap"]
 # At its defaults 96 % of a cell's 15 nearest neighbours are of its own batch; softer or harder asked, it can be 43 %. The true
-# positives go from 0.16 to 0.53, iMAP has 0.60. So Harmony's place in the figure above is that of its defaults on this
+# positives go from 0.16 to 0.53, iMAP has 0.61. So Harmony's place in the figure above is that of its defaults on this
 # simulation.
 #
 # ## Where nothing should move

@@ -143,11 +143,7 @@ def test_every_figure_says_what_to_see(cells):
             assert any("What to see" in text for text in near), cell.source
 
 
-# Notebooks with images without a text yet. Whoever writes `alt=` and rebuilds one strikes it here.
-ALT_MISSING = set(TITLES)
-
-
-def test_every_image_has_alternative_text(source, notebook):
+def test_every_image_has_alternative_text(notebook):
     """A sentence of what there is to see, in the output's metadata, where JupyterLab looks for it."""
     told = [
         output.metadata.get("image/png", {}).get("alt", "")
@@ -157,16 +153,10 @@ def test_every_image_has_alternative_text(source, notebook):
         if "image/png" in output.get("data", {})
     ]
     mute = [number for number, alt in enumerate(told) if len(alt) < 20]
-    if source.stem in ALT_MISSING:
-        assert mute, f"all images of {source.stem} have their text; strike it from ALT_MISSING"
-    else:
-        assert not mute, f"images without alternative text: {mute}"
+    assert not mute, f"images without alternative text: {mute}"
 
 
 # ------------------------------------------------------------- sentences rest on results
-
-# Notebooks whose sentences are not bound to results yet. Whoever binds one strikes it here.
-CLAIMS_MISSING: set[str] = set()
 
 
 def committed_rows(stem: str) -> list[dict]:
@@ -198,10 +188,7 @@ def test_committed_results_are_those_the_notebook_shows(source, notebook):
 def test_what_the_text_claims_is_what_came_out(source, cells):
     """Each "What to see" names its results; each decimal number or percentage there is one of them."""
     faults = broken_claims(cells, committed_rows(source.stem))
-    if source.stem in CLAIMS_MISSING:
-        assert faults, f"{source.stem} claims rightly by now; strike it from CLAIMS_MISSING"
-    else:
-        assert not faults, "\n".join(faults)
+    assert not faults, "\n".join(faults)
 
 
 TEXT = "**What to see:** green grows by 0.66 (from 21 % to 88 %), orange stays; `k2=100`, $p = 0.5$."
@@ -265,8 +252,6 @@ def test_one_changed_result_of_the_course_breaks_a_sentence():
     """Each number that a text quotes hangs on its result: with another result, a fault is found."""
     for source in SOURCES:
         rows, cells = committed_rows(source.stem), jupytext.read(source, fmt="py:percent").cells
-        if source.stem in CLAIMS_MISSING:
-            continue
         quoted = [(c, n) for c in cells if c.metadata.get("claims") for n in quoted_numbers(c.source)]
         for cell, (number, percent) in quoted:
             other = copy.deepcopy(rows)
