@@ -488,11 +488,11 @@ for axis, (title, values) in zip(axes, {"published": published, "simulated": sim
         axis.scatter(across, down, s=40, facecolors="none", edgecolors=color, lw=width)
     axis.set_xticks(range(9), values.columns, rotation=90, fontsize=8)
     axis.set(title=title, xlabel="mouse region")
+plt.close(figure)
 
 # %%
 axes[0].set_yticks(range(22), published.index, fontsize=7)
 figure.colorbar(image, ax=axes, shrink=0.6, label="correlation of the embeddings")
-plt.close(figure)
 alt = "Correlations of 22 human with nine mouse regions, published and simulated; circles lie on red."
 settings.save_figure(figure, "12_published", alt)
 
