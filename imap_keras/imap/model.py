@@ -94,7 +94,9 @@ class IMAP(Estimator):
         adata
             Log-normalised cells x genes (see :func:`imap_keras.preprocess`), dense or sparse: an
             AnnData, backed or with Dask in ``X`` too, or the path of an .h5ad or .zarr. Read once, in
-            blocks; `pool_size` cells of a batch are kept and trained on. Not changed.
+            blocks; `pool_size` cells of a batch are kept and trained on. Where more than 20,000 are
+            kept in all, pairs and their components are looked for among `n_samples` cells of a batch,
+            and the components of the result come from a sample of 20,000. Not changed.
         batch_key
             Column of ``adata.obs`` that names the batch.
         order
