@@ -188,7 +188,7 @@ def mmd(z, n_batches, widths=WIDTHS["published"]):
 # stops when it no longer falls, and the best weights come back.
 
 # %%
-options = {"seed": seed} | ({"epochs": 40, "kl_epochs": 40} if fast else {})
+options = {"seed": seed} | ({"epochs": 90, "kl_epochs": 90} if fast else {})
 mapping = {"epochs": 12} if fast else {}
 if epochs is not None:
     options["epochs"] = mapping["epochs"] = epochs
@@ -465,7 +465,7 @@ plate, unseen = raw.obs["batch"], raw.obs["cell_type"].isin(["A549", "H838"])
 known = raw[plate.isin(["celseq2_5cl_p1", "celseq2_5cl_p2"]) & ~unseen].copy()
 known = imap_keras.preprocess(known, n_top_genes=n_genes, verbose=0)
 third = raw[plate == "celseq2_5cl_p3"].copy()
-short = {"epochs": 80, "kl_epochs": 200, "batch_size": 64} if fast else {}
+short = {"epochs": 120, "kl_epochs": 200, "batch_size": 64} if fast else {}
 without = scarches.Reference(**options | short).fit(known, verbose=0)
 with_third = without.map_query(third, verbose=0, **({"epochs": 20} if fast else {}))
 

@@ -354,7 +354,7 @@ def test_the_terminal_shows_the_bar_and_the_table_only(folder, capfd):
     assert lines[0].split() == ["notebook", "seconds", "status"]
     assert lines[1].startswith("00_tour") and lines[1].endswith("passed")
     assert lines[2:] == [f"Executed notebooks, figures and results are in {output}."]
-    assert (output / "logs" / "00_tour.txt").read_text() == "a driver speaks"
+    assert (output / "logs" / "00_tour.txt").read_text().startswith("a driver speaks")
 
 
 def test_a_second_run_in_the_same_folder_is_refused(folder, capsys):
@@ -374,7 +374,16 @@ def alive(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] != "Z"
 
 
+@pytest.fixture
+def interruptible():
+    """A shell that starts the tests in the background has their interrupts ignored."""
+    found = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, found)
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("interruptible")
 def test_a_cancelled_course_leaves_no_kernel_and_says_where_to_go_on(folder, sent, capsys):
     pid = folder.parent / "pid"
     write(folder, "00_tour", writes("00_tour", 0.75))
