@@ -6,12 +6,14 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import scanpy
 from anndata import AnnData
+from packaging.version import Version
 from scipy import sparse
 
 import imap_keras
 from imap_keras import IMAP, preprocess
-from imap_keras.inputs.values import check_counts
+from imap_keras.inputs.values import check_counts, named_layers
 from imap_keras.nn.estimator import NotFittedError
 from imap_keras.preprocessing import per_batch_genes
 
@@ -85,7 +87,7 @@ def test_input_is_not_changed(kind):
     np.testing.assert_array_equal(dense(adata.X), dense(before.X))
     pd.testing.assert_frame_equal(adata.obs, before.obs)
     pd.testing.assert_frame_equal(adata.var, before.var)
-    assert list(adata.layers) == [] and list(adata.uns) == ["note"]
+    assert not named_layers(adata) and list(adata.uns) == ["note"]
     np.testing.assert_array_equal(adata.obsm["position"], before.obsm["position"])
 
 
@@ -230,6 +232,9 @@ def test_a_batch_of_one_cell_stays_where_all_genes_stay():
     assert preprocess(two_batches(1), n_top_genes=40, min_genes=6, verbose=0).shape == (31, 40)
 
 
+@pytest.mark.skipif(
+    Version(scanpy.__version__) >= Version("1.12"), reason="scanpy 1.12 chooses among such genes itself"
+)
 def test_genes_of_one_dispersion_are_refused_by_batch():
     adata = two_batches(4, 20)
     adata.X[30:] = np.arange(4)[:, None] % 2
@@ -238,8 +243,6 @@ def test_genes_of_one_dispersion_are_refused_by_batch():
 
 
 def test_the_fit_is_tried_again_with_a_wider_span_and_says_so(monkeypatch, capsys, counts):
-    import scanpy
-
     real, spans = scanpy.pp.highly_variable_genes, []
 
     def fails_below(span, least=0.7, **options):

@@ -260,7 +260,7 @@ def test_more_than_half_of_the_genes_missing_is_an_error_with_its_remedy(
     with pytest.raises(ValueError, match="31 of the reference's 60 genes are missing"):
         grown.latent(split[1][:, :29])
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         align_genes(split[1][:, :30], grown.genes, "nb", verbose=0)
     stranger = split[1].copy()
     stranger.var_names = [f"ENSG{i}" for i in range(60)]

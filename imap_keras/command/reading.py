@@ -11,6 +11,7 @@ from scipy import sparse
 
 from ..inputs.expression import COUNTS, LOGGED, kind_of
 from ..inputs.files import path_of
+from ..inputs.values import named_layers
 
 KNOWN = "an .h5ad, a 10x .h5, a folder with matrix.mtx, a .loom or an .h5mu file"
 
@@ -221,7 +222,9 @@ def find_expression(adata: AnnData) -> Found:
     """
     places = {"layers['counts']": adata.layers.get("counts"), "X": adata.X}
     places["raw"] = None if adata.raw is None else adata.raw.X
-    places |= {f"layers[{name!r}]": adata.layers[name] for name in adata.layers if name != "counts"}
+    places |= {
+        f"layers[{name!r}]": layer for name, layer in named_layers(adata).items() if name != "counts"
+    }
     kinds = {where: kind_of(values) for where, values in places.items() if values is not None}
     for where, kind in kinds.items():
         if kind == COUNTS:

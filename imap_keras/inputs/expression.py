@@ -14,6 +14,7 @@ from .values import (
     check_logged,
     check_values,
     dense,
+    named_layers,
 )
 
 COUNTS, LOGGED = "counts", "log-normalised values"
@@ -222,7 +223,7 @@ def advice(adata: AnnData, found: np.ndarray | sparse.spmatrix, where: str, call
 def _elsewhere(adata: AnnData, where: str, wants: str) -> Iterator[tuple]:
     """Other matrices of the data: the place, the values, and the line that takes them."""
     target = "layers['counts']" if wants == COUNTS else "X"
-    for name, values in adata.layers.items():
+    for name, values in named_layers(adata).items():
         if f"layers[{name!r}]" != where:
             yield f"layers[{name!r}]", values, f"adata.{target} = adata.layers[{name!r}]"
     if adata.raw is not None:

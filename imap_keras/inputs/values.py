@@ -42,6 +42,20 @@ def in_memory(adata: AnnData | str | Path) -> AnnData:
     return adata.to_memory() if lazy else adata
 
 
+def named_layers(adata: AnnData) -> dict:
+    """Layers by name. From anndata 0.13 on ``adata.layers`` holds ``X`` too, under None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from anndata import AnnData
+    >>> from imap_keras.inputs.values import named_layers
+    >>> list(named_layers(AnnData(np.ones((2, 3)), layers={"counts": np.ones((2, 3))})))
+    ['counts']
+    """
+    return {name: layer for name, layer in adata.layers.items() if name is not None}
+
+
 def check_values(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") -> None:
     """Raise if a matrix is missing, or holds NaN, infinite or negative values.
 

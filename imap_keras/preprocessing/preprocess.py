@@ -15,7 +15,7 @@ from ..inputs.expression import counts_of
 from ..inputs.genes import check_unique_names, looks_transposed
 from ..inputs.labels import coded, labels_of
 from ..inputs.recipe import COUNTED, RECIPE
-from ..inputs.values import in_memory
+from ..inputs.values import in_memory, named_layers
 from ..inputs.writing import check_out
 from ..nn.parameters import check_choice, check_count
 from .streamed import Counts
@@ -185,7 +185,7 @@ def preprocess(
             uns={key: value for key, value in adata.uns.items() if key != "log1p"} | told,
             obsm={key: value[keep_cells] for key, value in adata.obsm.items()},
         )
-        for name, layer in adata.layers.items():
+        for name, layer in named_layers(adata).items():
             if name != "counts":
                 new.layers[name] = _columns(layer[keep_cells], place)
         new.layers["counts"] = counts
