@@ -102,7 +102,7 @@ def test_check_says_what_would_be_done(file, capsys):
     assert "Read mine.h5ad: 120 cells x 60 genes." in said
     assert "2 batches in 'batch': batch_0 (60), batch_1 (60)." in said
     assert "Counts are in X." in said
-    assert re.search(r"Expected on two cores: 2\.\d GB, 0\.\d minutes\.", said)
+    assert re.search(r"Expected on two cores: 2\.\d GB, 0\.\d minutes; a report", said)
     assert said.rstrip().endswith("Nothing stands in the way.")
 
 

@@ -102,7 +102,8 @@ def plan_of(
         _look_at_cells(plan, with_counts(adata, plan.found), min_genes)
         seconds, gigabytes = cost_of(adata.n_obs, min(n_genes, adata.n_vars), len(plan.batches), hp)
         plan.said.append(
-            f"Expected on two cores: {gigabytes:.1f} GB, {max(seconds / 60, 0.1):.1f} minutes."
+            f"Expected on two cores: {gigabytes:.1f} GB, {max(seconds / 60, 0.1):.1f} minutes; "
+            "a report about one more."
         )
     return plan
 
