@@ -1,5 +1,7 @@
 """scIB's table of measures, by scib-metrics."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -69,7 +71,9 @@ def scib_table(
         progress_bar=False,
     )
     benchmark.prepare(scib_neighbors)
-    benchmark.benchmark()
+    with warnings.catch_warnings():  # its approximate search inside small types, once for each of them
+        warnings.filterwarnings("ignore", "Failed to correctly find n_neighbors")
+        benchmark.benchmark()
     table = benchmark.get_results(min_max_scale=False)
     return table.loc[spaces].astype(float)
 
