@@ -1,5 +1,6 @@
 """The command imap-keras: what it reads, what it refuses, what it writes; the report."""
 
+import argparse
 import re
 
 import anndata
@@ -12,8 +13,9 @@ from scipy import sparse
 
 from imap_keras import IMAP, Hyperparameters, datasets
 from imap_keras.command import judging, reading, report
+from imap_keras.command.integrating import ready_cells
 from imap_keras.command.main import main
-from imap_keras.command.plan import cost_of
+from imap_keras.command.plan import cost_of, plan_of
 
 TINY = {
     "latent_dim": 4,
@@ -104,6 +106,20 @@ def test_check_says_what_would_be_done(file, capsys):
     assert "Counts are in X." in said
     assert re.search(r"Expected on two cores: 2\.\d GB, 0\.\d minutes; a report", said)
     assert said.rstrip().endswith("Nothing stands in the way.")
+
+
+def test_a_batch_that_keeps_few_cells_is_named():
+    cells = datasets.simulate(n_cells=240, n_genes=60, n_batches=2, seed=0)
+    lost = np.flatnonzero(cells.obs["batch"] == "batch_1")[:60]
+    counts = cells.X.toarray() if sparse.issparse(cells.X) else cells.X.copy()
+    counts[lost] = 0
+    cells.X = cells.layers["counts"] = sparse.csr_matrix(counts)
+    options = argparse.Namespace(batch_key="batch", genes=40, min_genes=1)
+    plan = plan_of(cells, "batch", None, 40, Hyperparameters(), min_genes=1)
+    told = "1 of 2 batches keep fewer than 100 cells, 'batch_1' for example 60: look at the verdict"
+    assert min(plan.batches.values()) >= 100
+    with pytest.warns(UserWarning, match=told):
+        ready_cells(cells, plan, options, lambda sentence: None)
 
 
 def test_check_names_what_stands_in_the_way(cells, tmp_path, capsys):

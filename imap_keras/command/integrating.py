@@ -17,7 +17,7 @@ from ..imap.model import IMAP
 from ..inputs.expression import COUNTS
 from ..nn.persistence import write_whole
 from ..preprocessing import preprocess
-from .plan import Plan, plan_of
+from .plan import Plan, few_cells, plan_of
 from .reading import read_cells, with_counts
 
 
@@ -146,6 +146,9 @@ def ready_cells(adata: AnnData, plan: Plan, options: argparse.Namespace, say: Ca
         f"Preprocessed: {cells.n_obs:,} of {report['cells_in']:,} cells and {cells.n_vars:,} of "
         f"{report['genes_in']:,} genes stay."
     )
+    left = few_cells(cells.obs[options.batch_key].astype(str).value_counts().to_dict(), "keep")
+    if left and not few_cells(plan.batches):
+        warnings.warn(left, UserWarning, stacklevel=2)
     return cells
 
 

@@ -124,12 +124,27 @@ def _look_at_batches(plan: Plan, batch_key: str) -> None:
             f"Batch {small[0]!r} has {plan.batches[small[0]]} cells; at least {MIN_CELLS} are needed. "
             "Leave it out or merge it with another batch."
         )
-    few = [name for name, n in plan.batches.items() if MIN_CELLS <= n < FEW_CELLS]
+    few = few_cells(plan.batches)
     if few:
-        plan.doubts.append(
-            f"{len(few)} of {len(plan.batches)} batches have fewer than {FEW_CELLS} cells, "
-            f"{few[0]!r} for example {plan.batches[few[0]]}: look at the verdict with care."
-        )
+        plan.doubts.append(few)
+
+
+def few_cells(sizes: dict[str, int], have: str = "have") -> str | None:
+    """A sentence on batches that can be integrated, but hold few cells; None without any.
+
+    Examples
+    --------
+    >>> from imap_keras.command.plan import few_cells
+    >>> few_cells({"a": 500, "b": 33}, "keep")
+    "1 of 2 batches keep fewer than 100 cells, 'b' for example 33: look at the verdict with care."
+    """
+    few = [name for name, n in sizes.items() if MIN_CELLS <= n < FEW_CELLS]
+    if not few:
+        return None
+    return (
+        f"{len(few)} of {len(sizes)} batches {have} fewer than {FEW_CELLS} cells, "
+        f"{few[0]!r} for example {sizes[few[0]]}: look at the verdict with care."
+    )
 
 
 def _look_at_cells(plan: Plan, adata: AnnData, min_genes: int) -> None:
