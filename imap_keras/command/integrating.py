@@ -176,9 +176,7 @@ def integrate(options: argparse.Namespace, say: Callable = print) -> int:
         model = IMAP(**hp.as_dict())
         after = model.fit_transform(before, options.batch_key, options.order, verbose=1)
         seconds["integrated"] = time.perf_counter() - start
-    warned = list(dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning))
-    for sentence in warned:
-        say(f"Note: {sentence}")
+    warned = say_warnings(caught, say)
     after.uns["imap_keras_command"] = shlex.join(["imap-keras", *options.arguments])
     write_whole(options.output, after.write_h5ad)
     say(
@@ -195,6 +193,14 @@ def integrate(options: argparse.Namespace, say: Callable = print) -> int:
         say(f"Wrote {options.report}.")
         say(verdict)
     return 0
+
+
+def say_warnings(caught: list[warnings.WarningMessage], say: Callable) -> list[str]:
+    """Say each warning of ours once, as a note, and return what was said."""
+    warned = list(dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning))
+    for sentence in warned:
+        say(f"Note: {sentence}")
+    return warned
 
 
 def check(options: argparse.Namespace, say: Callable = print) -> int:

@@ -14,7 +14,7 @@ from ..inputs.recipe import RECIPE
 from ..nn.persistence import DESCRIPTION, write_whole
 from ..preprocessing import preprocess
 from ..scarches import Reference
-from .integrating import WrongCall, check_outputs
+from .integrating import WrongCall, check_outputs, say_warnings
 from .reading import find_expression, read_cells, with_counts
 
 
@@ -38,9 +38,7 @@ def map_query(options: argparse.Namespace, say: Callable = print) -> int:
         warnings.simplefilter("always", UserWarning)
         through = through_imap if kind == "imap" else through_scarches
         mapped, sentence = through(options, say)
-    warned = [str(warning.message) for warning in caught if warning.category is UserWarning]
-    for sentence_of_warning in dict.fromkeys(warned):
-        say(f"Note: {sentence_of_warning}")
+    say_warnings(caught, say)
     write_whole(options.output, mapped.write_h5ad)
     say(f"Wrote {options.output}: {sentence}")
     return 0

@@ -221,16 +221,14 @@ class Moments:
     def add(self, block: np.ndarray | sparse.csr_matrix, codes: np.ndarray) -> None:
         """Rows and the group of each."""
         n = np.bincount(codes, minlength=len(self.n))[:, None].astype(float)
-        places = (np.ones(len(codes)), (codes, np.arange(len(codes))))
-        members = sparse.csr_matrix(places, shape=(len(self.n), len(codes)))
         block = block.astype(float)
-        total = _dense_sum(members, block)
+        total = group_sums(block, codes, len(self.n))
         mean = total / np.maximum(n, 1)
         if sparse.issparse(block):
             block.data **= 2
         else:
             block *= block
-        self._merge(n, mean, np.maximum(_dense_sum(members, block) - total * mean, 0))
+        self._merge(n, mean, np.maximum(group_sums(block, codes, len(self.n)) - total * mean, 0))
 
     def _merge(self, n, mean, squares) -> None:
         off, share = mean - self.mean, n / np.maximum(self.n + n, 1)
@@ -323,8 +321,18 @@ def _opened(path: Path):
         raise ValueError(f"{path} is neither an .h5ad file nor a .zarr store: {error}.") from error
 
 
-def _dense_sum(members: sparse.csr_matrix, block) -> np.ndarray:
-    total = members @ block
+def group_sums(block: np.ndarray | sparse.csr_matrix, codes: np.ndarray, n_groups: int) -> np.ndarray:
+    """Sums of the rows of each group, groups x columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inputs.cells import group_sums
+    >>> group_sums(np.array([[1.0], [2.0], [5.0]]), np.array([0, 1, 0]), 2).tolist()
+    [[6.0], [2.0]]
+    """
+    places = (np.ones(len(codes)), (codes, np.arange(len(codes))))
+    total = sparse.csr_matrix(places, shape=(n_groups, len(codes))) @ block
     return total.toarray() if sparse.issparse(total) else total
 
 

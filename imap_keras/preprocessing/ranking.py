@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from ..inputs.cells import Moments
+from ..inputs.cells import Moments, group_sums
 
 N_BINS = 20  # of the mean, for the dispersions of flavor "per_batch"
 SAME = 1e-12  # a variance so small beside the squared mean is the rounding of a gene that is constant
@@ -68,11 +68,9 @@ class Clipped:
         of_entry = np.repeat(codes, np.diff(block.indptr))
         block = block.astype(float)
         block.data = np.minimum(block.data, self.largest[of_entry, block.indices])
-        places = (np.ones(len(codes)), (codes, np.arange(len(codes))))
-        members = sparse.csr_matrix(places, shape=(len(self.sums), len(codes)))
-        self.sums += (members @ block).toarray()
+        self.sums += group_sums(block, codes, len(self.sums))
         block.data **= 2
-        self.squares += (members @ block).toarray()
+        self.squares += group_sums(block, codes, len(self.sums))
 
     def ranked(self, n_top_genes: int) -> np.ndarray:
         """True for the genes that vary most: by their median rank over batches, then by how many."""

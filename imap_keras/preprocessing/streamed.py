@@ -13,7 +13,14 @@ from ..inputs.expression import check_block_of_counts
 from ..inputs.files import path_of
 from ..inputs.writing import result_store
 from .ranking import Clipped, dispersed, variances
-from .variable import SPANS, check_batches_vary, normalised
+from .variable import (
+    SPANS,
+    check_batches_vary,
+    elected,
+    first_that_fits,
+    no_dispersion,
+    normalised,
+)
 
 BYTES_AN_ENTRY = 16  # value and column of a non-zero, in X and in layers["counts"]
 
@@ -101,24 +108,16 @@ class Counts:
         )
         if flavor == "per_batch":
             return self._per_batch(seen, genes, n_top_genes, min_batches, there), SPANS[0]
-        for span in SPANS:
-            try:
-                clipped = Clipped(moments, span)
-            except ValueError as error:
-                failure = error
-                continue
-            for block, rows in self.blocks(seen.keep):
-                clipped.add(block[:, genes], self.codes[rows][seen.keep[rows]])
-            return clipped.ranked(n_top_genes), span
-        raise ValueError(
-            f"The fit of variance against mean failed, with the widest span of {SPANS[-1]} too "
-            f"({failure}). Use flavor='per_batch'."
-        ) from failure
+        clipped, span = first_that_fits(lambda span: Clipped(moments, span))
+        for block, rows in self.blocks(seen.keep):
+            clipped.add(block[:, genes], self.codes[rows][seen.keep[rows]])
+        return clipped.ranked(n_top_genes), span
 
     def _per_batch(self, seen, genes, n_top_genes, min_batches, there) -> np.ndarray:
         moments = Moments(len(self.names), len(genes))
         for block, rows in self.blocks(seen.keep):
-            logged = normalised(block[:, genes], np.ravel(block[:, genes].sum(axis=1)))
+            block = block[:, genes]
+            logged = normalised(block, np.ravel(block.sum(axis=1)))
             logged.data = np.expm1(logged.data)
             moments.add(logged, self.codes[rows][seen.keep[rows]])
         votes = np.zeros(len(genes), int)
@@ -127,16 +126,8 @@ class Counts:
             try:
                 votes += dispersed(moments.mean[i], spread[i], n_top_genes)
             except IndexError as error:
-                raise ValueError(
-                    f"No gene of batch {self.names[i]!r} can be told from the others by its "
-                    "dispersion. Leave the batch out, merge it with another one, or keep all genes."
-                ) from error
-        if not (votes >= min_batches).any():
-            raise ValueError(
-                f"No gene is among the {n_top_genes} most variable of {min_batches} batches; lower "
-                "min_batches or raise n_top_genes."
-            )
-        return votes >= min_batches
+                raise ValueError(no_dispersion(self.names[i], int(moments.n[i, 0]))) from error
+        return elected(votes, n_top_genes, min_batches)
 
     def write(self, out, described: tuple, seen: Seen, genes: np.ndarray, of_size: np.ndarray) -> Path:
         """Last pass: counts of these genes (-1: zeros), and their logarithm, of the cells that stay.

@@ -1,5 +1,8 @@
 """Variable genes: those whose counts differ more between cells than their mean would explain."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import scanpy as sc
@@ -64,17 +67,32 @@ def variable_genes(
     )
     if flavor == "per_batch":
         return per_batch_genes(cells, "batch", n_top_genes, min_batches), SPANS[0]
+
+    def fit(span: float) -> pd.DataFrame:
+        options = {"flavor": "seurat_v3", "batch_key": "batch", "inplace": False}
+        return sc.pp.highly_variable_genes(cells, n_top_genes=n_top_genes, span=span, **options)
+
+    table, span = first_that_fits(fit)
+    return table["highly_variable"].to_numpy(), span
+
+
+def first_that_fits(fit: Callable[[float], Any]) -> tuple[Any, float]:
+    """What a fit gives with the first of `SPANS` that does not fail, and that span.
+
+    Raises
+    ------
+    ValueError
+        It fails with each of them.
+
+    Examples
+    --------
+    >>> from imap_keras.preprocessing.variable import first_that_fits
+    >>> first_that_fits(lambda span: "fitted")
+    ('fitted', 0.3)
+    """
     for span in SPANS:
         try:
-            table = sc.pp.highly_variable_genes(
-                cells,
-                n_top_genes=n_top_genes,
-                flavor="seurat_v3",
-                batch_key="batch",
-                span=span,
-                inplace=False,
-            )
-            return table["highly_variable"].to_numpy(), span
+            return fit(span), span
         except ValueError as error:
             failure = error
     raise ValueError(
@@ -130,11 +148,34 @@ def per_batch_genes(
                 cells, n_top_genes=n_top_genes, flavor="seurat", inplace=False
             )
         except IndexError as error:  # scanpy: no gene is left with a dispersion
-            raise ValueError(
-                f"No gene of batch {str(batch)!r} ({cells.n_obs} cells) can be told from the others by "
-                "its dispersion. Leave the batch out, merge it with another one, or keep all genes."
-            ) from error
+            raise ValueError(no_dispersion(batch, cells.n_obs)) from error
         votes += table["highly_variable"].to_numpy()
+    return elected(votes, n_top_genes, min_batches)
+
+
+def no_dispersion(batch: str, n_cells: int) -> str:
+    """A sentence on a batch none of whose genes has a dispersion."""
+    return (
+        f"No gene of batch {str(batch)!r} ({n_cells} cells) can be told from the others by "
+        "its dispersion. Leave the batch out, merge it with another one, or keep all genes."
+    )
+
+
+def elected(votes: np.ndarray, n_top_genes: int, min_batches: int) -> np.ndarray:
+    """True for the genes with at least `min_batches` votes, one of each batch they vary in.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.preprocessing.variable import elected
+    >>> elected(np.array([0, 2, 1]), 2000, min_batches=2).tolist()
+    [False, True, False]
+    """
     if not (votes >= min_batches).any():
         raise ValueError(
             f"No gene is among the {n_top_genes} most variable of {min_batches} batches; "

@@ -7,9 +7,8 @@ from ..inputs.expression import counts_of, dense_expression
 from ..inputs.genes import features
 from ..inputs.values import dense
 
-MISSING_SHARE = (
-    0.5  # of the reference's genes: above it most of what the encoder reads would be made up
-)
+# Of the reference's genes; above it most of what the encoder reads would be made up.
+MISSING_SHARE = 0.5
 
 
 def expression(adata: AnnData, likelihood: str, genes: list[str] | None = None) -> np.ndarray:
