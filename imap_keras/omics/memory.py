@@ -63,7 +63,13 @@ def measure_memory(path: str | Path, **settings) -> dict:
     path = Path(path).expanduser()
     check_file(path)
     order = json.dumps([str(path), {**SETTINGS, **settings}])
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    environment = os.environ | {
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        # glibc gives threads heaps of their own, and how many differs from run to run: the same
+        # training then took 0.23 to 0.30 of the matrix, and 0.18 each time with one heap.
+        "MALLOC_ARENA_MAX": "1",
+    }
     done = subprocess.run(
         [sys.executable, "-c", f"import {__name__} as memory; memory.main({order!r})"],
         capture_output=True,
