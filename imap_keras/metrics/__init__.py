@@ -1,6 +1,7 @@
-"""How well batches mix and types stay, and what correction did to the cells of a batch."""
+"""How well batches mix and types stay, what correction did to a batch, and which types may talk."""
 
 from .index import imap_index, index_ceiling, pair_purity
+from .interactions import interaction_table
 from .labels import partner_rank, predictability
 from .scib import scib_neighbors, scib_table
 from .structure import correlation_agreement, differential_agreement, neighbor_agreement
@@ -10,6 +11,7 @@ __all__ = [
     "differential_agreement",
     "imap_index",
     "index_ceiling",
+    "interaction_table",
     "neighbor_agreement",
     "pair_purity",
     "partner_rank",
