@@ -412,6 +412,7 @@ NAMED = {
     "kl_stairs": True,
     "mmd_weight": 2.0,
     "mmd_widths": "published",
+    "label_weight": 0.0,
     "least_variance": 1e-4,
     "norm_epsilon": 1e-5,
     "decoder_bias": False,
@@ -478,6 +479,7 @@ CHANGED = {
     "kl_stairs": None,  # what it was once
     "mmd_weight": 9.0,
     "mmd_widths": None,
+    "label_weight": 3.0,
     "least_variance": 0.5,
     "norm_epsilon": 0.5,
     "decoder_bias": None,
@@ -504,7 +506,8 @@ def trained(split):
     cells, query = split[0][:40, :15].copy(), split[1][:16, :15].copy()
 
     def fit(**changes):
-        model = Reference(**SHORT | changes).fit(cells, verbose=0)
+        label_key = "cell_type" if "label_weight" in changes else None
+        model = Reference(**SHORT | changes).fit(cells, verbose=0, label_key=label_key)
         both = model.history, model.map_query(query, verbose=0).history
         return [history.drop(columns="seconds").to_numpy(float) for history in both]
 

@@ -396,6 +396,14 @@ def test_a_cell_far_out_is_unknown_however_much_its_neighbors_agree():
     assert table["novelty"].tolist() == [1.0, 1.2]
 
 
+def test_unknown_by_disagreement_by_distance_or_by_both():
+    reference, labels = np.array([[0.0], [0.0], [5.0], [5.0]]), ["B", "T", "T", "T"]
+    query, far = np.array([[0.0], [5.0], [0.0], [5.0]]), np.array([0.5, 0.5, 1.5, 1.5])
+    table = transfer_labels(reference, labels, query, k=2, threshold=0.4, novelty=far)
+    assert table["uncertainty"].tolist() == [0.5, 0, 0.5, 0]
+    assert table["label"].tolist() == ["Unknown", "T", "Unknown", "Unknown"]
+
+
 def test_what_cannot_vote_is_refused():
     cells = np.zeros((2, 1))
     with pytest.raises(ValueError, match=r"novelty has the shape \(3,\) for 2 query cells"):
@@ -404,9 +412,10 @@ def test_what_cannot_vote_is_refused():
         transfer_labels(cells, ["B"], cells)
     with pytest.raises(ValueError, match="has no label"):
         transfer_labels(cells, np.array(["B", None], dtype=object), cells)
-    for options in ({"k": 0}, {"threshold": 1.5}):
-        with pytest.raises(ValueError, match="must be at least 1 and threshold"):
-            transfer_labels(cells, ["B", "T"], cells, **options)
+    with pytest.raises(ValueError, match="k=0 must be a whole number of at least 1"):
+        transfer_labels(cells, ["B", "T"], cells, k=0)
+    with pytest.raises(ValueError, match="threshold=1.5 must be between 0 and 1"):
+        transfer_labels(cells, ["B", "T"], cells, threshold=1.5)
 
 
 @pytest.mark.parametrize(

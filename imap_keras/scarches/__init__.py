@@ -5,6 +5,7 @@ batch are added and trained; no reference cell is needed.
 """
 
 from .cells import align_genes
+from .classifier import build_classifier
 from .cvae import CVAE
 from .hyperparameters import ReferenceHyperparameters
 from .losses import kl_divergence, mmd, negative_binomial, zero_inflated
@@ -20,6 +21,7 @@ __all__ = [
     "Reference",
     "ReferenceHyperparameters",
     "align_genes",
+    "build_classifier",
     "build_conditional_decoder",
     "build_conditional_encoder",
     "copy_weights",

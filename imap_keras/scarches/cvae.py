@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from .classifier import cross_entropy
 from .losses import WIDTHS, kl_divergence, mmd, negative_binomial, zero_inflated
 
 LOSSES = ("loss", "reconstruction", "kl", "mmd")
@@ -28,6 +29,9 @@ class CVAE(keras.Model):
         Added to the variance of the code.
     weight_decay
         L2 penalty, added to the gradient as ``weight_decay * weight``.
+    classifier, label_weight
+        From :func:`imap_keras.scarches.classifier.build_classifier`, where labels are trained on, and
+        the weight of their cross-entropy.
     n_groups
         Batches in each minibatch; rows come grouped by batch, the same number each.
     seed
@@ -57,6 +61,8 @@ class CVAE(keras.Model):
         mmd_widths: Sequence[float] = WIDTHS["published"],
         least_variance: float = 0.0,
         weight_decay: float = 0.0,
+        classifier: keras.Model | None = None,
+        label_weight: float = 0.0,
         n_groups: int = 1,
         seed: int = 0,
     ):
@@ -66,7 +72,9 @@ class CVAE(keras.Model):
         self.mmd_weight, self.mmd_widths = mmd_weight, tuple(mmd_widths)
         self.least_variance, self.weight_decay = least_variance, weight_decay
         self.n_groups, self.seed = n_groups, seed
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in LOSSES}
+        self.classifier, self.label_weight = classifier, label_weight
+        names = LOSSES if classifier is None else (*LOSSES, "label")
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
 
     @property
     def metrics(self):
@@ -84,8 +92,8 @@ class CVAE(keras.Model):
         likelihood = zero_inflated if zero_logit else negative_binomial
         return -tf.reduce_sum(likelihood(cells, mean, tf.exp(log_dispersion), *zero_logit), axis=1)
 
-    def losses_of(self, cells, batch, noise, kl_weight, training=True):
-        """The loss and its three terms for rows of cells; `noise` makes the code a sample."""
+    def losses_of(self, cells, batch, noise, kl_weight, labels=None, training=True):
+        """The loss and its terms for rows of cells; `noise` makes the code a sample."""
         mean, log_variance = self.encoder([cells, batch], training=training)
         if self.least_variance:
             log_variance = tf.math.log(tf.exp(log_variance) + self.least_variance)
@@ -97,18 +105,22 @@ class CVAE(keras.Model):
         compared = self.mmd_weight and self.n_groups > 1
         apart = mmd(z, self.n_groups, self.mmd_widths) if compared else 0.0
         loss = reconstruction + kl_weight * kl + self.mmd_weight * apart
-        return {"loss": loss, "reconstruction": reconstruction, "kl": kl, "mmd": apart}
+        losses = {"loss": loss, "reconstruction": reconstruction, "kl": kl, "mmd": apart}
+        if self.classifier is not None:
+            losses["label"] = cross_entropy(self.classifier(z), labels)
+            losses["loss"] += self.label_weight * losses["label"]
+        return losses
 
     def kl_weight_at(self, step):
         """Weight of the KL term in a step, counted from 0."""
         step = step // self.kl_stair * self.kl_stair
         return self.kl_weight * tf.minimum(tf.cast(step, tf.float32) / self.kl_steps, 1.0)
 
-    def gradients_of(self, cells, batch, noise, kl_weight):
+    def gradients_of(self, cells, batch, noise, kl_weight, labels=None):
         """Losses, and the gradient of every trainable weight, its L2 penalty among it."""
         weights = self.trainable_variables
         with tf.GradientTape() as tape:
-            losses = self.losses_of(cells, batch, noise, kl_weight)
+            losses = self.losses_of(cells, batch, noise, kl_weight, labels)
         gradients = tape.gradient(losses["loss"], weights)
         if self.weight_decay:
             decay = [self.weight_decay * tf.convert_to_tensor(weight) for weight in weights]
@@ -116,19 +128,19 @@ class CVAE(keras.Model):
         return losses, gradients
 
     def train_step(self, data):
-        cells, batch = data[:2]
+        cells, batch, *labels = data
         step = self.optimizer.iterations
         shape = (tf.shape(cells)[0], self.encoder.output_shape[0][-1])
         seeds = tf.stack([tf.constant(self.seed, tf.int64), tf.cast(step, tf.int64)])
         noise = tf.random.stateless_normal(shape, seeds)
-        losses, gradients = self.gradients_of(cells, batch, noise, self.kl_weight_at(step))
+        losses, gradients = self.gradients_of(cells, batch, noise, self.kl_weight_at(step), *labels)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
         return self.track(losses)
 
     def test_step(self, data):
         """The loss at full KL weight, without noise and dropout, so that epochs can be compared."""
-        cells, batch = data[:2]
-        return self.track(self.losses_of(cells, batch, 0.0, self.kl_weight, training=False))
+        cells, batch, *labels = data
+        return self.track(self.losses_of(cells, batch, 0.0, self.kl_weight, *labels, training=False))
 
     def track(self, losses) -> dict:
         """Hand losses to their running means."""

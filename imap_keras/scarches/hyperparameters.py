@@ -7,6 +7,8 @@ from ..nn.parameters import Parameters, choice, count, flag, number, seed, width
 LIKELIHOODS = ("nb", "zinb", "mse")
 KERNELS = ("decades", "published")
 INITIALIZATIONS = ("glorot", "published")
+# What a query cannot change: the frozen network is built so.
+ARCHITECTURE = ("likelihood", "latent_dim", "hidden", "dropout", "norm_epsilon", "decoder_bias")
 # What a model saved before these hyperparameters had names was made with.
 UNNAMED = {
     "kl_stairs": False,
@@ -44,6 +46,9 @@ class ReferenceHyperparameters(Parameters):
     mmd_weight, mmd_widths
         Weight of the maximum mean discrepancy between batches (beta), 0 leaves it out; widths of its
         kernels, see :data:`imap_keras.scarches.losses.WIDTHS`.
+    label_weight
+        Weight of the cross-entropy of labelled cells, by a classifier on the latent code; 0 leaves it
+        out. The published scANVI takes 50.
     least_variance
         Added to the variance of the latent code.
     norm_epsilon
@@ -108,6 +113,7 @@ class ReferenceHyperparameters(Parameters):
     kl_stairs: bool = flag(True)
     mmd_weight: float = number(1.0)
     mmd_widths: str = choice("published", KERNELS)
+    label_weight: float = number(0.0)
     least_variance: float = number(1e-4)
     norm_epsilon: float = number(1e-5, "above 0")
     decoder_bias: bool = flag(False)
@@ -128,6 +134,13 @@ class ReferenceHyperparameters(Parameters):
     def for_query(self, degree: str, **changes) -> "ReferenceHyperparameters":
         """Those a query is trained with: its own rate (new rows alone), epochs, and no weight decay.
 
+        Raises
+        ------
+        ValueError
+            A change of the architecture or of the weight of labels; a value out of range.
+        TypeError
+            Unknown hyperparameter.
+
         Examples
         --------
         >>> from imap_keras.scarches import ReferenceHyperparameters
@@ -135,6 +148,9 @@ class ReferenceHyperparameters(Parameters):
         >>> hp.epochs, hp.batch_size
         (60, 64)
         """
+        fixed = [name for name in (*ARCHITECTURE, "label_weight") if name in changes]
+        if fixed:
+            raise ValueError(f"{fixed[0]} is the reference's; a query can change its training alone.")
         epochs = min(self.epochs, self.query_epochs or self.epochs)
         query = {"weight_decay": 0.0, "epochs": epochs}
         if degree == "batch":

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from scipy.special import softmax
 
 from ..inputs.genes import check_unique_names
 from ..inputs.labels import check_batch_sizes, labels_of
@@ -13,15 +14,15 @@ from ..inputs.recipe import compare_recipes, recipe_of
 from ..inputs.values import in_memory
 from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
-from ..nn.persistence import load_models, save_models
+from .adaptor import read_adaptor, write_adaptor
 from .cells import align_genes, expression
+from .classifier import CLASSIFIER, label_codes
 from .hyperparameters import UNNAMED, ReferenceHyperparameters
 from .novelty import distances, landmarks
-from .surgery import batch_tables, build_adaptor, build_networks, fingerprint, grow, parameter_table
+from .surgery import build_networks, grow, parameter_table
 from .training import train
+from .transfer import UNKNOWN, called, check_limits
 
-# What a query cannot change: the frozen network is built so.
-ARCHITECTURE = ("likelihood", "latent_dim", "hidden", "dropout", "norm_epsilon", "decoder_bias")
 PURPOSE = "to train on and to hold some out"
 
 
@@ -40,6 +41,9 @@ class Reference(Estimator):
     ----------
     encoder, decoder
         Keras models, see :func:`build_conditional_encoder` and :func:`build_conditional_decoder`.
+    classifier, labels
+        Keras model from latent code to logits, and the names of the labels; None and none unless
+        ``label_weight`` is above 0.
     batches
         Names of the batches, in the order of the one-hot columns.
     genes
@@ -73,7 +77,7 @@ class Reference(Estimator):
 
     def __init__(self, preset: str = "default", **hyperparameters):
         self.hyperparameters = ReferenceHyperparameters.of(preset, **hyperparameters)
-        self.encoder: keras.Model | None = None
+        self.encoder = self.decoder = self.classifier = None
 
     @property
     def networks(self) -> dict[str, keras.Model]:
@@ -81,7 +85,14 @@ class Reference(Estimator):
         self.check_fitted()
         return self._networks()
 
-    def fit(self, adata: AnnData, batch_key: str = "batch", verbose: int = 1) -> "Reference":
+    def fit(
+        self,
+        adata: AnnData,
+        batch_key: str = "batch",
+        verbose: int = 1,
+        label_key: str | None = None,
+        unlabelled: str = UNKNOWN,
+    ) -> "Reference":
         """Train on the reference batches.
 
         Parameters
@@ -93,6 +104,9 @@ class Reference(Estimator):
             Column of ``adata.obs``.
         verbose
             0 shows no progress bar.
+        label_key, unlabelled
+            Column of ``adata.obs`` that the classifier learns, where ``label_weight`` is above 0. Cells
+            whose label is empty (NaN) or `unlabelled` are trained on like the others, but not by it.
 
         Returns
         -------
@@ -102,16 +116,19 @@ class Reference(Estimator):
         Raises
         ------
         KeyError
-            `batch_key` is not a column.
+            `batch_key` or `label_key` is not a column.
         ValueError
-            Negative or fractional counts; a batch of fewer than 10 cells; names used twice.
+            Negative or fractional counts; a batch of fewer than 10 cells; names used twice; labels
+            without a ``label_weight``, or the other way round; fewer than two labels.
         """
         adata, hp = in_memory(adata), self.hyperparameters
         labels = labels_of(adata, batch_key)
         check_unique_names(adata)
         batches = check_batch_sizes(labels, purpose=PURPOSE)
+        names, numbers = label_codes(adata, label_key, hp.label_weight, unlabelled)
         cells = expression(adata, hp.likelihood)
-        networks = build_networks(adata.n_vars, len(batches), hp, dropout=hp.dropout, seed=hp.seed)
+        options = {"dropout": hp.dropout, "seed": hp.seed, "n_labels": len(names)}
+        networks = build_networks(adata.n_vars, len(batches), hp, **options)
         history = train(
             **networks,
             cells=cells,
@@ -119,10 +136,11 @@ class Reference(Estimator):
             hp=hp,
             title="reference",
             verbose=verbose,
+            labels=numbers,
         )
-        self.batch_key, self.batches = batch_key, batches
+        self.batch_key, self.batches, self.labels = batch_key, batches, names
         self.genes = adata.var_names.astype(str).tolist()
-        self.encoder, self.decoder, self.history = networks["encoder"], networks["decoder"], history
+        self._take(networks, history)
         self.preprocessing = recipe_of(adata) if hp.likelihood == "mse" else {}  # else counts are read
         self.landmarks = landmarks(self.latent(adata), hp.seed)
         return self
@@ -155,7 +173,8 @@ class Reference(Estimator):
             0 shows no progress bar and no sentence.
         changes
             Hyperparameters of the training that shall differ, such as ``epochs``. With ``"batch"`` the
-            learning rate is 0.03 unless given: a few new rows bear larger steps than a network.
+            learning rate is ``query_learning_rate`` unless given: a few new rows bear larger steps than
+            a network.
 
         Returns
         -------
@@ -181,9 +200,6 @@ class Reference(Estimator):
                 f"The reference has the batches {present} already; give a new batch another name. "
                 "For more cells of a known batch call latent()."
             )
-        fixed = [name for name in ARCHITECTURE if name in changes]
-        if fixed:
-            raise ValueError(f"{fixed[0]} is the reference's; a query can change its training alone.")
         hp = self.hyperparameters.for_query(degree, **changes)
         compare_recipes(self.preprocessing, recipe_of(adata))
         cells, _ = align_genes(adata, self.genes, hp.likelihood, verbose)
@@ -279,6 +295,74 @@ class Reference(Estimator):
         points, radius = self.landmarks
         return distances(latent, points) / radius
 
+    def label_probabilities(self, adata: AnnData, batch_key: str | None = None) -> pd.DataFrame:
+        """The classifier's probability of each label, from latent means: no reference cell is needed.
+
+        Parameters
+        ----------
+        adata, batch_key
+            As for :meth:`latent`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Cells x labels, rows sum to 1.
+
+        Raises
+        ------
+        NotFittedError, KeyError, ValueError
+            As :meth:`latent`; the reference has no classifier.
+
+        Examples
+        --------
+        >>> from imap_keras import datasets, scarches
+        >>> adata = datasets.simulate(n_cells=60, n_genes=20, n_types=2)
+        >>> reference = scarches.Reference(hidden=(8,), epochs=1, label_weight=50.0)
+        >>> reference = reference.fit(adata, verbose=0, label_key="cell_type")
+        >>> reference.label_probabilities(adata).columns.tolist()
+        ['type_0', 'type_1']
+        """
+        self.check_fitted()
+        if self.classifier is None:
+            raise ValueError(
+                "This reference has no classifier; fit it with label_weight above 0 and label_key, or "
+                "label the query by its neighbours with transfer_labels."
+            )
+        logits = run(self.classifier, self.latent(adata, batch_key))
+        return pd.DataFrame(softmax(logits, axis=1), adata.obs_names, self.labels)
+
+    def predict_labels(
+        self,
+        adata: AnnData,
+        batch_key: str | None = None,
+        threshold: float = 0.5,
+        novelty: np.ndarray | None = None,
+    ) -> pd.DataFrame:
+        """The classifier's label of each cell, Unknown where it is not sure or the cell lies far out.
+
+        Parameters
+        ----------
+        adata, batch_key
+            As for :meth:`latent`.
+        threshold
+            Cells with a larger uncertainty, 1 minus the largest probability, are called ``"Unknown"``.
+        novelty
+            From :meth:`novelty`: cells above 1 are called Unknown too.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As :func:`transfer_labels`, by the names of the cells.
+
+        Raises
+        ------
+        NotFittedError, KeyError, ValueError
+            As :meth:`label_probabilities`; threshold or novelty as for :func:`transfer_labels`.
+        """
+        check_limits(adata.n_obs, threshold, novelty)
+        shares = self.label_probabilities(adata, batch_key)
+        return called(shares.to_numpy(), self.labels, threshold, novelty).set_axis(shares.index)
+
     def _inputs(self, adata: AnnData, batch_key: str | None) -> tuple[np.ndarray, np.ndarray]:
         """Cells in the genes of the reference, and their batches one-hot."""
         self.check_fitted()
@@ -307,7 +391,12 @@ class Reference(Estimator):
     # ------------------------------------------------------------- share
 
     def _networks(self) -> dict[str, keras.Model]:
-        return {} if self.encoder is None else {"encoder": self.encoder, "decoder": self.decoder}
+        networks = {"encoder": self.encoder, "decoder": self.decoder, CLASSIFIER: self.classifier}
+        return {name: network for name, network in networks.items() if network is not None}
+
+    def _take(self, networks: dict[str, keras.Model], history: pd.DataFrame) -> None:
+        self.encoder, self.decoder, self.history = networks["encoder"], networks["decoder"], history
+        self.classifier = networks.get(CLASSIFIER)
 
     def _state(self) -> dict:
         return {
@@ -315,6 +404,7 @@ class Reference(Estimator):
             "batch_key": self.batch_key,
             "batches": self.batches,
             "genes": self.genes,
+            "labels": self.labels,
             "history": self.history.to_dict("list"),
             "preprocessing": self.preprocessing,
             "landmarks": self.landmarks and [self.landmarks[0].tolist(), self.landmarks[1]],
@@ -324,14 +414,16 @@ class Reference(Estimator):
     def _expected(cls, state: dict) -> dict[str, Widths]:
         genes, batches = len(state["genes"]), len(state["batches"])
         code = state["hyperparameters"]["latent_dim"]
-        return {"encoder": ([genes, batches], [code, code]), "decoder": ([code, batches], None)}
+        expected = {"encoder": ([genes, batches], [code, code]), "decoder": ([code, batches], None)}
+        labels = len(state.get("labels", []))  # version 0.1.0 had no classifier
+        return expected | ({CLASSIFIER: ([code], [labels])} if labels else {})
 
     @classmethod
     def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "Reference":
         new = cls(**UNNAMED | state["hyperparameters"])
         new.batch_key, new.batches, new.genes = state["batch_key"], state["batches"], state["genes"]
-        new.encoder, new.decoder = networks["encoder"], networks["decoder"]
-        new.history = pd.DataFrame(state["history"])
+        new.labels = state.get("labels", [])
+        new._take(networks, pd.DataFrame(state["history"]))
         new.preprocessing = state.get("preprocessing", {})  # version 0.1.0 kept none
         points, radius = state.get("landmarks") or (None, None)
         new.landmarks = None if points is None else (np.array(points), radius)
@@ -350,10 +442,8 @@ class Reference(Estimator):
         ValueError
             There is no such batch.
         """
-        tables, row = batch_tables(self.networks), self._column(batch)
-        rows = {name: table.rows()[row] for name, table in tables.items()}
-        info = {"batch": batch, "fits": fingerprint(self.networks, self.genes)}
-        save_models(folder, "scarches adaptor", {"adaptor": build_adaptor(rows)}, info)
+        networks, row = self.networks, self._column(batch)
+        write_adaptor(folder, networks, self.genes, batch, row)
 
     def attach(self, folder: str | Path) -> "Reference":
         """Add the batch of an adaptor, exactly as it was trained.
@@ -374,24 +464,13 @@ class Reference(Estimator):
             The folder is not an adaptor or a file is cut short; the reference has that batch already;
             the adaptor was trained on another reference.
         """
-        networks = self.networks
-        models, info = load_models(folder, "scarches adaptor")
-        if info["batch"] in self.batches:
-            raise ValueError(f"The reference has a batch {info['batch']!r} already.")
-        if info["fits"] != fingerprint(networks, self.genes):
-            raise ValueError(
-                f"The adaptor of batch {info['batch']!r} was trained on another reference (or with a "
-                "degree that changed it); attach it to the one it came from."
-            )
-        grown = grow(networks, 1, "batch", self.hyperparameters)
-        for name, table in batch_tables(grown).items():
-            row = models["adaptor"].get_layer(name).rows()
-            table.set_rows(np.concatenate([table.rows()[:-1], row]))
-        return self._with(grown, [info["batch"]], pd.DataFrame(), self.landmarks)
+        has = (self.genes, self.batches, self.hyperparameters)
+        batch, grown = read_adaptor(folder, self.networks, *has)
+        return self._with(grown, [batch], pd.DataFrame(), self.landmarks)
 
     def _with(self, networks, names: list[str], history: pd.DataFrame, points) -> "Reference":
         new = Reference(**self.hyperparameters.as_dict())
         new.batch_key, new.genes, new.batches = self.batch_key, self.genes, self.batches + names
-        new.encoder, new.decoder, new.history = networks["encoder"], networks["decoder"], history
-        new.landmarks, new.preprocessing = points, self.preprocessing
+        new._take(networks, history)
+        new.landmarks, new.preprocessing, new.labels = points, self.preprocessing, self.labels
         return new

@@ -1,11 +1,10 @@
 """Architecture surgery: new columns for new batches, everything else frozen by degree."""
 
-import hashlib
-
 import keras
 import numpy as np
 import pandas as pd
 
+from .classifier import CLASSIFIER, build_classifier
 from .hyperparameters import ReferenceHyperparameters
 from .network import (
     FIRST_LAYERS,
@@ -25,8 +24,11 @@ def build_networks(
     n_frozen: int = 0,
     dropout: float = 0.0,
     seed: int = 0,
+    n_labels: int = 0,
 ) -> dict[str, keras.Model]:
-    """Encoder and decoder for so many batches, the first `n_frozen` of them frozen.
+    """Encoder and decoder for so many batches, the first `n_frozen` of them frozen, and a classifier.
+
+    The classifier is there where `n_labels` are.
 
     Examples
     --------
@@ -47,10 +49,13 @@ def build_networks(
         seed=2 * seed + 1,
         **shared,
     )
+    networks = {"encoder": encoder, "decoder": decoder}
+    if n_labels:
+        networks[CLASSIFIER] = build_classifier(hp.latent_dim, n_labels, 2 * seed + 2)
     if hp.initialization == "published":
-        start_as_published(encoder, 2 * seed)
-        start_as_published(decoder, 2 * seed + 1)
-    return {"encoder": encoder, "decoder": decoder}
+        for number, network in enumerate(networks.values()):
+            start_as_published(network, 2 * seed + number)
+    return networks
 
 
 def copy_weights(old: keras.Model, new: keras.Model) -> None:
@@ -102,16 +107,16 @@ def grow(
     hp: ReferenceHyperparameters,
     seed: int = 0,
 ) -> dict[str, keras.Model]:
-    """Surgery: copies of both networks with columns for new batches, frozen by degree, no dropout.
+    """Surgery: copies of the networks with columns for new batches, frozen by degree, no dropout.
 
     Parameters
     ----------
     networks
-        ``encoder`` and ``decoder``; not changed.
+        ``encoder``, ``decoder`` and, where there is one, ``classifier``; not changed.
     n_new
         New batches.
     degree
-        ``"batch"``, ``"first_layer"`` or ``"all"``.
+        ``"batch"``, ``"first_layer"`` or ``"all"``; a classifier is frozen in each.
     hp, seed
         Hyperparameters of the reference; seed of the new weights.
 
@@ -136,10 +141,11 @@ def grow(
         raise ValueError(f"degree={degree!r} is unknown; choose one of {DEGREES}.")
     n_genes, n_known = (shape[-1] for shape in networks["encoder"].input_shape)
     n_frozen = 0 if degree == "all" else n_known
-    grown = build_networks(n_genes, n_known + n_new, hp, n_frozen, seed=seed)
+    n_labels = networks[CLASSIFIER].output_shape[-1] if CLASSIFIER in networks else 0
+    grown = build_networks(n_genes, n_known + n_new, hp, n_frozen, seed=seed, n_labels=n_labels)
     for name, network in grown.items():
         copy_weights(networks[name], network)
-        freeze(network, degree)
+        freeze(network, "batch" if name == CLASSIFIER else degree)  # a query has no labels
     return grown
 
 
@@ -170,24 +176,3 @@ def batch_tables(networks: dict[str, keras.Model]) -> dict[str, BatchTable]:
     """The tables of batch weights by name: all that a batch has of its own."""
     layers = [layer for network in networks.values() for layer in network.layers]
     return {layer.name: layer for layer in layers if isinstance(layer, BatchTable)}
-
-
-def fingerprint(networks: dict[str, keras.Model], genes: list[str]) -> str:
-    """Hash of the genes and of all weights but the batches' own: an adaptor fits where it agrees."""
-    digest = hashlib.sha256("\n".join(genes).encode())
-    for network in networks.values():
-        for layer in network.layers:
-            if not isinstance(layer, BatchTable):
-                for weight in layer.get_weights():
-                    digest.update(layer.name.encode() + np.ascontiguousarray(weight).tobytes())
-    return digest.hexdigest()
-
-
-def build_adaptor(rows: dict[str, np.ndarray]) -> keras.Model:
-    """One batch's rows as a Keras model of one-row tables, so that Keras saves them."""
-    one = keras.Input((1,), name="one")
-    tables = [BatchTable(len(row), 1, name=name) for name, row in rows.items()]
-    model = keras.Model(one, [table(one) for table in tables], name="adaptor")
-    for table in tables:
-        table.set_rows(rows[table.name][None])
-    return model

@@ -21,6 +21,7 @@ def training_rows(
     rows_per_batch: int,
     seed: int,
     index: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Endless minibatches, the same number of random cells from every batch, grouped by batch.
 
@@ -34,6 +35,8 @@ def training_rows(
         Rows drawn from each batch; the same seed gives the same rows.
     index
         Cells to draw from; all unless given.
+    labels
+        Number of each cell's label, where labels are trained on; they come third.
 
     Examples
     --------
@@ -52,8 +55,8 @@ def training_rows(
 
     def draw(step):
         seeds = tf.stack([tf.constant(seed, tf.int64), step])
-        rows = draw_from_groups(members, sizes, (rows_per_batch,), seeds)
-        return tf.gather(table, tf.reshape(rows, [-1])), one_hot
+        rows = tf.reshape(draw_from_groups(members, sizes, (rows_per_batch,), seeds), [-1])
+        return with_labels(tf.gather(table, rows), one_hot, rows, labels)
 
     return drawn_rows(draw)
 
@@ -64,6 +67,7 @@ def validation_rows(
     n_batches: int,
     rows_per_batch: int,
     index: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Cells in minibatches of the same make; batches of fewer cells repeat theirs to keep pace.
 
@@ -71,7 +75,7 @@ def validation_rows(
 
     Parameters
     ----------
-    cells, codes, n_batches, rows_per_batch, index
+    cells, codes, n_batches, rows_per_batch, index, labels
         As for :func:`training_rows`.
 
     Examples
@@ -91,7 +95,12 @@ def validation_rows(
     table = tf.constant(cells, tf.float32)
     one_hot = tf.one_hot(np.repeat(present, rows_per_batch), n_batches)
     rows = tf.data.Dataset.from_tensor_slices(steps.reshape(len(steps), -1))
-    return untuned(rows.map(lambda some: (tf.gather(table, some), one_hot)))
+    return untuned(rows.map(lambda some: with_labels(tf.gather(table, some), one_hot, some, labels)))
+
+
+def with_labels(cells, batch, rows, labels) -> tuple:
+    """A minibatch: cells and batch, and where there are `labels` those of its rows."""
+    return (cells, batch) if labels is None else (cells, batch, tf.gather(labels, rows))
 
 
 def build_cvae(
@@ -100,6 +109,7 @@ def build_cvae(
     hp: ReferenceHyperparameters,
     n_groups: int = 1,
     steps: int = 1,
+    classifier: keras.Model | None = None,
 ) -> CVAE:
     """The compiled conditional VAE of some hyperparameters.
 
@@ -109,6 +119,8 @@ def build_cvae(
         As for :func:`train`.
     n_groups, steps
         Batches in each minibatch; steps per epoch.
+    classifier
+        Of the latent code, where labels are trained on.
 
     Examples
     --------
@@ -131,6 +143,8 @@ def build_cvae(
         mmd_widths=WIDTHS[hp.mmd_widths],
         least_variance=hp.least_variance,
         weight_decay=hp.weight_decay,
+        classifier=classifier,
+        label_weight=hp.label_weight,
         n_groups=n_groups,
         seed=hp.seed,
     )
@@ -153,8 +167,10 @@ def train(
     hp: ReferenceHyperparameters,
     title: str,
     verbose: int = 0,
+    classifier: keras.Model | None = None,
+    labels: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Train what is trainable of encoder and decoder, in place.
+    """Train what is trainable of encoder and decoder, and of the classifier by labels, in place.
 
     Parameters
     ----------
@@ -164,6 +180,8 @@ def train(
         Cells x genes and their batches, counted in the columns of the model.
     hp, title, verbose
         Hyperparameters; title of the progress bar; 0 hides it.
+    classifier, labels
+        Number of each cell's label, -1 for none; without labels (a query) no classifier is trained.
 
     Returns
     -------
@@ -191,17 +209,17 @@ def train(
     per_batch = max(hp.batch_size // n_groups, 1)
     inside, held_out = hold_out(len(codes), hp.validation, hp.seed, codes)
     steps = steps_of(len(inside), per_batch * n_groups)
-    cvae = build_cvae(encoder, decoder, hp, n_groups, steps)
+    cvae = build_cvae(encoder, decoder, hp, n_groups, steps, None if labels is None else classifier)
     table, clock = tf.constant(cells, tf.float32), Clock()  # one table for both kinds of rows
     plateau = keras.callbacks.ReduceLROnPlateau(factor=0.1, patience=hp.plateau, min_delta=0)
     history = fit_network(
         cvae,
-        training_rows(table, codes, n_batches, per_batch, hp.seed, inside),
+        training_rows(table, codes, n_batches, per_batch, hp.seed, inside, labels),
         hp.epochs,
         title,
         steps=steps,
         verbose=verbose,
         callbacks=[BestEpoch(hp.patience), plateau, clock],
-        validation=validation_rows(table, codes, n_batches, per_batch, held_out),
+        validation=validation_rows(table, codes, n_batches, per_batch, held_out, labels),
     )
     return history.assign(seconds=clock.seconds)

@@ -5,6 +5,7 @@ import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 
 from ..inputs.labels import coded
+from ..nn.parameters import check_count
 
 UNKNOWN = "Unknown"
 
@@ -92,20 +93,18 @@ def transfer_labels(
         raise ValueError(f"There are {len(labels)} labels for {len(reference)} reference cells.")
     if pd.isna(np.asarray(labels, dtype=object)).any():
         raise ValueError("A reference cell has no label; leave cells without label out of the vote.")
-    if k < 1 or not 0 <= threshold <= 1:
-        raise ValueError(f"k={k} must be at least 1 and threshold={threshold} between 0 and 1.")
-    if novelty is not None and np.shape(novelty) != (len(query),):
-        raise ValueError(f"novelty has the shape {np.shape(novelty)} for {len(query)} query cells.")
+    check_count("k", k)
+    check_limits(len(query), threshold, novelty)
     search = NearestNeighbors(n_neighbors=min(k, len(reference))).fit(reference)
-    table = vote(*search.kneighbors(query), labels, threshold)
-    if novelty is not None:
-        table.loc[np.asarray(novelty) > 1, "label"] = UNKNOWN
-        table["novelty"] = novelty
-    return table
+    return vote(*search.kneighbors(query), labels, threshold, novelty)
 
 
 def vote(
-    distances: np.ndarray, neighbors: np.ndarray, labels: np.ndarray, threshold: float = 0.5
+    distances: np.ndarray,
+    neighbors: np.ndarray,
+    labels: np.ndarray,
+    threshold: float = 0.5,
+    novelty: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """The vote itself, where neighbours are known already.
 
@@ -113,7 +112,7 @@ def vote(
     ----------
     distances, neighbors
         Query cells x neighbours: how far, and which reference cells.
-    labels, threshold
+    labels, threshold, novelty
         As for :func:`transfer_labels`.
 
     Returns
@@ -133,7 +132,55 @@ def vote(
     votes = np.stack(
         [np.sum(weights * (codes[neighbors] == code), axis=1) for code in range(len(names))], axis=1
     )
-    best, uncertainty = np.array(names)[votes.argmax(axis=1)], np.clip(1 - votes.max(axis=1), 0, 1)
-    label = np.where(uncertainty > threshold, UNKNOWN, best)
+    return called(votes, names, threshold, novelty)
+
+
+def check_limits(n_cells: int, threshold: float, novelty: np.ndarray | None) -> None:
+    """Raise if no cell could be called by these limits.
+
+    Raises
+    ------
+    ValueError
+        The threshold is no share; novelty is not one number a cell.
+    """
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold={threshold!r} must be between 0 and 1.")
+    if novelty is not None and np.shape(novelty) != (n_cells,):
+        raise ValueError(f"novelty has the shape {np.shape(novelty)} for {n_cells} query cells.")
+
+
+def called(
+    shares: np.ndarray,
+    names: list[str],
+    threshold: float = 0.5,
+    novelty: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Labels by the largest share, Unknown where it is too small or the cell lies too far out.
+
+    Parameters
+    ----------
+    shares, names
+        Cells x labels, rows sum to 1: of a vote, or the probabilities of a classifier; the labels.
+    threshold, novelty
+        As for :func:`transfer_labels`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As :func:`transfer_labels`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.scarches.transfer import called
+    >>> shares = np.array([[0.75, 0.25], [0.25, 0.75]])
+    >>> called(shares, ["B", "T"], novelty=np.array([0.5, 2.0]))
+         label best  uncertainty  novelty
+    0        B    B         0.25      0.5
+    1  Unknown    T         0.25      2.0
+    """
+    best, uncertainty = np.array(names)[shares.argmax(axis=1)], np.clip(1 - shares.max(axis=1), 0, 1)
+    far = np.zeros(len(shares), bool) if novelty is None else np.asarray(novelty) > 1
+    label = np.where((uncertainty > threshold) | far, UNKNOWN, best)
     table = {"label": label.astype(object), "best": best.astype(object), "uncertainty": uncertainty}
-    return pd.DataFrame(table)
+    return pd.DataFrame(table if novelty is None else table | {"novelty": novelty})
