@@ -464,8 +464,8 @@ class Reference(Estimator):
             The folder is not an adaptor or a file is cut short; the reference has that batch already;
             the adaptor was trained on another reference.
         """
-        has = (self.genes, self.batches, self.hyperparameters)
-        batch, grown = read_adaptor(folder, self.networks, *has)
+        known = (self.networks, self.genes, self.batches, self.hyperparameters)
+        batch, grown = read_adaptor(folder, *known)
         return self._with(grown, [batch], pd.DataFrame(), self.landmarks)
 
     def _with(self, networks, names: list[str], history: pd.DataFrame, points) -> "Reference":
