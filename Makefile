@@ -16,7 +16,7 @@ PYTEST := -m pytest -n 2 --dist worksteal --durations=20
 VENV := .venv
 VENV_TFA := .venv-tfa
 
-.PHONY: course test test-tfa lint notebooks data student teacher nbgrader wheelhouse lock clean
+.PHONY: course test test-tfa lint notebooks book data student teacher nbgrader wheelhouse lock clean
 
 course: $(VENV)/.installed
 	$(VENV)/bin/python -m imap_keras.course --output-dir build/course
@@ -36,6 +36,10 @@ lint: $(VENV)/.installed
 notebooks: $(VENV)/.installed
 	$(VENV)/bin/python notebooks/build.py
 
+# Notebooks, glossary, papers and every public name of the library as linked pages: build/book/index.html.
+book: $(VENV)/.book
+	$(VENV)/bin/python docs/build.py
+
 # Fetch all real data ahead of time, for a class without network.
 data: $(VENV)/.installed
 	$(VENV)/bin/python -m imap_keras.datasets
@@ -48,7 +52,7 @@ student teacher nbgrader: $(VENV)/.installed
 # All packages in a folder for a stick, annoy built: a laptop then needs neither network nor compiler.
 wheelhouse:
 	$(PYTHON) -m pip wheel --quiet --wheel-dir build/wheelhouse --constraint $(LOCK) \
-	'.[course,test]' hatchling editables
+	'.[course,test,book]' hatchling editables
 	@du -sh build/wheelhouse
 
 # Write the versions of today for this Python into requirements/.
@@ -61,6 +65,10 @@ $(VENV)/.installed: pyproject.toml
 	|| { echo "Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is another: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python $(INSTALL) $(if $(LOCK),--constraint $(LOCK)) --editable '.[course,test]'
+	@touch $@
+
+$(VENV)/.book: $(VENV)/.installed
+	$(VENV)/bin/python $(INSTALL) $(if $(LOCK),--constraint $(LOCK)) --editable '.[book]'
 	@touch $@
 
 $(VENV_TFA)/.installed: pyproject.toml
