@@ -63,7 +63,7 @@ PINNED = {
     "pair loss": 0.206725,
     "pairs": 321,
     "content": 0.0428526,
-    "corrected": 0.139707,
+    "corrected": 0.139349,
     "components": 0.137297,
 }
 
@@ -71,6 +71,8 @@ PINNED = {
 NAMES = [entry.name for entry in fields(Hyperparameters)]
 # What is not looked at before the pairs: fits that differ in these alone share one stage I.
 AFTER_STAGE1 = {"critic_hidden", *NAMES[NAMES.index("k1") : NAMES.index("seed")]}
+# Tested where it can be felt: tests/test_all_genes.py.
+ELSEWHERE = ("chunk_genes", "clip_output")
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +136,7 @@ def changed(name):
 
 
 @pytest.mark.filterwarnings("ignore:Batch")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ELSEWHERE])
 def test_every_hyperparameter_does_something(name, usual):
     beside = dict(WITH.get(name, {}))
     if name == "incremental":

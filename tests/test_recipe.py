@@ -131,7 +131,7 @@ def test_other_genes_chosen_name_the_remedy(model, split, whole, no_training):
 def test_cells_normalised_by_chosen_genes_only_are_a_warning(model, split, whole, monkeypatch):
     few = whole[1][:, model.genes[:29]].copy()
     query = imap_keras.preprocess(few, min_genes=0, genes=model, verbose=0)
-    monkeypatch.setattr(imap_keras.imap.model, "map_batches", lambda **told: 1 / 0)
+    monkeypatch.setattr(imap_keras.imap.model, "map_batches", lambda *told: 1 / 0)
     with pytest.warns(UserWarning) as told, pytest.raises(ZeroDivisionError):
         model.map_query(query, split[0], verbose=0)
     assert (
@@ -146,7 +146,7 @@ def test_another_total_is_seen_in_the_values_where_nothing_is_recorded(model, sp
     del query.uns["imap_keras_preprocess"]
     values = query.X.expm1()
     query.X = (values * 100).log1p()  # counts per million
-    monkeypatch.setattr(imap_keras.imap.model, "map_batches", lambda **told: 1 / 0)
+    monkeypatch.setattr(imap_keras.imap.model, "map_batches", lambda *told: 1 / 0)
     with pytest.warns(UserWarning) as told, pytest.raises(ZeroDivisionError):
         model.map_query(query, split[0], verbose=0)
     total = 100 * np.median(np.ravel(values.sum(axis=1)))

@@ -16,7 +16,8 @@ import imap_keras.imap.streaming
 from imap_keras import IMAP
 from imap_keras.inputs import cells as cells_module
 from imap_keras.inputs import writing
-from imap_keras.inputs.cells import Moments, open_cells
+from imap_keras.inputs.cells import open_cells
+from imap_keras.inputs.moments import Moments
 
 PLACES = ("h5ad", "zarr", "backed", "dask", "dense file")
 

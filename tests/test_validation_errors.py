@@ -183,7 +183,7 @@ def test_unknown_hyperparameter_like_no_other_is_answered_with_all():
         ("metric", "cosine"),
         ("search", "faiss"),
         ("initialization", "xavier"),
-        ("pair_space", "umap"),
+        ("pair_space", ""),
     ],
 )
 def test_hyperparameters_out_of_range_are_named(name, value):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from sklearn.decomposition import PCA
 
-from ..inputs.cells import Moments
+from ..inputs.moments import Moments
 from .agreement import unit_length
 from .hyperparameters import Hyperparameters
 from .seeds import seed_of
@@ -93,10 +93,18 @@ def scaled_components(points: np.ndarray, hp: Hyperparameters) -> np.ndarray:
 
 
 def content_components(content: np.ndarray, hp: Hyperparameters) -> np.ndarray | None:
-    """The content's part of the space that `hp.pair_space` names; it is the same for all batches."""
+    """The part of the space that `hp.pair_space` names which is the same for all batches.
+
+    Parameters
+    ----------
+    content
+        E(x), or the embedding that `hp.pair_space` names: cells x dimensions.
+    hp
+        Hyperparameters.
+    """
     if hp.pair_space == "pca":
         return None
-    return content if hp.pair_space == "content" else scaled_components(content, hp)
+    return scaled_components(content, hp) if hp.pair_space == "both" else content
 
 
 def pair_space(
@@ -122,11 +130,9 @@ def pair_space(
     numpy.ndarray
         Cells x dimensions.
     """
-    if hp.pair_space == "content":
-        return content
     if hp.pair_space == "pca":
         return components
-    return np.hstack([content, components])
+    return np.hstack([content, components]) if hp.pair_space == "both" else content
 
 
 def principal_components(corrected: np.ndarray, hp: Hyperparameters) -> keras.Model:

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from ..nn.blocks import INITIALIZATIONS
-from ..nn.parameters import Parameters, choice, count, flag, number, seed, widths
+from ..nn.parameters import Parameters, choice, count, flag, number, seed, text, widths
 from .pairs import METRICS, SEARCHES
+
+SPACES = ("content", "pca", "both")
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,9 @@ class Hyperparameters(Parameters):
         Pairs each MNN seed grows to (m).
     pair_space
         Space the neighbours are searched in: ``"content"`` (E(x), the paper), ``"pca"`` (the 30 first
-        principal components of the expression) or ``"both"`` (those of the content beside those of
-        the expression, at one scale).
+        principal components of the expression), ``"both"`` (those of the content beside those of
+        the expression, at one scale), or the name of an embedding of your own in ``adata.obsm``
+        (``"X_scVI"``), which holds no NaN.
     pair_agreement
         Only MNN pairs whose two cells see both batches at least so much alike count, see
         :func:`imap_keras.imap.agreement.pair_agreement`; 0 takes every pair, as the paper does.
@@ -98,6 +101,12 @@ class Hyperparameters(Parameters):
     relu_output
         The generator ends in a ReLU, as the paper's. False: a carried value may fall below 0, where a
         ReLU would push the mean of a type up again and take variance from the carried cells alone.
+    clip_output
+        ``layers["imap"]`` is clipped at 0, for what wants no negative expression; the components
+        ``X_imap`` come from the values before. False leaves them below 0.
+    chunk_genes
+        With ``fit(genes="all")``: genes beyond the variable ones that a generator carries at once, at
+        most (the paper's colorectal data: 12,667 genes in 7 chunks).
     shift_start
         The generator starts by adding the mean difference of its pairs to every cell.
     average_epochs
@@ -148,7 +157,7 @@ class Hyperparameters(Parameters):
     cap_neighbors: bool = flag(True)
     lazy_walk: bool = flag(False)
     walk_length: int = count(10)
-    pair_space: str = choice("both", ("content", "pca", "both"))
+    pair_space: str = text("both")
     pair_agreement: float = number(0.5)
     metric: str = choice("angular", METRICS)
     search: str = choice("annoy", tuple(SEARCHES))
@@ -167,11 +176,18 @@ class Hyperparameters(Parameters):
     neighbor_target: bool = flag(True)
     identity_start: bool = flag(True)
     relu_output: bool = flag(False)
+    clip_output: bool = flag(True)
+    chunk_genes: int = count(2000)
     shift_start: bool = flag(True)
     average_epochs: int = count(5)
     unit_length: bool = flag(True)
     n_components: int = count(30)
     seed: int = seed()
+
+    @property
+    def own_space(self) -> str | None:
+        """Name of the embedding that `pair_space` asks for; None: the space is made here."""
+        return None if self.pair_space in SPACES else self.pair_space
 
     def __post_init__(self):
         super().__post_init__()
@@ -224,6 +240,8 @@ REFERENCE = dict(
     neighbor_target=False,
     identity_start=False,
     relu_output=True,
+    clip_output=True,
+    chunk_genes=2000,
     shift_start=False,
     average_epochs=1,
     unit_length=False,

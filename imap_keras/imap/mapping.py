@@ -1,22 +1,28 @@
 """New batches onto a fitted integration: a generator for each, everything else frozen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import keras
 import numpy as np
 from anndata import AnnData
 
-from ..inputs.cells import open_cells
+from ..inputs.cells import Cells, open_cells
+from ..inputs.embeddings import embedding_of
 from ..inputs.expression import dense_expression
 from ..inputs.genes import with_genes
 from ..inputs.labels import check_batch_sizes, labels_of
+from ..inputs.recipe import compare_recipes, compare_totals, recipe_of
 from ..inputs.values import in_memory
+from ..nn.fitting import run
 from .components import merge_order
 from .hyperparameters import Hyperparameters
 from .merging import Merged, merge_batches
 from .pairs import check_annoy
-from .pool import AT_ONCE
+from .pool import AT_ONCE, carry
 from .seeds import sample_cells
+from .streaming import fitted_labels
 
 
 def few_of(
@@ -40,33 +46,50 @@ def few_of(
     groups = [np.flatnonzero(labels == name) for name in np.unique(labels)]
     rows = np.concatenate([sample_cells(rows, "searched", hp, i) for i, rows in enumerate(groups)])
     rows = np.sort(rows)
-    return AnnData(cells.rows(rows), cells.obs.iloc[rows], cells.var, dict(cells.uns)), rows
+    few = AnnData(cells.rows(rows), cells.obs.iloc[rows], cells.var, dict(cells.uns))
+    if hp.own_space:
+        few.obsm[hp.own_space] = embedding_of(cells, hp.own_space, "pair_space")[rows]
+    return few, rows
 
 
-def read_query(
-    adata: AnnData,
-    reference: AnnData | None,
-    batch_key: str,
-    order: Sequence[str],
-    genes: Sequence[str],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cells of new batches and the batch of each, if they can be mapped.
+class Side(NamedTuple):
+    """Cells of one side of a mapping, new or known, in memory.
 
     Parameters
     ----------
-    adata
-        Cells of new batches.
-    reference
-        Cells of fitted batches.
+    cells
+        In all genes of the model.
+    labels, rows
+        Batch of each cell, and which cell of the data it is.
+    expression, space
+        Of the variable genes as measured, dense; E(x), or the embedding that pairs are searched in.
+    """
+
+    cells: Cells
+    labels: np.ndarray
+    rows: np.ndarray
+    expression: np.ndarray
+    space: np.ndarray
+
+
+def read_sides(
+    model, adata: AnnData | str | Path, reference: AnnData | str | Path | None, batch_key: str
+) -> tuple[Side, Side]:
+    """Cells of new batches and of known ones, if the first can be mapped onto the second.
+
+    Parameters
+    ----------
+    model
+        A fitted :class:`imap_keras.IMAP`.
+    adata, reference
+        Cells of new batches, and of fitted ones.
     batch_key
-        Column of ``obs``.
-    order, genes
-        Batches and genes of the fitted model.
+        Column of ``obs`` of both.
 
     Returns
     -------
-    cells, labels
-        Cells x `genes`, float32; one name a cell.
+    new, known
+        The two sides.
 
     Raises
     ------
@@ -78,21 +101,39 @@ def read_query(
             "reference=None, but a model keeps no cells: hand in cells of the fitted batches "
             "(what fit() read, or what transform() gave back) to pair the new ones with."
         )
-    adata = in_memory(adata)
-    labels = labels_of(adata, batch_key)
-    again = sorted(set(labels) & set(order))
+    few, rows = few_of(adata, batch_key, model.hyperparameters)
+    labels = labels_of(few, batch_key)
+    again = sorted(set(labels) & set(model.order))
     if again:
         raise ValueError(
-            f"Batch {again[0]!r} was fitted already (fitted are {order}); give the new batch "
+            f"Batch {again[0]!r} was fitted already (fitted are {model.order}); give the new batch "
             "another name. Further cells of a fitted batch need transform() alone."
         )
     check_batch_sizes(labels)
-    return dense_expression(with_genes(adata, genes)), labels
+    new = _side(model, few, rows, labels)
+    few, rows = few_of(reference, batch_key, model.hyperparameters)
+    known = _side(model, few, rows, fitted_labels(model, few, batch_key))
+    compare_totals(known.expression, new.expression)
+    return new, known
+
+
+def _side(model, adata: AnnData, rows: np.ndarray, labels: np.ndarray) -> Side:
+    own_space = model.hyperparameters.own_space
+    adata = with_genes(adata, model.genes)
+    compare_recipes(model.preprocessing, recipe_of(adata))
+    cells = open_cells(adata)
+    expression = dense_expression(with_genes(adata, model.variable_genes))
+    if own_space:
+        space = embedding_of(cells, own_space, "pair_space")
+    else:
+        space = run(model.encoder, expression)
+    return Side(cells, labels, rows, expression, space)
 
 
 def map_batches(
-    known: tuple[np.ndarray, np.ndarray, np.ndarray],
-    new: tuple[np.ndarray, np.ndarray, np.ndarray],
+    known: Side,
+    new: Side,
+    generators: Mapping[str, keras.Model],
     order: Sequence[str],
     scale: float,
     hp: Hyperparameters,
@@ -106,10 +147,11 @@ def map_batches(
     Parameters
     ----------
     known
-        Cells of fitted batches, the anchor's at least where ``incremental=False``: corrected
-        expression, batch and content of each.
+        Cells of fitted batches, the anchor's at least where ``incremental=False``.
     new
-        Cells of new batches: expression as measured, batch and content of each.
+        Cells of new batches.
+    generators
+        Of the fitted model.
     order, scale
         Batches merged already, the anchor first, and the number cells are multiplied by for training.
     hp, verbose
@@ -120,14 +162,16 @@ def map_batches(
     ValueError, NoPairsError
         As :meth:`imap_keras.IMAP.map_query`.
     """
-    if not hp.incremental and order[0] not in known[1]:
+    if not hp.incremental and order[0] not in known.labels:
         raise ValueError(
             f"reference has no cell of the anchor {order[0]!r}; with incremental=False new "
             "batches are paired with the anchor's cells alone."
         )
     if hp.search == "annoy":
         check_annoy()
-    cells, labels, content = (np.concatenate(both) for both in zip(known, new, strict=True))
+    carried = carry(known.expression.copy(), known.labels, generators)
+    cells = np.concatenate([carried, new.expression])
     cells *= scale
-    all_batches = [*order, *merge_order(*new[:2])]
-    return merge_batches(cells, labels, content, all_batches, hp, len(order), verbose)
+    labels, space = np.concatenate([known.labels, new.labels]), np.concatenate([known.space, new.space])
+    all_batches = [*order, *merge_order(new.expression, new.labels)]
+    return merge_batches(cells, labels, space, all_batches, hp, len(order), verbose)

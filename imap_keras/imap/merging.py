@@ -1,7 +1,7 @@
 """Batch after batch into the anchor: pairs, stage II, and the carried cells join the anchor."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -12,6 +12,7 @@ from .components import content_components
 from .hyperparameters import Hyperparameters
 from .pairs import NoPairsError
 from .pool import Carried, Pool
+from .stage2 import WGANGP
 from .training import build_gan, find_pairs, train_stage2
 
 
@@ -43,11 +44,13 @@ class Merged:
 def merge_batches(
     cells: np.ndarray | Pool,
     labels: np.ndarray,
-    content: np.ndarray,
+    content: np.ndarray | None,
     order: Sequence[str],
     hp: Hyperparameters,
     n_merged: int = 1,
     verbose: int = 0,
+    known_pairs: Mapping[str, np.ndarray] | None = None,
+    gans: dict[int, WGANGP] | None = None,
 ) -> Merged:
     """Carry the batches ``order[n_merged:]`` into the anchor, in this order.
 
@@ -65,11 +68,18 @@ def merge_batches(
         batch that is merged is carried over in place. Of a pool of many cells only those that a query
         batch looks at are made dense.
     labels, content
-        Batch of each cell, and E(x): cells x latent_dim.
+        Batch of each cell, and E(x), cells x latent_dim, or the embedding that `hp.pair_space` names;
+        not used with `known_pairs`.
     order, n_merged
         All batches, the anchor first; how many of them are merged already.
     hp, verbose
         Hyperparameters; 0 shows no progress bar.
+    known_pairs
+        By query batch, pairs of cells found already, in other genes of the same cells: none are then
+        searched, and a batch without pairs is left as it is without a word.
+    gans
+        By number of genes, one of :func:`imap_keras.imap.training.build_gan` to train in; new ones
+        join.
 
     Raises
     ------
@@ -92,33 +102,40 @@ def merge_batches(
     >>> merge_batches(cells, labels, cells, ["first", "second"], hp).pair_counts["batch"].tolist()
     ['second']
     """
-    searched_content, carried = content_components(content, hp), Carried(cells, labels)
-    generators, all_pairs, counts, history, gan = {}, {}, [], [pd.DataFrame()], None
+    carried = Carried(cells, labels)
+    searched_content = content_components(content, hp) if known_pairs is None else None
+    generators, all_pairs, counts, history = {}, {}, [], [pd.DataFrame()]
+    gans = {} if gans is None else gans
     anchor = np.flatnonzero(np.isin(labels, order[:n_merged] if hp.incremental else order[:1]))
     for number, name in enumerate(order[n_merged:], start=n_merged - 1):
         query = np.flatnonzero(labels == name)
         merged = list(order[: number + 1]) if hp.incremental else list(order[:1])
         rows, own, others = carried.rows(query, anchor, hp, number)
         table, of_content = carried[rows], None if searched_content is None else searched_content[rows]
-        try:
-            pairs, n_mnn = find_pairs(content[rows], table, own, others, hp, number, of_content)
-        except NoPairsError as error:
-            raise NoPairsError(
-                f"No pairs between batch {name!r} and the anchor {merged}: {error}. Try a larger "
-                "k1, search='exact', another order, or more stage1_epochs. Batches that share no "
-                "cell type cannot be paired: leave one out."
-            ) from None
+        if known_pairs is not None:
+            pairs, n_mnn = np.searchsorted(rows, known_pairs[name]), None
+        else:
+            try:
+                pairs, n_mnn = find_pairs(content[rows], table, own, others, hp, number, of_content)
+            except NoPairsError as error:
+                raise NoPairsError(
+                    f"No pairs between batch {name!r} and the anchor {merged}: {error}. Try a larger "
+                    "k1, search='exact', another order, or more stage1_epochs. Batches that share no "
+                    "cell type cannot be paired: leave one out."
+                ) from None
         all_pairs[name] = rows[pairs]
         agreeing = len(pairs) // hp.walk_length
         counts.append({"batch": name, "mnn": n_mnn, "agreeing": agreeing, "rwmnn": len(pairs)})
         if len(pairs):
-            title = f"stage II, {name}"
-            gan = gan or build_gan(table.shape[1], hp, number)
+            title, n_genes = f"stage II, {name}", table.shape[1]
+            if n_genes not in gans:
+                gans[n_genes] = build_gan(n_genes, hp, number)
+            gan = gans[n_genes]
             generator, losses = train_stage2(table, pairs, own, hp, number, title, verbose, gan)
             carried.carry(name, generator)
             generators[name] = generator
             history.append(losses.assign(batch=name))
-        else:
+        elif known_pairs is None:
             warnings.warn(
                 f"Batch {name!r} is left as it is: it seems to share no cell type with {merged} (too "
                 f"few of {n_mnn} MNN pairs agree). If it does share one, lower pair_agreement="

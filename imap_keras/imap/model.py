@@ -10,19 +10,23 @@ import pandas as pd
 from anndata import AnnData
 
 from ..inputs.cells import open_cells
+from ..inputs.embeddings import embedding_of
 from ..inputs.genes import check_unique_names, with_genes
 from ..inputs.labels import check_batches, check_order, coded, labels_of
-from ..inputs.recipe import compare_recipes, compare_totals, recipe_of
+from ..inputs.recipe import compare_recipes, recipe_of
 from ..nn.blocks import rescaled
 from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
 from ..nn.parameters import check_choice
 from .components import principal_components, scale_factor, variable_first
+from .gene_choice import chosen_genes
+from .gene_chunks import carry_chunks, map_chunks, unscaled
 from .hyperparameters import Hyperparameters
-from .mapping import few_of, map_batches, read_query
-from .merging import Merged, merge_batches
+from .mapping import map_batches, read_sides
+from .merging import merge_batches
 from .pairs import check_annoy
 from .pool import for_components, read_pool, searched
+from .saving import networks_of, restore, state_of, widths_of
 from .streaming import PLACES, check_keep, fitted_labels, into_file, into_memory, summary
 from .training import train_stage1
 
@@ -39,13 +43,18 @@ class IMAP(Estimator):
 
     Attributes
     ----------
+    genes, variable_genes
+        Names of the genes that are corrected, and of those that stage I and the pairs read: the same,
+        unless :meth:`fit` was asked for more genes.
+    chunks
+        The other genes by chunk, each with generators of its own.
     scale
         Number the cells were multiplied by for training, see `spread`; the networks do so themselves.
     encoder
-        E of stage I, a Keras model: cells x genes -> cells x `latent_dim`.
+        E of stage I, a Keras model: cells x variable genes -> cells x `latent_dim`.
     generators
-        G of stage II by query batch: cells x genes -> cells x genes. A batch that shares no cell type
-        with those before it has none and stays as it is (:meth:`fit` warns).
+        G of stage II by query batch: cells x variable genes -> the same. A batch that shares no cell
+        type with those before it has none and stays as it is (:meth:`fit` warns).
     order
         Batches in the order they were merged, the anchor first.
     pairs
@@ -86,6 +95,7 @@ class IMAP(Estimator):
         batch_key: str = "batch",
         order: Sequence[str] | None = None,
         verbose: int = 1,
+        genes: str | Sequence[str] = "variable",
     ) -> "IMAP":
         """Train both stages.
 
@@ -104,6 +114,11 @@ class IMAP(Estimator):
             variance (sum over genes of the standard deviation).
         verbose
             0 shows no progress bar.
+        genes
+            ``"variable"``: those that ``adata.var["highly_variable"]`` marks, all where none is marked.
+            ``"all"``: stage I and the search for pairs read the marked ones, and all genes are
+            corrected: the others by stage II in chunks of at most `chunk_genes`, along the same pairs.
+            A list of names: the same with these in place of the marked ones.
 
         Returns
         -------
@@ -113,38 +128,44 @@ class IMAP(Estimator):
         Raises
         ------
         KeyError
-            `batch_key` is not a column.
+            `batch_key` is not a column; ``adata.obsm`` has no embedding `pair_space`.
         ValueError
             One batch only; NaN, negative or not-logged values; a batch of fewer than 10 cells;
-            cells or genes of the same name; an `order` that does not name every batch once.
+            cells or genes of the same name; an `order` that does not name every batch once; unknown
+            `genes`, or ``"all"`` where no gene is marked; NaN in the embedding `pair_space`.
         NoPairsError
             Two batches have no mutual nearest neighbours.
         """
-        cells = open_cells(adata)
-        labels = labels_of(cells, batch_key)
-        check_unique_names(cells)
+        everything = open_cells(adata)
+        labels = labels_of(everything, batch_key)
+        check_unique_names(everything)
+        variable, rest = chosen_genes(everything.var, genes, verbose)
+        cells = everything.with_genes(variable)
         batches, codes = check_batches(labels), coded(labels)[1]
         if order is not None:
             order = check_order(order, batches)
         hp = self.hyperparameters
         if hp.search == "annoy":
             check_annoy()
+        space = embedding_of(cells, hp.own_space, "pair_space") if hp.own_space else None
         read = read_pool(cells, codes, hp, adata if isinstance(adata, AnnData) else None)
         scale = read.pool.scale = scale_factor(read.moments, hp)
         order = order or variable_first(read.moments, batches)
         models, stage1_history = train_stage1(read.pool, read.codes, hp, verbose)
         looked_at = searched(read, hp)
         pool, labels = read.pool.some(looked_at), np.asarray(batches)[read.codes[looked_at]]
-        content = run(models["encoder"], pool)
+        content = run(models["encoder"], pool) if space is None else space[pool.index]
         merged = merge_batches(pool, labels, content, order, hp, verbose=verbose)
+        chunks = carry_chunks(everything, pool.index, labels, merged, rest, order, hp, verbose)
         pca = principal_components(for_components(read, merged.carried, batches, hp), hp)
         # Nothing of an earlier fit is replaced before this one has succeeded.
         self.batch_key, self.order = batch_key, order
-        self.genes = cells.var_names.astype(str).tolist()
+        self.variable_genes, self.chunks = variable, chunks
+        self.genes = everything.var_names.astype(str).tolist() if rest else variable
         self.encoder = rescaled(models["encoder"], before=scale)
         self.content_decoder = rescaled(models["content_decoder"], after=1 / scale)
         self.batch_decoder = rescaled(models["batch_decoder"], after=1 / scale)
-        self.generators = unscaled_generators(merged, scale)
+        self.generators = unscaled(merged.generators, scale)
         self.pairs = {name: pool.index[pairs] for name, pairs in merged.pairs.items()}
         self.pair_counts = merged.pair_counts
         self.history = {"stage1": stage1_history, "stage2": merged.history}
@@ -178,8 +199,7 @@ class IMAP(Estimator):
             What the result holds of ``"X_imap"``, ``"X_imap_content"`` and ``"imap"``: by default all
             three, with `out` the components ``X_imap`` alone.
         dtype
-            Of the expression in `out`: ``"float32"``, or ``"float16"`` for half the room. It is sparse
-            in float32 with `relu_output`.
+            Of the expression in `out`: ``"float32"``, sparse where it is clipped, or ``"float16"``.
         verbose
             0 shows no progress bar (there is one with `out`).
 
@@ -187,8 +207,9 @@ class IMAP(Estimator):
         -------
         anndata.AnnData or pathlib.Path
             With `out` its path: an AnnData without ``X``. Else a copy, same cells in the same order,
-            with ``obsm["X_imap_content"]`` (stage I), ``layers["imap"]`` (corrected expression; may be
-            below 0 unless `relu_output`), ``obsm["X_imap"]`` (its principal components) and
+            with ``obsm["X_imap_content"]`` (stage I), ``layers["imap"]`` (corrected expression, clipped
+            at 0 with `clip_output`), ``obsm["X_imap"]`` (principal components of the corrected variable
+            genes, before they are clipped) and
             ``uns["imap"]`` (hyperparameters, order, pair counts, losses, preprocessing). If `adata`
             has more genes than were fitted, the copy has the fitted ones.
 
@@ -285,23 +306,12 @@ class IMAP(Estimator):
         """
         self.check_fitted()
         batch_key, hp = batch_key or self.batch_key, self.hyperparameters
-        few, new_rows = few_of(adata, batch_key, hp)
-        cells, labels = read_query(few, reference, batch_key, self.order, self.genes)
-        compare_recipes(self.preprocessing, recipe_of(few))
-        known, known_rows = few_of(reference, batch_key, hp)
-        known = self.transform(known, batch_key)
-        compare_totals(known.X, cells)
-        merged = map_batches(
-            known=(known.layers["imap"], labels_of(known, batch_key), known.obsm["X_imap_content"]),
-            new=(cells, labels, run(self.encoder, cells)),
-            order=self.order,
-            scale=self.scale,
-            hp=hp,
-            verbose=verbose,
-        )
+        new, known = read_sides(self, adata, reference, batch_key)
+        merged = map_batches(known, new, self.generators, self.order, self.scale, hp, verbose)
+        self.chunks = map_chunks(self.chunks, known, new, merged, self.order, hp, verbose)
         self.order = self.order + list(merged.pairs)
-        self.generators = self.generators | unscaled_generators(merged, self.scale)
-        rows = np.concatenate([known_rows, len(open_cells(reference)) + new_rows])
+        self.generators = self.generators | unscaled(merged.generators, self.scale)
+        rows = np.concatenate([known.rows, len(open_cells(reference)) + new.rows])
         self.pairs = self.pairs | {name: rows[pairs] for name, pairs in merged.pairs.items()}
         self.pair_counts = pd.concat([self.pair_counts, merged.pair_counts], ignore_index=True)
         losses = pd.concat([self.history["stage2"], merged.history], ignore_index=True)
@@ -311,66 +321,21 @@ class IMAP(Estimator):
     # ---------------------------------------------------------- save, load
 
     def _networks(self) -> dict[str, keras.Model]:
-        if self.encoder is None:
-            return {}
-        networks = {
-            "encoder": self.encoder,
-            "content_decoder": self.content_decoder,
-            "batch_decoder": self.batch_decoder,
-            "pca": self.pca,
-        }
-        return networks | {f"generator:{name}": model for name, model in self.generators.items()}
+        return networks_of(self)
 
     def _state(self) -> dict:
-        return {
-            "hyperparameters": self.hyperparameters.as_dict(),
-            "batch_key": self.batch_key,
-            "order": self.order,
-            "fitted_batches": self.batch_decoder.input_shape[-1],
-            "genes": self.genes,
-            "scale": self.scale,
-            "preprocessing": self.preprocessing,
-            "pair_counts": self.pair_counts.to_dict("list"),
-            "history": {stage: table.to_dict("list") for stage, table in self.history.items()},
-            "pairs": {name: pairs.tolist() for name, pairs in self.pairs.items()},
-        }
+        return state_of(self)
 
     @classmethod
     def _expected(cls, state: dict) -> dict[str, Widths]:
-        genes, code = len(state["genes"]), state["hyperparameters"]["latent_dim"]
-        # The decoders know the fitted batches, not those mapped later; models of 0.1.0 do not say.
-        batches = state.get("fitted_batches")
-        carried = [name for name in state["order"][1:] if state["pairs"][name]]
-        return {
-            "encoder": ([genes], [code]),
-            "content_decoder": ([code + batches] if batches else None, [genes]),
-            "batch_decoder": ([batches] if batches else None, [genes]),
-            "pca": ([genes], None),
-        } | {f"generator:{name}": ([genes], [genes]) for name in carried}
+        return widths_of(state)
 
     @classmethod
     def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "IMAP":
-        model = cls(**state["hyperparameters"])
-        model.batch_key, model.order = state["batch_key"], state["order"]
-        model.genes, model.scale = state["genes"], state["scale"]
-        model.preprocessing = state.get("preprocessing", {})  # version 0.1.0 kept none
-        model.pair_counts = pd.DataFrame(state["pair_counts"])
-        model.history = {stage: pd.DataFrame(table) for stage, table in state["history"].items()}
-        model.pairs = {
-            name: np.array(pairs, int).reshape(-1, 2) for name, pairs in state["pairs"].items()
-        }
-        model.generators = {
-            name: networks[f"generator:{name}"] for name in model.order[1:] if len(model.pairs[name])
-        }
-        model.encoder, model.pca = networks["encoder"], networks["pca"]
-        model.content_decoder = networks["content_decoder"]
-        model.batch_decoder = networks["batch_decoder"]
+        # Models saved before the expression was clipped go on as they did.
+        model = cls(**{"clip_output": False} | state["hyperparameters"])
+        restore(model, networks, state)
         return model
-
-
-def unscaled_generators(merged: Merged, scale: float) -> dict[str, keras.Model]:
-    """The generators of scaled cells, for cells as they are."""
-    return {name: rescaled(network, scale, 1 / scale) for name, network in merged.generators.items()}
 
 
 # help(IMAP) lists every hyperparameter with its default.

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 from scipy import sparse
 
-from ..inputs.cells import Cells, Moments, stacked
+from ..inputs.cells import Cells, stacked
 from ..inputs.expression import check_expression
+from ..inputs.moments import Moments
 from ..inputs.values import check_varied, dense
 from ..nn.fitting import run
 from .hyperparameters import Hyperparameters
@@ -98,7 +99,8 @@ def read_pool(cells: Cells, codes: np.ndarray, hp: Hyperparameters, source=None)
     moments, parts = Moments(int(codes.max()) + 1, cells.shape[1]), []
     if cells.in_memory:
         check_expression(cells.matrix, source)
-        check_varied(cells.matrix)
+        matrix = cells.everything if len(chosen) == len(cells) else cells.rows(chosen)
+        check_varied(matrix)
     for start, block in cells.blocks():
         stop = start + block.shape[0]
         if not cells.in_memory:
@@ -109,9 +111,18 @@ def read_pool(cells: Cells, codes: np.ndarray, hp: Hyperparameters, source=None)
     if not cells.in_memory:
         matrix = stacked(parts)
         check_varied(matrix)
-    else:
-        matrix = cells.matrix if len(chosen) == len(cells) else cells.rows(chosen)
     return Read(Pool(matrix, chosen), codes[chosen], moments)
+
+
+def read_rows(cells: Cells, index: np.ndarray) -> np.ndarray | sparse.csr_matrix:
+    """Rows in increasing order: from memory at once, from a file in one pass over its blocks."""
+    if cells.in_memory:
+        return cells.everything if len(index) == len(cells) else cells.rows(index)
+    parts = []
+    for start, block in cells.blocks():
+        first, last = np.searchsorted(index, [start, start + block.shape[0]])
+        parts.append(block[index[first:last] - start].astype("float32"))
+    return stacked(parts)
 
 
 def drawn(members: np.ndarray, hp: Hyperparameters, code: int) -> np.ndarray:

@@ -21,6 +21,7 @@ STREAMS = (
     "components",
     "pool",
     "searched",
+    "gene_chunks",
 )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 from tqdm import tqdm
@@ -85,7 +86,8 @@ def integrated(model, block, labels: np.ndarray, keep: Sequence[str]) -> dict[st
     keep
         Of `PLACES`.
     """
-    cells, found = dense(block), {}
+    place = pd.Index(model.genes).get_indexer(model.variable_genes)
+    cells, found = dense(block[:, place] if model.chunks else block), {}
     if "X_imap_content" in keep:
         found["X_imap_content"] = run(model.encoder, cells)
     if "imap" in keep or "X_imap" in keep:
@@ -93,7 +95,22 @@ def integrated(model, block, labels: np.ndarray, keep: Sequence[str]) -> dict[st
         found["imap"] = carry(cells, labels, model.generators)
         if "X_imap" in keep:
             found["X_imap"] = run(model.pca, cells)
+    if "imap" in keep:
+        if model.chunks:
+            found["imap"] = with_chunks(model, block, labels, cells, place)
+        if model.hyperparameters.clip_output:
+            np.maximum(found["imap"], 0, out=found["imap"])
     return {name: found[name] for name in keep}
+
+
+def with_chunks(model, block, labels: np.ndarray, carried: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Expression of all genes: the variable ones as carried, the others through their chunks."""
+    whole = np.empty(block.shape, "float32")
+    whole[:, place] = carried
+    for chunk in model.chunks:
+        place = pd.Index(model.genes).get_indexer(chunk.genes)
+        whole[:, place] = carry(dense(block[:, place]), labels, chunk.generators)
+    return whole
 
 
 def stream(
@@ -179,7 +196,8 @@ def into_file(
     widths = {
         "X_imap": model.pca.output_shape[-1] * 4,
         "X_imap_content": model.encoder.output_shape[-1] * 4,
-        "imap": cells.shape[1] * np.dtype(dtype).itemsize,
+        # Of a sparse value the place is kept too.
+        "imap": cells.shape[1] * (8 if clipped else np.dtype(dtype).itemsize),
     }
 
     def put(name: str, start: int, values: np.ndarray) -> None:

@@ -153,7 +153,7 @@ def search_space(
     searched_content: np.ndarray | None, expression: np.ndarray, hp: Hyperparameters
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The space neighbours are searched in, and the components of the expression where looked at."""
-    looked_at = hp.pair_agreement or hp.pair_space != "content"
+    looked_at = hp.pair_agreement or hp.pair_space in ("pca", "both")
     components = scaled_components(expression, hp) if looked_at else None
     return pair_space(searched_content, components, hp), components
 

@@ -1,11 +1,11 @@
 """Cells that stay where they are: in memory, in an .h5ad file, in a zarr store, or in Dask chunks.
 
-Three verbs are enough for all that is trained here: some rows, all rows block by block in the order of
-the file, and mean and variance in one pass.
+Two verbs are enough to read them: some rows, and all rows block by block in the order of the file.
+Mean and variance come of one pass over the blocks, see :mod:`imap_keras.inputs.moments`.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,6 +42,8 @@ class Cells:
         Columns to read, by default all.
     uns
         What is recorded of how the cells were prepared.
+    obsm
+        Embeddings of the cells by name.
 
     Raises
     ------
@@ -58,7 +60,16 @@ class Cells:
     ((30, 50), (2, 50), [20, 10])
     """
 
-    def __init__(self, matrix, obs: pd.DataFrame, var: pd.DataFrame, path=None, columns=None, uns=None):
+    def __init__(
+        self,
+        matrix,
+        obs: pd.DataFrame,
+        var: pd.DataFrame,
+        path=None,
+        columns=None,
+        uns=None,
+        obsm: Mapping | None = None,
+    ):
         if matrix is None:
             check_finite(matrix)
         if sparse.issparse(matrix) and matrix.format != "csr":
@@ -73,7 +84,7 @@ class Cells:
             matrix = matrix.rechunk({1: -1}) if len(matrix.chunks[1]) > 1 else matrix
             _check_chunks(matrix)
         self.matrix, self.obs, self.var = matrix, obs, var
-        self.path, self.columns, self.uns = path, columns, uns or {}
+        self.path, self.columns, self.uns, self.obsm = path, columns, uns or {}, obsm or {}
         self.stamp = _stamp(path)
 
     @property
@@ -109,6 +120,11 @@ class Cells:
     def __len__(self) -> int:
         return self.shape[0]
 
+    @property
+    def everything(self) -> np.ndarray | sparse.csr_matrix:
+        """The whole matrix in the columns asked for; a copy only where these are not all."""
+        return self.matrix if self.columns is None else self.block(0, len(self))
+
     def with_genes(self, names: Sequence[str]) -> "Cells":
         """The same cells in these genes, in this order.
 
@@ -122,7 +138,8 @@ class Cells:
             return self
         place = self.var.index.get_indexer(found.var_names)
         columns = place if self.columns is None else self.columns[place]
-        return Cells(self.matrix, self.obs, self.var.iloc[place], self.path, columns, self.uns)
+        var = self.var.iloc[place]
+        return Cells(self.matrix, self.obs, var, self.path, columns, self.uns, self.obsm)
 
     def block(self, start: int, stop: int) -> np.ndarray | sparse.csr_matrix:
         """Neighbouring rows in one read, CSR where the matrix is sparse."""
@@ -191,63 +208,6 @@ class Cells:
             )
 
 
-class Moments:
-    """Number, mean and squared deviations of the rows of each group, block after block, in float64.
-
-    Parameters
-    ----------
-    n_groups, n_columns
-        Groups, batches for example, and columns.
-
-    References
-    ----------
-    Chan, Golub and LeVeque, The American Statistician 37:242 (1983).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from imap_keras.inputs.cells import Moments
-    >>> moments = Moments(1, 2)
-    >>> moments.add(np.array([[0.0, 5.0]]), np.array([0]))
-    >>> moments.add(np.array([[2.0, 5.0]]), np.array([0]))
-    >>> moments.deviations().tolist(), moments.whole().deviations().tolist()
-    ([[1.0, 0.0]], [[1.0, 0.0]])
-    """
-
-    def __init__(self, n_groups: int, n_columns: int):
-        self.n = np.zeros((n_groups, 1))
-        self.mean, self.squares = np.zeros((2, n_groups, n_columns))
-
-    def add(self, block: np.ndarray | sparse.csr_matrix, codes: np.ndarray) -> None:
-        """Rows and the group of each."""
-        n = np.bincount(codes, minlength=len(self.n))[:, None].astype(float)
-        block = block.astype(float)
-        total = group_sums(block, codes, len(self.n))
-        mean = total / np.maximum(n, 1)
-        if sparse.issparse(block):
-            block.data **= 2
-        else:
-            block *= block
-        self._merge(n, mean, np.maximum(group_sums(block, codes, len(self.n)) - total * mean, 0))
-
-    def _merge(self, n, mean, squares) -> None:
-        off, share = mean - self.mean, n / np.maximum(self.n + n, 1)
-        self.squares += squares + self.n * share * off**2
-        self.mean += share * off
-        self.n = self.n + n
-
-    def whole(self) -> "Moments":
-        """Of all groups together."""
-        found = Moments(1, self.mean.shape[1])
-        for n, mean, squares in zip(self.n, self.mean, self.squares, strict=True):
-            found._merge(n[None], mean[None], squares[None])
-        return found
-
-    def deviations(self) -> np.ndarray:
-        """Standard deviations, groups x columns."""
-        return np.sqrt(self.squares / np.maximum(self.n, 1))
-
-
 def open_cells(source: AnnData | str | Path | Cells, layer: str | None = None) -> Cells:
     """The cells of an AnnData (in memory, backed, or with Dask in X) or of an .h5ad or .zarr path.
 
@@ -283,7 +243,7 @@ def open_cells(source: AnnData | str | Path | Cells, layer: str | None = None) -
         obs, var = (x.to_memory() if hasattr(x, "to_memory") else x for x in (source.obs, source.var))
         matrix = source.layers.get(layer, source.X)
         path = source.filename if source.isbacked else None
-        return Cells(matrix, obs, var, path, uns=source.uns)
+        return Cells(matrix, obs, var, path, uns=source.uns, obsm=source.obsm)
     if not isinstance(source, str | os.PathLike):
         raise TypeError(
             f"adata={type(source).__name__} holds no cells; give an AnnData, or the path of an .h5ad "
@@ -301,7 +261,8 @@ def open_cells(source: AnnData | str | Path | Cells, layer: str | None = None) -
         matrix = sparse_dataset(matrix)
     told = group.get("uns", {})
     uns = {name: read_elem(told[name]) for name in (RECIPE, "log1p") if name in told}
-    return Cells(matrix, read_elem(group["obs"]), read_elem(group["var"]), path, uns=uns)
+    names = read_elem(group["obs"]), read_elem(group["var"])
+    return Cells(matrix, *names, path, uns=uns, obsm=group.get("obsm"))
 
 
 def stacked(parts: Sequence[np.ndarray | sparse.csr_matrix]) -> np.ndarray | sparse.csr_matrix:
@@ -319,21 +280,6 @@ def _opened(path: Path):
         return h5py.File(path, "r")
     except Exception as error:  # zarr and h5py each raise their own
         raise ValueError(f"{path} is neither an .h5ad file nor a .zarr store: {error}.") from error
-
-
-def group_sums(block: np.ndarray | sparse.csr_matrix, codes: np.ndarray, n_groups: int) -> np.ndarray:
-    """Sums of the rows of each group, groups x columns.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from imap_keras.inputs.cells import group_sums
-    >>> group_sums(np.array([[1.0], [2.0], [5.0]]), np.array([0, 1, 0]), 2).tolist()
-    [[6.0], [2.0]]
-    """
-    places = (np.ones(len(codes)), (codes, np.arange(len(codes))))
-    total = sparse.csr_matrix(places, shape=(n_groups, len(codes))) @ block
-    return total.toarray() if sparse.issparse(total) else total
 
 
 def memory_left() -> float:

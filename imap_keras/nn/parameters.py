@@ -111,6 +111,11 @@ def choice(default: str, allowed: Sequence[str]):
     return _ruled(default, check_choice, allowed=tuple(allowed))
 
 
+def text(default: str):
+    """A field for a name, see :func:`check_text`."""
+    return _ruled(default, check_text)
+
+
 def flag(default: bool):
     """A field for True or False, see :func:`check_flag`."""
     return _ruled(default, check_flag)
@@ -207,6 +212,25 @@ def check_choice(name: str, value, allowed: Sequence[str]) -> str:
     if value not in allowed:
         raise ValueError(f"{name}={value!r} is unknown; choose one of {tuple(allowed)}.")
     return value
+
+
+def check_text(name: str, value) -> str:
+    """Return a name that is not empty.
+
+    Raises
+    ------
+    ValueError
+        It is empty, or no text.
+
+    Examples
+    --------
+    >>> from imap_keras.nn.parameters import check_text
+    >>> check_text("pair_space", "X_scVI")
+    'X_scVI'
+    """
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name}={value!r} must be a name.")
+    return str(value)
 
 
 def check_flag(name: str, value) -> bool:

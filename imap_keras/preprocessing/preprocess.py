@@ -36,6 +36,7 @@ def preprocess(
     verbose: int = 1,
     genes: Sequence[str] | AnnData | object | None = None,
     out: str | Path | None = None,
+    keep_all_genes: bool = False,
 ) -> AnnData | Path:
     """Filter cells and genes, normalise to 10,000 counts a cell, take log1p, keep variable genes.
 
@@ -66,14 +67,17 @@ def preprocess(
         Path that ends in .h5ad or .zarr: cells are read from where they are three times, block by
         block, and the result is written there, whole or not at all. The same genes are chosen, from
         moments; ``obsm`` and other layers stay behind.
+    keep_all_genes
+        True: every gene that enough cells have stays, and ``var["highly_variable"]`` marks the
+        variable ones, as ``IMAP.fit(genes="all")`` reads them.
 
     Returns
     -------
     anndata.AnnData or pathlib.Path
         With `out` its path. Else a new object: log-normalised ``X`` (CSR stays CSR),
-        ``layers["counts"]``; in ``uns["preprocess"]`` how many cells and genes left, and why, and in
-        ``uns["imap_keras_preprocess"]`` by which settings. ``obs``, ``var``, ``uns``, ``obsm`` and
-        layers come along; ``raw``, ``obsp`` and ``varm`` do not.
+        ``layers["counts"]``; ``var["highly_variable"]``; in ``uns["preprocess"]`` how many cells and
+        genes left, and why, and in ``uns["imap_keras_preprocess"]`` by which settings. ``obs``,
+        ``var``, ``uns``, ``obsm`` and layers come along; ``raw``, ``obsp`` and ``varm`` do not.
 
     Raises
     ------
@@ -154,26 +158,28 @@ def preprocess(
             variable, span = variable_genes(counts, labels[keep_cells], *how)
         else:
             variable, span = file.variable(passed, seen, *how)
-        column, place = np.flatnonzero(variable), seen[variable]
+        column = np.arange(len(seen)) if keep_all_genes else np.flatnonzero(variable)
+        place, marks = seen[column], variable[column]
         report |= {
             "genes_in": adata.n_vars,
             "genes_in_too_few_cells": int(adata.n_vars - len(seen)),
-            "genes_not_variable": int(len(seen) - len(place)),
+            "genes_not_variable": int(len(seen) - variable.sum()),
         }
         recipe |= {"min_cells": min_cells, "n_top_genes": n_top_genes, "flavor": flavor}
         recipe |= {"min_batches": min_batches, "span": span}
     else:
         seen, column = np.arange(adata.n_vars), _places(adata, wanted)
-        place = column
+        place, marks = column, _marks(genes, wanted)
         report |= {
             "genes_in": adata.n_vars,
             "genes_missing": int(np.sum(place < 0)),
             "genes_not_asked_for": int(adata.n_vars - np.sum(place >= 0)),
         }
     report["batches"] = len(set(labels[keep_cells]))
-    recipe["genes"] = "variable" if wanted is None else "given"
+    recipe["genes"] = "given" if wanted else "all" if keep_all_genes else "variable"
     told = {"preprocess": report, RECIPE: recipe}
     obs, var = adata.obs[keep_cells].copy(), _described(adata.var, place, wanted)
+    var["highly_variable"] = marks
     if out is None:
         size = np.asarray(counts.sum(axis=1)).ravel()
         counts = _columns(counts, column).astype("float32", copy=False)
@@ -249,6 +255,14 @@ def _gene_names(genes) -> list[str]:
     return names
 
 
+def _marks(genes, names: list[str]) -> np.ndarray:
+    """Which of given genes are variable: as the model or the cells they come from say, else all."""
+    if hasattr(genes, "variable_genes"):
+        return np.isin(names, genes.variable_genes)
+    marked = getattr(genes, "var", {}).get("highly_variable", True)
+    return np.array(np.broadcast_to(np.asarray(marked, bool), len(names)))
+
+
 def _places(adata: AnnData, names: list[str]) -> np.ndarray:
     """Where each gene is in the data, -1 for those that are missing."""
     places = pd.Index(adata.var_names.astype(str)).get_indexer(names)
@@ -275,7 +289,8 @@ def _sentence(told: dict, n_cells: int, n_genes: int) -> str:
         )
     sentence += (
         f"{n_genes} of {report['genes_in']} genes kept ({report['genes_in_too_few_cells']} seen in "
-        f"fewer than {recipe['min_cells']} cells, {report['genes_not_variable']} not variable enough)."
+        f"fewer than {recipe['min_cells']} cells, {report['genes_not_variable']} "
+        f"{'of those kept ' if recipe['genes'] == 'all' else ''}not variable enough)."
     )
     if recipe["span"] != SPANS[0]:
         sentence += (

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from ..inputs.cells import Moments, group_sums
+from ..inputs.moments import Moments, group_sums
 
 N_BINS = 20  # of the mean, for the dispersions of flavor "per_batch"
 SAME = 1e-12  # a variance so small beside the squared mean is the rounding of a gene that is constant
@@ -16,7 +16,7 @@ def variances(moments: Moments) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from imap_keras.inputs.cells import Moments
+    >>> from imap_keras.inputs.moments import Moments
     >>> from imap_keras.preprocessing.ranking import variances
     >>> moments = Moments(1, 2)
     >>> moments.add(np.array([[1.0, 0.1], [3.0, 0.1]]), np.zeros(2, int))

@@ -8,9 +8,10 @@ import numpy as np
 from scipy import sparse
 from tqdm import tqdm
 
-from ..inputs.cells import Cells, Moments
+from ..inputs.cells import Cells
 from ..inputs.expression import check_block_of_counts
 from ..inputs.files import path_of
+from ..inputs.moments import Moments
 from ..inputs.writing import result_store
 from .ranking import Clipped, dispersed, variances
 from .variable import (
