@@ -109,8 +109,8 @@ model.pair_counts
 pd.Series(
     {
         'obsm["X_imap_content"]': f"content code of stage I, {adata.obsm['X_imap_content'].shape}",
-        'layers["imap"]': f"corrected expression, {adata.layers['imap'].shape}",
-        'obsm["X_imap"]': f"its principal components, {adata.obsm['X_imap'].shape}",
+        'layers["imap"]': f"corrected expression, 0 or more, {adata.layers['imap'].shape}",
+        'obsm["X_imap"]': f"components of it, before clipping, {adata.obsm['X_imap'].shape}",
         'uns["imap"]': ", ".join(adata.uns["imap"]),
     }
 )

@@ -109,7 +109,7 @@ settings.save_figure(drawings.generator_and_critic(), "05_drawing")
 # $G(x) = F(x) + x$: the cell itself plus what must change. Three things are not as in the paper. The kit starts $F$ at zero
 # (`identity_start`). It then adds the mean move of the pairs, as shown below. And it leaves out the ReLU at the end
 # (`relu_output=False`): where a gene lies lower in the anchor batch, a carried zero belongs below 0; cut off there, the
-# mean of the carried cells stays too high.
+# mean of the carried cells stays too high. `X_imap` comes from these values; only `layers["imap"]` is clipped, after it.
 
 
 # %% tags=["lesson"]
@@ -544,7 +544,7 @@ carried[is_query] = run(generator, scaled[is_query]) / scale_factor(cells, hp)
 
 # %%
 model, whole = handover.integrated(settings)
-as_library = np.abs(whole.layers["imap"][is_query] - carried[is_query]).max()
+as_library = np.abs(whole.layers["imap"] - np.maximum(carried, 0))[is_query].max()
 print(f"largest difference from notebook 00: {as_library:.1e}")
 
 # %%
