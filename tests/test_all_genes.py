@@ -302,3 +302,10 @@ def test_an_embedding_that_is_not_there_or_has_gaps_is_an_error(with_space, tiny
     assert imap_keras.inputs.embeddings.embedding_of(
         imap_keras.inputs.cells.open_cells(with_space), "X_own", "pair_space"
     ).shape == (120, 2)
+
+
+def test_importance_reads_the_variable_genes(whole, model):
+    short = {"epochs": 2, "n_cells": 2, "verbose": 0}
+    with pytest.warns(UserWarning):  # so short a training tells nobody
+        found = imap_keras.imap.gene_importance(model, whole, **short)
+    assert found.var_names.tolist() == model.variable_genes

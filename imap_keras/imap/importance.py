@@ -18,10 +18,10 @@ from anndata import AnnData
 from sklearn.metrics import balanced_accuracy_score
 from tqdm import tqdm
 
-from ..inputs.cells import group_sums
 from ..inputs.expression import check_expression
 from ..inputs.genes import check_unique_names, with_genes
 from ..inputs.labels import coded, labels_of
+from ..inputs.moments import group_sums
 from ..inputs.recipe import compare_recipes, recipe_of
 from ..inputs.values import in_memory
 from ..nn.blocks import Initializers
@@ -249,7 +249,7 @@ def gene_importance(
     model.check_fitted()
     adata = in_memory(adata)
     labels = two_or_more(adata, label_key)
-    adata = with_genes(adata, model.genes)
+    adata = with_genes(adata, model.variable_genes)
     compare_recipes(model.preprocessing, recipe_of(adata))
     return _explained(adata, label_key, labels, model.encoder, keep_cells, hp, verbose)
 

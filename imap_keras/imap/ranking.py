@@ -5,9 +5,9 @@ import pandas as pd
 import scanpy as sc
 from anndata import AnnData
 
-from ..inputs.cells import group_sums
 from ..inputs.genes import features
 from ..inputs.labels import coded, labels_of
+from ..inputs.moments import group_sums
 from ..nn.parameters import check_choice
 
 METHOD = "expected gradients"

@@ -46,8 +46,8 @@ def state_of(model) -> dict:
 
 def widths_of(state: dict) -> dict[str, Widths]:
     """The networks that belong to a state, and the widths of their inputs and outputs."""
-    # Early models of 0.1.0 know one list of genes, and not how many batches were fitted: the decoders know
-    # these alone, and not those mapped later.
+    # Early models know one list of genes, and not how many batches were fitted: these alone, and not
+    # those mapped later, are what the decoders know.
     genes, batches = len(state.get("variable_genes", state["genes"])), state.get("fitted_batches")
     code = state["hyperparameters"]["latent_dim"]
     carried = [batch for batch in state["order"][1:] if state["pairs"][batch]]
