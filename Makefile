@@ -16,7 +16,7 @@ PYTEST := -m pytest -n 2 --dist worksteal --durations=20
 VENV := .venv
 VENV_TFA := .venv-tfa
 
-.PHONY: course test test-tfa lint notebooks book data student teacher nbgrader wheelhouse lock clean
+.PHONY: course test test-tfa walk lint notebooks book data student teacher nbgrader wheelhouse lock clean
 
 course: $(VENV)/.installed
 	$(VENV)/bin/python -m imap_keras.course --output-dir build/course
@@ -27,6 +27,10 @@ test: $(VENV)/.installed
 # The same tests with TensorFlow 2.15, Keras 2.15 and tensorflow-addons.
 test-tfa: $(VENV_TFA)/.installed
 	$(ONE_CORE) $(VENV_TFA)/bin/python $(PYTEST)
+
+# JupyterLab and a browser (Debian: apt install chromium): the tour, and exercises of the student's edition.
+walk: $(VENV)/.installed
+	$(ONE_CORE) IMAP_KERAS_WALK=1 $(VENV)/bin/python -m pytest -v tests/test_walk.py
 
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .

@@ -4,8 +4,10 @@ import sys
 from importlib.metadata import version
 
 from .nn.backend import backend_is_tensorflow
+from .nn.quiet import quiet_bars
 
 backend_is_tensorflow()
+quiet_bars()
 
 from . import bayes, datasets, inclust, metrics, omics, plots, regions, scarches  # noqa: E402
 from .imap import IMAP, Hyperparameters, integrate, pairs, stage1, stage2  # noqa: E402

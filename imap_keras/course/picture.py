@@ -6,7 +6,8 @@ from pathlib import Path
 class Picture:
     """A saved figure that a notebook shows, its alternative text in the output's metadata.
 
-    JupyterLab and nbconvert write it into the page (``<img alt="...">``).
+    The book and nbconvert's classic template write it into the page (``<img alt="...">``); JupyterLab
+    4.6 does not.
 
     Parameters
     ----------

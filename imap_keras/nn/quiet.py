@@ -1,9 +1,11 @@
-"""What TensorFlow prints of its own accord, kept off the terminal."""
+"""What TensorFlow and tqdm print of their own accord, kept off the terminal and out of notebooks."""
 
+import importlib
 import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -50,3 +52,21 @@ def quiet_start() -> Iterator[None]:
             os.close(kept)
             held.seek(0)
             os.write(2, b"".join(line for line in held if not STARTUP.match(line)))
+
+
+def quiet_bars() -> None:
+    """Import tqdm's bars, which scanpy and UMAP do later, without the advice to install widgets.
+
+    In a notebook the advice is three red lines below the first cell; a bar of text will do here.
+
+    Examples
+    --------
+    >>> import sys
+    >>> from imap_keras.nn.quiet import quiet_bars
+    >>> quiet_bars()
+    >>> "tqdm.auto" in sys.modules
+    True
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IProgress not found")
+        importlib.import_module("tqdm.auto")
