@@ -74,7 +74,7 @@ adata
 # %%
 n_epochs = epochs or 20
 small = {"latent_dim": 32, "hidden": (128, 64), "critic_hidden": (64, 64), "search": "exact"}
-small |= {"stage1_epochs": 10, "stage2_epochs": n_epochs, "pool_size": 10_000}
+small |= {"stage1_epochs": 10, "stage2_epochs": n_epochs, "pool_size": 10_000, "few_cells": 0}
 path = {
     "the reference": {},
     "64 rows per step": {"stage1_rows": 64, "stage1_learning_rate": 1e-3, "stage2_rows": 64},

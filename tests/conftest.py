@@ -31,6 +31,7 @@ TINY = {
     "k1": 5,
     "k2": 5,
     "walk_length": 3,
+    "few_cells": 0,
     "search": "exact",
     "incremental": True,
     "n_components": 5,

@@ -27,6 +27,7 @@ SMALL = {
     "k1": 3,
     "k2": 3,
     "walk_length": 3,
+    "few_cells": 0,
     "pair_agreement": 0.2,
     "n_components": 3,
 }
@@ -71,8 +72,8 @@ PINNED = {
 NAMES = [entry.name for entry in fields(Hyperparameters)]
 # What is not looked at before the pairs: fits that differ in these alone share one stage I.
 AFTER_STAGE1 = {"critic_hidden", *NAMES[NAMES.index("k1") : NAMES.index("seed")]}
-# Tested where it can be felt: tests/test_all_genes.py.
-ELSEWHERE = ("chunk_genes", "clip_output")
+# Tested where it can be felt: tests/test_all_genes.py, tests/test_few_pairs.py.
+ELSEWHERE = ("chunk_genes", "clip_output", "few_cells", "least_explained")
 
 
 @pytest.fixture(scope="module")

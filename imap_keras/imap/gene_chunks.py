@@ -89,9 +89,7 @@ def carry_chunks(
     for names in chunks_of(genes, hp):
         pool = Pool(read_rows(cells.with_genes(names), index), index)
         pool.scale = scale_factor(pool, hp)
-        found = merge_batches(
-            pool, labels, None, order, hp, verbose=verbose, known_pairs=merged.pairs, gans=gans
-        )
+        found = merge_batches(pool, labels, None, order, hp, verbose=verbose, known=merged, gans=gans)
         chunks.append(Chunk(names, unscaled(found.generators, pool.scale), pool.scale))
     return chunks
 
@@ -124,7 +122,7 @@ def map_chunks(
         both = np.concatenate([carry(old.copy(), known.labels, chunk.generators), own])
         both *= np.float32(chunk.scale)
         batches = [*order, *merged.pairs]
-        mapped = merge_batches(both, labels, None, batches, hp, len(order), verbose, merged.pairs, gans)
+        mapped = merge_batches(both, labels, None, batches, hp, len(order), verbose, merged, gans)
         generators = chunk.generators | unscaled(mapped.generators, chunk.scale)
         found.append(chunk._replace(generators=generators))
     return found

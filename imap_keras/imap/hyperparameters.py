@@ -93,6 +93,11 @@ class Hyperparameters(Parameters):
         pairs allow, see :func:`imap_keras.imap.balance.balanced_weights`; False: all pairs alike.
     lambda_pair
         Weight of the squared difference between a carried cell and its target; 0 leaves it out.
+    few_cells, least_explained
+        Where fewer query cells than `few_cells` have a pair, a quarter of them is held out first, and
+        the generator must explain at least this share of their moves beyond the mean move; otherwise
+        the batch is moved by the mean of its pairs alone, see
+        :func:`imap_keras.imap.few_pairs.train_carrier`. 0 cells: never asked, as in the paper.
     neighbor_target
         The target of a cell moves it as another pair of its walk moves, so that the generator cannot
         learn the cell's own noise; False: the target is the paired anchor cell itself.
@@ -173,6 +178,8 @@ class Hyperparameters(Parameters):
     keep_pairs: bool = flag(True)
     balance_pairs: bool = flag(True)
     lambda_pair: float = number(100.0)
+    few_cells: int = count(150, least=0)
+    least_explained: float = number(0.4, "0 or more and below 1")
     neighbor_target: bool = flag(True)
     identity_start: bool = flag(True)
     relu_output: bool = flag(False)
@@ -237,6 +244,8 @@ REFERENCE = dict(
     keep_pairs=False,
     balance_pairs=False,
     lambda_pair=0.0,
+    few_cells=0,
+    least_explained=0.4,
     neighbor_target=False,
     identity_start=False,
     relu_output=True,

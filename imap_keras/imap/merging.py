@@ -1,7 +1,7 @@
 """Batch after batch into the anchor: pairs, stage II, and the carried cells join the anchor."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from .components import content_components
+from .few_pairs import MEAN_MOVE, NOTHING, train_carrier
 from .hyperparameters import Hyperparameters
 from .pairs import NoPairsError
 from .pool import Carried, Pool
 from .stage2 import WGANGP
-from .training import build_gan, find_pairs, train_stage2
+from .training import build_gan, find_pairs
 
 
 @dataclass
@@ -27,7 +28,8 @@ class Merged:
     pairs
         Pairs x 2 of cell indices (query cell, anchor cell).
     pair_counts
-        Table of MNN pairs, of those that agree and of the pairs grown from these.
+        Table of MNN pairs, of those that agree, of the pairs grown from these, and of what carries the
+        batch: ``"generator"``, ``"mean move"``, ``"nothing"``.
     history
         Table of the losses of stage II.
     carried
@@ -40,6 +42,11 @@ class Merged:
     history: pd.DataFrame
     carried: Carried
 
+    @property
+    def carriers(self) -> dict[str, str]:
+        """What carries each query batch."""
+        return dict(zip(self.pair_counts["batch"], self.pair_counts["carrier"], strict=True))
+
 
 def merge_batches(
     cells: np.ndarray | Pool,
@@ -49,7 +56,7 @@ def merge_batches(
     hp: Hyperparameters,
     n_merged: int = 1,
     verbose: int = 0,
-    known_pairs: Mapping[str, np.ndarray] | None = None,
+    known: "Merged | None" = None,
     gans: dict[int, WGANGP] | None = None,
 ) -> Merged:
     """Carry the batches ``order[n_merged:]`` into the anchor, in this order.
@@ -69,14 +76,14 @@ def merge_batches(
         batch looks at are made dense.
     labels, content
         Batch of each cell, and E(x), cells x latent_dim, or the embedding that `hp.pair_space` names;
-        not used with `known_pairs`.
+        not used with `known`.
     order, n_merged
         All batches, the anchor first; how many of them are merged already.
     hp, verbose
         Hyperparameters; 0 shows no progress bar.
-    known_pairs
-        By query batch, pairs of cells found already, in other genes of the same cells: none are then
-        searched, and a batch without pairs is left as it is without a word.
+    known
+        What was found already in other genes of the same cells: pairs are then not searched, a batch
+        of few is carried as it is there, and one without pairs stays as it is without a word.
     gans
         By number of genes, one of :func:`imap_keras.imap.training.build_gan` to train in; new ones
         join.
@@ -103,7 +110,7 @@ def merge_batches(
     ['second']
     """
     carried = Carried(cells, labels)
-    searched_content = content_components(content, hp) if known_pairs is None else None
+    searched_content = content_components(content, hp) if known is None else None
     generators, all_pairs, counts, history = {}, {}, [], [pd.DataFrame()]
     gans = {} if gans is None else gans
     anchor = np.flatnonzero(np.isin(labels, order[:n_merged] if hp.incremental else order[:1]))
@@ -112,8 +119,8 @@ def merge_batches(
         merged = list(order[: number + 1]) if hp.incremental else list(order[:1])
         rows, own, others = carried.rows(query, anchor, hp, number)
         table, of_content = carried[rows], None if searched_content is None else searched_content[rows]
-        if known_pairs is not None:
-            pairs, n_mnn = np.searchsorted(rows, known_pairs[name]), None
+        if known is not None:
+            pairs, n_mnn = np.searchsorted(rows, known.pairs[name]), None
         else:
             try:
                 pairs, n_mnn = find_pairs(content[rows], table, own, others, hp, number, of_content)
@@ -125,17 +132,27 @@ def merge_batches(
                 ) from None
         all_pairs[name] = rows[pairs]
         agreeing = len(pairs) // hp.walk_length
-        counts.append({"batch": name, "mnn": n_mnn, "agreeing": agreeing, "rwmnn": len(pairs)})
+        count = {"batch": name, "mnn": n_mnn, "agreeing": agreeing, "rwmnn": len(pairs)}
+        counts.append(count | {"carrier": NOTHING})
         if len(pairs):
             title, n_genes = f"stage II, {name}", table.shape[1]
             if n_genes not in gans:
                 gans[n_genes] = build_gan(n_genes, hp, number)
-            gan = gans[n_genes]
-            generator, losses = train_stage2(table, pairs, own, hp, number, title, verbose, gan)
-            carried.carry(name, generator)
-            generators[name] = generator
-            history.append(losses.assign(batch=name))
-        elif known_pairs is None:
+            told = hp, number, title, verbose, gans[n_genes]
+            trained = train_carrier(table, pairs, own, *told, known and known.carriers[name])
+            carried.carry(name, trained.network)
+            generators[name], counts[-1]["carrier"] = trained.network, trained.carrier
+            history.append(trained.history.assign(batch=name))
+            if trained.carrier == MEAN_MOVE and known is None:
+                warnings.warn(
+                    f"Batch {name!r} has pairs for {len(np.unique(pairs[:, 0]))} of its {len(query)} "
+                    "cells: a generator trained without a quarter of them explains "
+                    f"{trained.explained:.0%} of their moves beyond the mean move (least_explained="
+                    f"{hp.least_explained}). The batch is moved by the mean of its pairs alone; "
+                    "few_cells=0 trains a generator all the same.",
+                    stacklevel=3,
+                )
+        elif known is None:
             warnings.warn(
                 f"Batch {name!r} is left as it is: it seems to share no cell type with {merged} (too "
                 f"few of {n_mnn} MNN pairs agree). If it does share one, lower pair_agreement="

@@ -61,7 +61,8 @@ class IMAP(Estimator):
         By query batch, pairs x 2 of cell indices (query cell, anchor cell): of the cells of
         :meth:`fit`, or, for a mapped batch, of the reference's cells followed by the query's.
     pair_counts
-        Table of MNN and random-walk pairs by query batch.
+        Table of MNN and random-walk pairs by query batch, and of what carries it: its generator, or, of
+        few pairs, their mean move.
     history
         ``{"stage1": table, "stage2": table}`` of the losses, epoch by epoch.
     preprocessing

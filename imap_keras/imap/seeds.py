@@ -22,6 +22,7 @@ STREAMS = (
     "pool",
     "searched",
     "gene_chunks",
+    "stage2_held_out",
 )
 
 
