@@ -91,13 +91,13 @@ def test_pairs_are_searched_once_and_one_chunk_is_read_at_a_time(whole, short, m
 def test_chunks_train_on_the_pairs_of_the_variable_genes(whole, model, short, monkeypatch):
     """Each chunk is stage II on its own genes, with the same pairs, at its own scale."""
     seen = []
-    train = imap_keras.imap.merging.train_stage2
+    train = imap_keras.imap.few_pairs.train_stage2
 
     def training(table, pairs, *told, **named):
         seen.append((table.copy(), pairs))
         return train(table, pairs, *told, **named)
 
-    monkeypatch.setattr(imap_keras.imap.merging, "train_stage2", training)
+    monkeypatch.setattr(imap_keras.imap.few_pairs, "train_stage2", training)
     again = IMAP(**short, chunk_genes=15).fit(whole, genes="all", verbose=0)
     assert len(seen) == 2 * 4
     for i, chunk in enumerate(again.chunks, start=1):
