@@ -184,6 +184,7 @@ def served(built):
 def tab(browser):
     """A narrow window that keeps what its console says and what it asks for."""
     page = browser.new_page(viewport={"width": 400, "height": 800})
+    page.set_default_timeout(180_000)  # other tests may want the cores, too
     page.said, page.asked = [], []
     page.on("console", lambda line: line.type in ("error", "warning") and page.said.append(line.text))
     page.on("pageerror", lambda error: page.said.append(str(error)))
