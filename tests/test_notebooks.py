@@ -19,7 +19,16 @@ from imap_keras.course.claims import agrees, broken_claims, quoted_numbers
 from imap_keras.course.results import holds
 from imap_keras.course.runner import NOTEBOOKS, declared_parameters, run_notebook
 from imap_keras.datasets import simulate
-from imap_keras.imap import Hyperparameters, agreement, balance, components, row_layers, training
+from imap_keras.imap import (
+    Hyperparameters,
+    agreement,
+    balance,
+    components,
+    head,
+    importance,
+    row_layers,
+    training,
+)
 from imap_keras.inclust import network as inclust_network
 from imap_keras.nn.callbacks import AverageWeights
 
@@ -41,6 +50,7 @@ TITLES = [
     "13_autoencoder_or_pca",
     "14_many_omics_one_code",
     "15_convolution_and_uncertainty",
+    "16_which_genes",
 ]
 
 # Real data without which a notebook is skipped.
@@ -292,6 +302,8 @@ PLACES = (
     components,
     training,
     row_layers,
+    head,
+    importance,
     scarches,
     scarches.network,
     inclust_network,
@@ -437,6 +449,11 @@ def test_every_central_piece_of_the_other_methods_is_a_lesson():
         "kl_to_prior",
         "call",
         "mutual_information",
+        "build_head",
+        "path_gradients",
+        "stratified",
+        "expected_gradients",
+        "completeness_gap",
     }
 
 
