@@ -18,8 +18,8 @@
 # classifier, where its probabilities are judged, where it is to find its own errors, and where a cell type comes
 # that it has never seen. **Time** on two cores: about 3 minutes; the first time it fetches 8 MB.
 #
-# [14 · many OMICs, one code](14_many_omics_one_code.ipynb) ← · [glossary](glossary.md) ·
-# [notation](notation.md)
+# [14 · many OMICs, one code](14_many_omics_one_code.ipynb) ← → [16 · which genes](16_which_genes.ipynb) ·
+# [glossary](glossary.md) · [notation](notation.md)
 
 # %% tags=["parameters"]
 seed = 0
