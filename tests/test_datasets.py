@@ -30,6 +30,7 @@ from imap_keras.datasets import (
     scgem,
     simulate,
     simulate_file,
+    simulate_interactions,
     simulate_manifold,
     simulate_modalities,
     snareseq,
@@ -626,3 +627,40 @@ def test_paths_of_files_know_the_home_folder(tmp_path, monkeypatch):
     assert check_file("~/cells.h5ad") == tmp_path / "cells.h5ad"
     with pytest.raises(FileNotFoundError, match=f"There is no file {tmp_path}/other.h5ad"):
         check_file("~/other.h5ad")
+
+
+def test_simulated_interactions_are_where_the_table_says():
+    """A planted ligand is on in its sender alone, its receptor in the receiver; a quiet pair in all."""
+    adata = simulate_interactions(n_cells=(600, 600), depth=(2e4, 2e4), efficiency=0, seed=3)
+    pairs, counts = adata.uns["pairs"], adata.to_df()
+    assert pairs["sender"].ne("").sum() == 30 == len(pairs) - 30
+    assert len(set(zip(pairs["sender"], pairs["receiver"], strict=True))) == 31
+    mean = counts.groupby(adata.obs["cell_type"].to_numpy()).mean()
+    on = mean.loc[:, pairs[["ligand", "receptor"]].to_numpy().ravel()] > 0.1
+    for pair in pairs.itertuples():
+        for gene, kind in ((pair.ligand, pair.sender), (pair.receptor, pair.receiver)):
+            assert on.index[on[gene]].tolist() == ([kind] if kind else on.index.tolist()), pair
+
+
+def test_simulated_platforms_differ_in_depth_types_and_efficiency():
+    adata = simulate_interactions(n_cells=(300, 900), seed=1)
+    total = np.asarray(adata.X.sum(axis=1)).ravel()
+    deep = (adata.obs["batch"] == "deep").to_numpy()
+    assert deep.sum() == 300
+    assert np.median(total[deep]) == pytest.approx(20_000, rel=0.1)
+    assert np.median(total[~deep]) == pytest.approx(1500, rel=0.1)
+    types = adata.obs["cell_type"]
+    assert sorted(set(types[deep])) == ["type_0", "type_1", "type_2", "type_3"]
+    assert sorted(set(types[~deep])) == ["type_0", "type_1", "type_2", "type_4", "type_5"]
+
+    def log_ratio(efficiency):
+        """Spread over genes of the log ratio of both platforms, in a type that both have."""
+        some = simulate_interactions((2000, 2000), (2e4, 2e4), efficiency, n_quiet=0, seed=1)
+        first = (some.obs["cell_type"] == "type_0").to_numpy()
+        is_deep = (some.obs["batch"] == "deep").to_numpy()
+        means = [np.asarray(some.X[first & of].mean(axis=0)).ravel() for of in (is_deep, ~is_deep)]
+        seen = np.minimum(*means) > 1
+        return np.std(np.log(means[0][seen] / means[1][seen]))
+
+    assert log_ratio(0.5) == pytest.approx(0.5 * 2**0.5, rel=0.15)
+    assert log_ratio(0.0) < 0.1

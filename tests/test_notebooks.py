@@ -30,6 +30,7 @@ from imap_keras.imap import (
     training,
 )
 from imap_keras.inclust import network as inclust_network
+from imap_keras.metrics import interactions
 from imap_keras.nn.callbacks import AverageWeights
 
 SOURCES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))
@@ -51,6 +52,7 @@ TITLES = [
     "14_many_omics_one_code",
     "15_convolution_and_uncertainty",
     "16_which_genes",
+    "17_interactions_across_platforms",
 ]
 
 # Real data without which a notebook is skipped.
@@ -304,6 +306,7 @@ PLACES = (
     row_layers,
     head,
     importance,
+    interactions,
     scarches,
     scarches.network,
     inclust_network,

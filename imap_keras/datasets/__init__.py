@@ -3,6 +3,7 @@
 from ._demo import demo
 from ._download import cache_folder, fetch, registry
 from ._inclust_plus import merfish_scrna, surface_protein
+from ._interactions import simulate_interactions
 from ._load import load
 from ._manifold import simulate_file, simulate_manifold
 from ._mixology import sc_mixology
@@ -22,6 +23,7 @@ __all__ = [
     "scgem",
     "simulate",
     "simulate_file",
+    "simulate_interactions",
     "simulate_manifold",
     "simulate_modalities",
     "snareseq",
