@@ -148,8 +148,8 @@ def merge_batches(
                     f"Batch {name!r} has pairs for {len(np.unique(pairs[:, 0]))} of its {len(query)} "
                     "cells: a generator trained without a quarter of them explains "
                     f"{max(trained.explained, 0):.0%} of their moves beyond the mean move "
-                    f"(least_explained={hp.least_explained}). The batch is moved by the mean of its pairs alone; "
-                    "few_cells=0 trains a generator all the same.",
+                    f"(least_explained={hp.least_explained}). The batch is moved by the mean of its "
+                    "pairs alone; few_cells=0 trains a generator all the same.",
                     stacklevel=3,
                 )
         elif known is None:
