@@ -31,7 +31,7 @@ SIMULATED = {
     "close_types": {"n_batches": 2, "n_types": 4, "type_strength": 0.7},
     "seven_batches": {"n_batches": 7, "n_types": 5, "type_strength": 1.0},
 }
-# The first three were looked at while the rule was chosen; the others were not.
+# All but seven_batches were looked at while the rule was chosen.
 SETS = {
     "plate": (50, 100),
     "close_types": (100,),
