@@ -53,6 +53,7 @@ TITLES = [
     "15_convolution_and_uncertainty",
     "16_which_genes",
     "17_interactions_across_platforms",
+    "18_disease_on_a_healthy_reference",
 ]
 
 # Real data without which a notebook is skipped.
@@ -309,6 +310,7 @@ PLACES = (
     interactions,
     scarches,
     scarches.network,
+    scarches.novelty,
     inclust_network,
     regions,
     omics,
@@ -433,6 +435,8 @@ def test_every_central_piece_of_the_other_methods_is_a_lesson():
         "copy_weights",
         "freeze",
         "neighbor_weights",
+        "landmarks",
+        "distances",
         "masked",
         "minus_plus",
         "wire",
