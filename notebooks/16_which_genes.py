@@ -18,8 +18,8 @@
 # is lost. And when a plain test of each gene does better, and when it sees nothing. **Time** on two cores: about
 # 2 minutes.
 #
-# [15 · convolution and uncertainty](15_convolution_and_uncertainty.ipynb) ← · [glossary](glossary.md) ·
-# [notation](notation.md)
+# [15 · convolution and uncertainty](15_convolution_and_uncertainty.ipynb) ← →
+# [17 · interactions](17_interactions_across_platforms.ipynb) · [glossary](glossary.md) · [notation](notation.md)
 
 # %% tags=["parameters"]
 seed = 0

@@ -18,6 +18,7 @@
 # platform of few cells with a shallow one of many to find interactions that neither shows. **Time** on two cores:
 # about 2 minutes.
 #
+# [16 · which genes](16_which_genes.ipynb) ← → [18 · disease](18_disease_on_a_healthy_reference.ipynb) · needs
 # [06 · several batches](06_several_batches.ipynb) · [glossary](glossary.md) · [notation](notation.md)
 
 # %% tags=["parameters"]
