@@ -504,6 +504,10 @@ def recalibrate_batch_norm(network, cells):
 #
 # All pieces together, with the library's settings. `seed_of` gives each random part a seed of its own, all from one. Only
 # cells of pairs are trained on: `local` numbers these.
+#
+# One guard of the library is not needed here. Where fewer than `few_cells` query cells have a pair, `train_carrier` first
+# trains without the pairs of a quarter of them. A generator that does not explain the moves of these cells well enough
+# beyond the mean move (`least_explained`) has learnt its few pairs by heart; the mean move then carries the batch alone.
 
 
 # %%

@@ -104,7 +104,7 @@ def content_components(content: np.ndarray, hp: Hyperparameters) -> np.ndarray |
     """
     if hp.pair_space == "pca":
         return None
-    return scaled_components(content, hp) if hp.pair_space == "both" else content
+    return content if hp.pair_space != "both" else scaled_components(content, hp)
 
 
 def pair_space(
