@@ -108,6 +108,11 @@ def test_chunks_train_on_the_pairs_of_the_variable_genes(whole, model, short, mo
         np.testing.assert_array_equal(pairs, again.pairs[again.order[1]])
 
 
+def test_one_call_takes_genes_too(whole, short, model):
+    found = imap_keras.integrate(whole, verbose=0, genes="all", chunk_genes=15, **short)
+    np.testing.assert_array_equal(found.layers["imap"], model.transform(whole).layers["imap"])
+
+
 def test_a_list_of_genes_takes_the_place_of_the_marks(whole, short):
     names = whole.var_names[[30, 2, 4, 9, 50, 11, 13, 40]].tolist()
     found = IMAP(**short, chunk_genes=100).fit(whole, genes=names, verbose=0)

@@ -249,9 +249,10 @@ class IMAP(Estimator):
         batch_key: str = "batch",
         order: Sequence[str] | None = None,
         verbose: int = 1,
+        genes: str | Sequence[str] = "variable",
     ) -> AnnData:
         """:meth:`fit`, then :meth:`transform` of the same cells."""
-        return self.fit(adata, batch_key, order, verbose).transform(adata)
+        return self.fit(adata, batch_key, order, verbose, genes).transform(adata)
 
     def map_query(
         self,
@@ -354,13 +355,14 @@ def integrate(
     batch_key: str = "batch",
     order: Sequence[str] | None = None,
     verbose: int = 1,
+    genes: str | Sequence[str] = "variable",
     **hyperparameters,
 ) -> AnnData:
     """Integrate log-normalised batches in one line: ``IMAP(...).fit_transform(adata)``.
 
     Parameters
     ----------
-    adata, batch_key, order, verbose
+    adata, batch_key, order, verbose, genes
         As for :meth:`IMAP.fit`.
     hyperparameters
         As for :class:`IMAP`, `preset` included.
@@ -385,4 +387,4 @@ def integrate(
     >>> cells.obsm["X_imap"].shape
     (60, 5)
     """
-    return IMAP(**hyperparameters).fit_transform(adata, batch_key, order, verbose)
+    return IMAP(**hyperparameters).fit_transform(adata, batch_key, order, verbose, genes)
