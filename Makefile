@@ -16,7 +16,7 @@ PYTEST := -m pytest -n 2 --dist worksteal --durations=20
 VENV := .venv
 VENV_TFA := .venv-tfa
 
-.PHONY: course test test-tfa walk lint notebooks book data student teacher nbgrader wheelhouse lock clean
+.PHONY: course test test-tfa walk gpu-check lint notebooks book data student teacher nbgrader wheelhouse lock clean
 
 course: $(VENV)/.installed
 	$(VENV)/bin/python -m imap_keras.course --output-dir build/course
@@ -31,6 +31,10 @@ test-tfa: $(VENV_TFA)/.installed
 # JupyterLab and a browser (Debian: apt install chromium): the tour, and exercises of the student's edition.
 walk: $(VENV)/.installed
 	$(ONE_CORE) IMAP_KERAS_WALK=1 $(VENV)/bin/python -m pytest -v tests/test_walk.py
+
+# Notebooks 00, 03 and 05 on whatever device TensorFlow sees, against the committed results; seconds an epoch.
+gpu-check: $(VENV)/.installed
+	$(VENV)/bin/python benchmarks/gpu_check.py
 
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
