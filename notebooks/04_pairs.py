@@ -403,7 +403,7 @@ for axis, (title, (slope, pure)) in zip(axes, slopes.items()):
     axis.hist([slope[pure], slope[~pure]], bins, stacked=True, label=names, color=plots.COLORS[2:4])
     axis.axvline(0.5, color="black", linewidth=1)
     axis.set(title=title, xlabel="agreement of a pair", ylabel="pairs")
-axes[1].legend(frameon=False, loc="upper left")
+axes[1].legend(frameon=False, loc="upper right")
 plt.close(figure)
 
 # %%
