@@ -32,7 +32,8 @@ import imap_keras
 adata = imap_keras.datasets.simulate(n_cells=60, n_genes=20, n_batches=2, n_types=2)
 adata = imap_keras.preprocess(adata, min_genes=1)
 small = dict(latent_dim=4, hidden=(8,), critic_hidden=(8,), stage1_epochs=1, stage1_steps=1, k1=5, k2=5)
-small |= dict(stage2_epochs=1, stage2_steps=1, critic_steps=1, search="exact", n_components=3, few_cells=0)
+small |= dict(stage2_epochs=1, stage2_steps=1, critic_steps=1, search="exact", n_components=3)
+small |= dict(few_cells=0)  # so few pairs would rightly be warned of
 imap_keras.integrate(adata, **small)
 """
 
