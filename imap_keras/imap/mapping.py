@@ -11,7 +11,7 @@ from anndata import AnnData
 from ..inputs.cells import Cells, open_cells
 from ..inputs.embeddings import embedding_of
 from ..inputs.expression import dense_expression
-from ..inputs.genes import with_genes
+from ..inputs.genes import features, with_genes
 from ..inputs.labels import check_batch_sizes, labels_of
 from ..inputs.recipe import compare_recipes, compare_totals, recipe_of
 from ..inputs.values import in_memory
@@ -122,7 +122,7 @@ def _side(model, adata: AnnData, rows: np.ndarray, labels: np.ndarray) -> Side:
     adata = with_genes(adata, model.genes)
     compare_recipes(model.preprocessing, recipe_of(adata))
     cells = open_cells(adata)
-    expression = dense_expression(with_genes(adata, model.variable_genes))
+    expression = dense_expression(features(adata, model.variable_genes)[0])
     if own_space:
         space = embedding_of(cells, own_space, "pair_space")
     else:

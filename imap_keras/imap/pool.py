@@ -99,15 +99,13 @@ def read_pool(cells: Cells, codes: np.ndarray, hp: Hyperparameters, source=None)
     moments, parts = Moments(int(codes.max()) + 1, cells.shape[1]), []
     if cells.in_memory:
         check_expression(cells.matrix, source)
-        matrix = cells.everything if len(chosen) == len(cells) else cells.rows(chosen)
+        matrix = read_rows(cells, chosen)
         check_varied(matrix)
     for start, block in cells.blocks():
-        stop = start + block.shape[0]
         if not cells.in_memory:
             check_expression(block, source, f"X, cells from {start} on,")
-            first, last = np.searchsorted(chosen, [start, stop])
-            parts.append(block[chosen[first:last] - start].astype("float32"))
-        moments.add(block, codes[start:stop])
+            parts.append(rows_of(block, start, chosen))
+        moments.add(block, codes[start : start + block.shape[0]])
     if not cells.in_memory:
         matrix = stacked(parts)
         check_varied(matrix)
@@ -118,11 +116,15 @@ def read_rows(cells: Cells, index: np.ndarray) -> np.ndarray | sparse.csr_matrix
     """Rows in increasing order: from memory at once, from a file in one pass over its blocks."""
     if cells.in_memory:
         return cells.everything if len(index) == len(cells) else cells.rows(index)
-    parts = []
-    for start, block in cells.blocks():
-        first, last = np.searchsorted(index, [start, start + block.shape[0]])
-        parts.append(block[index[first:last] - start].astype("float32"))
-    return stacked(parts)
+    return stacked([rows_of(block, start, index) for start, block in cells.blocks()])
+
+
+def rows_of(
+    block: np.ndarray | sparse.csr_matrix, start: int, index: np.ndarray
+) -> np.ndarray | sparse.csr_matrix:
+    """Those of some rows, numbered in increasing order, that lie in a block whose first is `start`."""
+    first, last = np.searchsorted(index, [start, start + block.shape[0]])
+    return block[index[first:last] - start].astype("float32")
 
 
 def drawn(members: np.ndarray, hp: Hyperparameters, code: int) -> np.ndarray:

@@ -86,8 +86,7 @@ def integrated(model, block, labels: np.ndarray, keep: Sequence[str]) -> dict[st
     keep
         Of `PLACES`.
     """
-    place = pd.Index(model.genes).get_indexer(model.variable_genes)
-    cells, found = dense(block[:, place] if model.chunks else block), {}
+    cells, found = dense(block[:, places(model, model.variable_genes)] if model.chunks else block), {}
     if "X_imap_content" in keep:
         found["X_imap_content"] = run(model.encoder, cells)
     if "imap" in keep or "X_imap" in keep:
@@ -97,18 +96,23 @@ def integrated(model, block, labels: np.ndarray, keep: Sequence[str]) -> dict[st
             found["X_imap"] = run(model.pca, cells)
     if "imap" in keep:
         if model.chunks:
-            found["imap"] = with_chunks(model, block, labels, cells, place)
+            found["imap"] = with_chunks(model, block, labels, cells)
         if model.hyperparameters.clip_output:
             np.maximum(found["imap"], 0, out=found["imap"])
     return {name: found[name] for name in keep}
 
 
-def with_chunks(model, block, labels: np.ndarray, carried: np.ndarray, place: np.ndarray) -> np.ndarray:
+def places(model, genes: Sequence[str]) -> np.ndarray:
+    """Where some genes lie among all that the model corrects."""
+    return pd.Index(model.genes).get_indexer(genes)
+
+
+def with_chunks(model, block, labels: np.ndarray, carried: np.ndarray) -> np.ndarray:
     """Expression of all genes: the variable ones as carried, the others through their chunks."""
     whole = np.empty(block.shape, "float32")
-    whole[:, place] = carried
+    whole[:, places(model, model.variable_genes)] = carried
     for chunk in model.chunks:
-        place = pd.Index(model.genes).get_indexer(chunk.genes)
+        place = places(model, chunk.genes)
         whole[:, place] = carry(dense(block[:, place]), labels, chunk.generators)
     return whole
 
