@@ -1,5 +1,8 @@
 """The course's drawings: they say what they should, legibly, and no words lie over others."""
 
+import re
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import pytest
 
@@ -18,7 +21,7 @@ SAYS = {
     "mask_tasks": ["impute genes", "join three modalities", "generate a modality", "reads"],
     "omics_network": ["joint code", "sigmoid,\ncross-entropy", "exponential,\nPoisson"],
     "reparameterisation": ["weight\n$w = \\mu + \\sigma \\epsilon$", "softplus"],
-    "which_notebook": ["scArches: 10", "inClust+: 11", "autoencoder or PCA: 13"],
+    "which_notebook": ["scArches: 10", "inClust+: 11", "autoencoder or PCA: 13", "disease: 18"],
 }
 
 
@@ -70,3 +73,16 @@ def test_pairs_have_the_slope_that_the_drawing_claims():
     true, foreign = (line.get_xydata() for line in axis.lines)
     assert (true[-1, 1] - true[0, 1]) / (true[-1, 0] - true[0, 0]) == pytest.approx(1)
     assert foreign[:, 1].std() == 0
+
+
+def test_the_way_through_the_course_leads_to_every_notebook():
+    said = " ".join(text.get_text() for text in words(drawings.which_notebook()))
+    said = re.sub(
+        r"(\d\d) to (\d\d)",
+        lambda m: " ".join(f"{n:02d}" for n in range(int(m[1]), int(m[2]) + 1)),
+        said,
+    )
+    there = [
+        path.name[:2] for path in (Path(__file__).parent.parent / "notebooks").glob("[0-9][0-9]_*.py")
+    ]
+    assert sorted(re.findall(r"\b\d\d\b", said)) == sorted(there)

@@ -1,5 +1,8 @@
 """Neighbours, mutual neighbours and random walks against brute force."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -236,3 +239,30 @@ def test_a_broken_build_of_annoy_is_refused_by_name_of_the_issues(monkeypatch):
         with pytest.raises(RuntimeError, match="1 of 10.*679.*682.*search='exact'"):
             call()
     assert len(exact_neighbors(points(5), points(5), 2)) == 10
+
+
+WITHOUT_ANNOY = """
+import sys
+sys.modules["annoy"] = None  # as where it could not be compiled
+import imap_keras
+cells = imap_keras.datasets.simulate(n_cells=80, n_genes=40, n_batches=2)
+cells = imap_keras.preprocess(cells, min_genes=5, verbose=0)
+short = dict(latent_dim=4, hidden=(8,), critic_hidden=(8,), stage1_epochs=1, stage2_epochs=1)
+short |= dict(n_components=5, pair_agreement=0, few_cells=0)
+exact = imap_keras.IMAP(search="exact", **short).fit(cells, verbose=0)
+print(len(exact.pairs["batch_0"] if "batch_0" in exact.pairs else exact.pairs["batch_1"]) > 0)
+try:
+    imap_keras.IMAP(**short).fit(cells, verbose=0)
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_without_annoy_the_default_says_what_to_do_and_the_exact_search_runs():
+    ran = subprocess.run([sys.executable, "-c", WITHOUT_ANNOY], capture_output=True, text=True)
+    assert ran.stdout.splitlines() == [
+        "True",
+        "annoy is not installed. It comes as source: install a C++ compiler and then `pip install annoy`, "
+        "or take conda's `python-annoy`. Without it search exactly: IMAP(search='exact'), slower on many "
+        "cells.",
+    ], ran.stderr

@@ -17,6 +17,21 @@ def test_packages_that_are_missing_or_too_old_are_named(monkeypatch):
     assert finding.found.endswith("(needs >=99); nosuchpackage is missing")
 
 
+def test_a_missing_annoy_is_told_what_it_needs(monkeypatch):
+    def version(name):
+        raise readiness.PackageNotFoundError(name)
+
+    monkeypatch.setattr(readiness, "requires", lambda name: ["annoy>=1.17"])
+    monkeypatch.setattr(readiness, "version", version)
+    assert readiness.check_packages() == Finding(
+        "packages",
+        "annoy is missing",
+        "pip install -e '.[course]' (annoy is compiled: install g++ or Xcode's tools first, or conda's "
+        "python-annoy; the library runs without it, IMAP(search='exact'), notebook 04 does not)",
+        stops=True,
+    )
+
+
 def test_installed_packages_are_enough():
     finding = readiness.check_packages()
     assert (finding.stops, finding.mend) == (False, "")

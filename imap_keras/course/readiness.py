@@ -72,7 +72,13 @@ def check_packages(extra: str = "course") -> Finding:
         except PackageNotFoundError:
             faults.append(f"{wanted.name} is missing")
     if faults:
-        return Finding("packages", "; ".join(faults), "pip install -e '.[course]'", stops=True)
+        mend = "pip install -e '.[course]'"
+        if "annoy is missing" in faults:
+            mend += (
+                " (annoy is compiled: install g++ or Xcode's tools first, or conda's python-annoy; "
+                "the library runs without it, IMAP(search='exact'), notebook 04 does not)"
+            )
+        return Finding("packages", "; ".join(faults), mend, stops=True)
     return Finding("packages", f"all {n} there")
 
 

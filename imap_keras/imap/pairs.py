@@ -8,9 +8,13 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from annoy import AnnoyIndex
 from scipy.sparse import csr_matrix
 from sklearn.neighbors import NearestNeighbors
+
+try:
+    from annoy import AnnoyIndex
+except ImportError:  # it has to be compiled: where that failed, an exact search still works
+    AnnoyIndex = None
 
 METRICS = ("angular", "euclidean", "manhattan")
 MOST_CELLS = np.int64(2**31)  # above any number of cells: row * MOST_CELLS + column is one pair's alone
@@ -22,10 +26,12 @@ class NoPairsError(ValueError):
 
 @cache
 def check_annoy() -> None:
-    """Raise if this build of annoy is broken (spotify/annoy issues 679 and 682).
+    """Raise if annoy is missing, or this build of it is broken (spotify/annoy issues 679 and 682).
 
     Raises
     ------
+    ImportError
+        annoy is not installed.
     RuntimeError
         Asked for ten neighbours, annoy returns fewer: some compiled builds return one only.
 
@@ -34,6 +40,12 @@ def check_annoy() -> None:
     >>> from imap_keras.imap.pairs import check_annoy
     >>> check_annoy()
     """
+    if AnnoyIndex is None:
+        raise ImportError(
+            "annoy is not installed. It comes as source: install a C++ compiler and then "
+            "`pip install annoy`, or take conda's `python-annoy`. Without it search exactly: "
+            "IMAP(search='exact'), slower on many cells."
+        )
     points = np.random.default_rng(0).normal(size=(64, 4))
     index = AnnoyIndex(4, "euclidean")
     index.set_seed(1)
@@ -98,8 +110,8 @@ def annoy_neighbors(
     ------
     ValueError
         Unknown metric.
-    RuntimeError
-        This build of annoy is broken.
+    ImportError, RuntimeError
+        annoy is missing; this build of it is broken.
 
     Examples
     --------

@@ -139,6 +139,9 @@ QUESTIONS = (
     ("one large matrix, a code wanted", "autoencoder or PCA: 13", GREY),
     ("several modalities of the same cells", "many OMICs: 14", SKY),
     ("a label and how sure it is", "uncertainty: 15", RED),
+    ("which genes tell types or platforms", "importance: 16", BLUE),
+    ("which types talk to which,\nover several platforms", "interactions: 17", BLUE),
+    ("patients, and a healthy reference", "disease: 18", ORANGE),
     ("which method, and is it worth it?", "ablation and peers: 08, 09", INK),
 )
 
@@ -148,7 +151,7 @@ def which_notebook() -> Figure:
     sheet = Canvas(
         7.2,
         0.62 * len(QUESTIONS) + 0.45,
-        "Eight rows: what one has or wants, and an arrow to the notebook for it.",
+        f"{len(QUESTIONS)} rows: what one has or wants, and an arrow to the notebook for it.",
     )
     top = 0.62 * len(QUESTIONS)
     sheet.text(1.9, top + 0.2, "I have, I want", GREY)
