@@ -262,7 +262,7 @@ def test_without_annoy_the_default_says_what_to_do_and_the_exact_search_runs():
     ran = subprocess.run([sys.executable, "-c", WITHOUT_ANNOY], capture_output=True, text=True)
     assert ran.stdout.splitlines() == [
         "True",
-        "annoy is not installed. It comes as source: install a C++ compiler and then `pip install annoy`, "
-        "or take conda's `python-annoy`. Without it search exactly: IMAP(search='exact'), slower on many "
-        "cells.",
+        "annoy is not installed. It comes as source: install a C++ compiler and then `pip install "
+        "annoy`, or take conda's `python-annoy`. Without it search exactly: IMAP(search='exact'), "
+        "slower on many cells.",
     ], ran.stderr
