@@ -16,7 +16,7 @@ PYTEST := -m pytest -n 2 --dist worksteal --durations=20
 VENV := .venv
 VENV_TFA := .venv-tfa
 
-.PHONY: course test test-tfa walk gpu-check lint notebooks book data student teacher nbgrader wheelhouse lock clean
+.PHONY: course test test-tfa walk gpu-check lint notebooks book data student teacher nbgrader slides wheelhouse lock clean
 
 course: $(VENV)/.installed
 	$(VENV)/bin/python -m imap_keras.course --output-dir build/course
@@ -56,6 +56,10 @@ data: $(VENV)/.installed
 # rubrics, hints, minutes), and the source folder of nbgrader (pip install '.[nbgrader]').
 student teacher nbgrader: $(VENV)/.installed
 	$(VENV)/bin/python -m imap_keras.course --edition $@
+
+# Every figure with what to see on it, a page of slides for each notebook, into build/slides/.
+slides: $(VENV)/.installed
+	$(VENV)/bin/python -m imap_keras.course --slides
 
 # All packages in a folder for a stick, annoy built: a laptop then needs neither network nor compiler.
 wheelhouse:

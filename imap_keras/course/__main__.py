@@ -1,4 +1,4 @@
-"""``python -m imap_keras.course``: :mod:`.runner`, or :mod:`.readiness` (--check), :mod:`.edition`."""
+"""``python -m imap_keras.course``: :mod:`.runner`, or --check, --edition, --slides: their modules."""
 
 import sys
 
@@ -6,6 +6,8 @@ if sys.argv[1:] == ["--check"]:
     from .readiness import main
 elif any(word.partition("=")[0] in ("--edition", "--nbgrader") for word in sys.argv[1:]):
     from .edition import main
+elif "--slides" in sys.argv[1:]:
+    from .slides import main
 else:
     from .runner import main
 

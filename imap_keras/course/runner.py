@@ -261,7 +261,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m imap_keras.course",
         description="Run the course's notebooks through papermill. Before the course: --check, alone. "
-        "Editions: --edition student, teacher or nbgrader.",
+        "Editions: --edition student, teacher or nbgrader. Slides of the figures: --slides.",
         epilog=EXIT_CODES,
     )
     parser.add_argument("number", nargs="*", help="notebooks to run, such as 00 04; default: all")
