@@ -15,14 +15,14 @@ from dataclasses import replace
 from unittest import mock
 
 import pandas as pd
-from peers import HERE, keep
+from peers import KEYS
+from rows import keep
 from sets import SETS, benchmark_set
 
 from imap_keras import IMAP, metrics
 from imap_keras.imap.hyperparameters import Hyperparameters
 from imap_keras.imap.training import train_stage1
 
-TABLE = HERE / "results" / "ablation.csv"
 CHOSEN_ON = ["simulated", "sc_mixology", "surface_protein"]  # the sets the default was chosen on
 # One change may need several hyperparameters.
 CHANGES = {
@@ -103,7 +103,8 @@ def main() -> None:
             table = metrics.scib_table(adata, ["X_pca", *seconds]).drop(index="X_pca")
             table = table.assign(processor_seconds=pd.Series(seconds))
             for title, row in table.iterrows():
-                keep({"set": name, "method": title, "seed": seed} | row.to_dict(), TABLE)
+                row = {"set": name, "method": title, "seed": seed} | row.to_dict()
+                keep("ablation.csv", [row], KEYS)
 
 
 if __name__ == "__main__":

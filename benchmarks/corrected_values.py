@@ -17,12 +17,12 @@ Rows are added to benchmarks/results/corrected_genes.csv and corrected_values.cs
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import scanpy as sc
 from anndata import AnnData
+from rows import keep
 from scipy.stats import rankdata
 from sets import benchmark_set
 
@@ -31,9 +31,7 @@ from imap_keras.imap.gene_chunks import carry_chunks
 from imap_keras.inputs.cells import open_cells
 from imap_keras.inputs.values import dense
 from imap_keras.metrics import scib_table
-from imap_keras.nn.persistence import write_whole
 
-RESULTS = Path(__file__).parent / "results"
 GENE_SETS = ("sc_mixology", "simulated")
 VALUE_SETS = ("sc_mixology", "simulated", "surface_protein")
 N_MARKERS = 20
@@ -160,16 +158,6 @@ def values(name: str, seed: int) -> list[dict]:
     return rows
 
 
-def keep(file: str, rows: list[dict], keys: list[str]) -> None:
-    """Add or replace rows of a table; the file is complete at every moment."""
-    path, table = RESULTS / file, pd.DataFrame(rows)
-    if path.exists():
-        table = pd.concat([pd.read_csv(path), table]).drop_duplicates(keys, keep="last")
-    text = table.sort_values(keys).to_csv(index=False, float_format="%.4g")
-    write_whole(path, lambda temporary: temporary.write_text(text))
-    print(pd.DataFrame(rows).round(3).to_string(index=False), flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -177,9 +165,13 @@ def main() -> None:
     arguments = parser.parse_args()
     for seed in arguments.seeds:
         for name in VALUE_SETS if "values" in arguments.parts else ():
-            keep("corrected_values.csv", values(name, seed), ["set", "end", "seed"])
+            rows = values(name, seed)
+            keep("corrected_values.csv", rows, ["set", "end", "seed"])
+            print(pd.DataFrame(rows).round(3).to_string(index=False), flush=True)
         for name in GENE_SETS if "genes" in arguments.parts else ():
-            keep("corrected_genes.csv", [genes(name, seed)], ["set", "seed"])
+            row = genes(name, seed)
+            keep("corrected_genes.csv", [row], ["set", "seed"])
+            print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -18,15 +18,17 @@ from pathlib import Path
 import anndata
 import numpy as np
 import pandas as pd
+import scanpy as sc
+from harder import HARDER
+from rows import keep
 from sets import SETS, benchmark_set
 
 from imap_keras import IMAP, integrate, metrics
+from imap_keras.inputs.values import dense
 from imap_keras.nn.memory import highest_resident
-from imap_keras.nn.persistence import write_whole
-from imap_keras.peers import PEERS
+from imap_keras.peers import PEERS, uncorrected
 
 HERE = Path(__file__).parent
-TABLE = HERE / "results" / "peers.csv"
 KEYS = ["set", "method", "seed"]
 
 
@@ -41,7 +43,37 @@ def preset_reference(adata, seed):
     return done.obsm["X_imap"]
 
 
-METHODS = {**PEERS, "iMAP (this kit)": imap}
+def batch_means(adata, seed):
+    """Each batch moved to the mean of all, nothing else."""
+    cells, batch = adata.copy(), adata.obs["batch"].to_numpy()
+    cells.X = values = dense(adata.X).astype("float64")
+    whole = values.mean(axis=0)
+    for name in np.unique(batch):
+        values[batch == name] += whole - values[batch == name].mean(axis=0)
+    return uncorrected(cells, seed=seed)
+
+
+def combat(adata, seed):
+    """ComBat as scanpy has it, its defaults."""
+    cells = anndata.AnnData(
+        dense(adata.X).astype("float64"), obs=adata.obs[["batch"]].astype("category")
+    )
+    cells.X = sc.pp.combat(cells, key="batch", inplace=False)
+    return uncorrected(cells, seed=seed)
+
+
+def harmony_more(adata, seed):
+    """Harmony with ten times its penalty on clusters of one batch (theta 20 instead of 2)."""
+    import harmonypy
+
+    space = uncorrected(adata, seed=seed).astype("float64")
+    done = harmonypy.run_harmony(space, adata.obs, "batch", theta=20, verbose=False, random_state=seed)
+    done = done.Z_corr
+    return np.asarray(done if len(done) == adata.n_obs else done.T, dtype="float32")
+
+
+METHODS = {**PEERS, "batch means": batch_means, "ComBat": combat, "Harmony, theta 20": harmony_more}
+METHODS["iMAP (this kit)"] = imap
 SLOW = {"preset reference": preset_reference}  # only where it is asked for
 
 
@@ -85,20 +117,9 @@ def scores(adata, name: str, methods: list[str]) -> pd.DataFrame:
     return table.join(metrics.scib_table(adata, ["X_pca", *methods]).drop(index="X_pca"))
 
 
-def keep(row: dict, path: Path = TABLE) -> None:
-    """Add or replace one row of a table; the file is complete at every moment."""
-    table = pd.DataFrame([row])
-    if path.exists():
-        old = pd.read_csv(path)
-        same = (old[KEYS] == table.loc[0, KEYS].to_numpy()).all(axis=1)
-        table = pd.concat([old[~same], table], ignore_index=True)
-    text = table.sort_values(KEYS).to_csv(index=False, float_format="%.4g")
-    write_whole(path, lambda temporary: temporary.write_text(text))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=[*SETS, *HARDER])
     parser.add_argument(
         "--methods", nargs="+", default=list(METHODS), choices=[*METHODS, *SLOW, "reference"]
     )
@@ -131,7 +152,7 @@ def main() -> None:
                     print(rows[method], flush=True)
             scored = scores(adata, name, list(rows)).to_dict("index")
             for method, row in rows.items():
-                keep(row | scored[method])
+                keep("peers.csv", [row | scored[method]], KEYS)
 
 
 if __name__ == "__main__":

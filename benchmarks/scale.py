@@ -21,6 +21,7 @@ from pathlib import Path
 import anndata
 import numpy as np
 import pandas as pd
+from rows import keep
 from scipy import sparse
 
 from imap_keras import IMAP, preprocess
@@ -28,7 +29,6 @@ from imap_keras.inputs.cells import BLOCK, open_cells
 from imap_keras.inputs.writing import result_store
 from imap_keras.nn.memory import highest_resident
 
-RESULTS = Path(__file__).parent / "results" / "scale.csv"
 N_GENES, N_TYPES, SHARE = 2000, 8, 0.08
 ALL_GENES, SHARE_OF_ALL = 20_000, 0.03
 
@@ -146,7 +146,6 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         options.folder = options.folder or Path(temporary)
-        tables = [pd.read_csv(RESULTS)] if RESULTS.exists() else []
         for n_cells in options.cells:
             path = file_of(options, n_cells)
             if not path.exists():
@@ -161,10 +160,7 @@ def main() -> None:
             table.insert(1, "batches", options.batches)
             table.insert(2, "where", "memory" if options.memory else "h5ad")
             print(table.to_string(index=False), flush=True)
-            tables.append(table)
-            RESULTS.parent.mkdir(exist_ok=True)
-            key = ["cells", "batches", "where", "step"]
-            pd.concat(tables).drop_duplicates(key, keep="last").to_csv(RESULTS, index=False)
+            keep("scale.csv", table.to_dict("records"), ["cells", "batches", "where", "step"])
 
 
 if __name__ == "__main__":

@@ -14,20 +14,17 @@ added to benchmarks/results/scarches_defaults.csv; a row measured again replaces
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
+from rows import keep
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from imap_keras import datasets, preprocess
-from imap_keras.nn.persistence import write_whole
 from imap_keras.scarches import Reference, transfer_labels
 from imap_keras.scarches.hyperparameters import UNNAMED, ReferenceHyperparameters
 
-TABLE = Path(__file__).parent / "results" / "scarches_defaults.csv"
 KEYS = ["task", "reference", "query", "seed"]
 # What a reference is trained with, and what the queries that are mapped onto it are.
 PUBLISHED = {name: getattr(ReferenceHyperparameters.of("reference"), name) for name in UNNAMED}
@@ -103,15 +100,6 @@ def measure(task: str, name: str, queries: list[str], seed: int) -> Iterator[dic
         yield {"task": task, "reference": name, "query": title, "seed": seed} | row
 
 
-def keep(row: dict) -> None:
-    """Add or replace one row of the table; the file is complete at every moment."""
-    table = pd.DataFrame([row])
-    if TABLE.exists():
-        table = pd.concat([pd.read_csv(TABLE), table]).drop_duplicates(KEYS, keep="last")
-    text = table.sort_values(KEYS).to_csv(index=False, float_format="%.4g")
-    write_whole(TABLE, lambda temporary: temporary.write_text(text))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -127,7 +115,7 @@ def main() -> None:
                         {k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()},
                         flush=True,
                     )
-                    keep(row)
+                    keep("scarches_defaults.csv", [row], KEYS)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import numpy as np
 import scanpy as sc
 from anndata import AnnData
+from harder import HARDER
 
 from imap_keras import datasets, preprocess
 
@@ -60,7 +61,9 @@ def benchmark_set(name: str, n_genes: int = 1500, seed: int = 0) -> AnnData:
             others = (batch == "celseq2_5cl_p1") & line.isin(["A549", "H838"])
             adata = adata[others | (batch == "dropseq")].copy()
         adata = preprocess(adata, verbose=0)
+    elif name in HARDER:
+        adata = HARDER[name](seed)
     else:
-        raise ValueError(f"set {name!r} is unknown; choose among {', '.join(SETS)}.")
-    sc.pp.pca(adata, n_comps=30, random_state=0, mask_var=None)
+        raise ValueError(f"set {name!r} is unknown; choose among {', '.join((*SETS, *HARDER))}.")
+    sc.pp.pca(adata, n_comps=min(30, *(n - 1 for n in adata.shape)), random_state=0, mask_var=None)
     return adata

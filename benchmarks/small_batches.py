@@ -10,20 +10,18 @@ few_cells=0, as it was before pairs were held out; "default" lets held-out pairs
 
 import argparse
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import scanpy as sc
 from anndata import AnnData
+from rows import keep
 
 from imap_keras import IMAP, datasets, preprocess
 from imap_keras.imap.agreement import unit_length
 from imap_keras.inputs.values import dense
 from imap_keras.metrics import imap_index, scib_table
-from imap_keras.nn.persistence import write_whole
 
-TABLE = Path(__file__).parent / "results" / "small_batches.csv"
 KEYS = ["set", "cells_a_batch", "seed", "method"]
 LINES = {"lines": ["celseq2", "dropseq"], "plate": ["celseq2_5cl_p1", "dropseq"]}
 # Counts are drawn anew with each seed; real cells are drawn from all of their batch.
@@ -103,16 +101,6 @@ def measure(name: str, n: int, seed: int) -> list[dict]:
     return rows
 
 
-def keep(rows: list[dict]) -> None:
-    """Add or replace rows of the table; the file is complete at every moment."""
-    table = pd.DataFrame(rows)
-    if TABLE.exists():
-        table = pd.concat([pd.read_csv(TABLE), table]).drop_duplicates(KEYS, keep="last")
-    text = table.sort_values(KEYS).to_csv(index=False, float_format="%.4g")
-    write_whole(TABLE, lambda temporary: temporary.write_text(text))
-    print(pd.DataFrame(rows).round(3).to_string(index=False, header=False), flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -121,7 +109,9 @@ def main() -> None:
     for seed in arguments.seeds:
         for name in arguments.sets:
             for n in SETS[name]:
-                keep(measure(name, n, seed))
+                rows = measure(name, n, seed)
+                keep("small_batches.csv", rows, KEYS)
+                print(pd.DataFrame(rows).round(3).to_string(index=False, header=False), flush=True)
 
 
 if __name__ == "__main__":

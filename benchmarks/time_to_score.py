@@ -14,7 +14,8 @@ import sys
 import time
 
 import pandas as pd
-from peers import HERE, KEYS, TABLE, keep
+from peers import KEYS
+from rows import RESULTS, keep
 from sets import SETS, benchmark_set
 
 from imap_keras import integrate, metrics
@@ -30,10 +31,10 @@ def main() -> None:
     parser.add_argument("--set", default="surface_protein", choices=SETS)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    measured = pd.read_csv(TABLE).set_index(KEYS)
+    measured = pd.read_csv(RESULTS / "peers.csv").set_index(KEYS)
     key = (arguments.set, "reference", arguments.seed)
     if key not in measured.index:
-        sys.exit(f"{TABLE.name} has no row {key}; measure it first, see the top of this file.")
+        sys.exit(f"peers.csv has no row {key}; measure it first, see the top of this file.")
     goal, its_seconds = (float(measured.loc[key, column]) for column in ("Total", "seconds"))
     adata = benchmark_set(arguments.set, seed=arguments.seed)
     for stage1_epochs, stage2_epochs in LENGTHS:
@@ -57,7 +58,7 @@ def main() -> None:
             "reference_seconds": its_seconds,
             "reference_total": goal,
         }
-        keep(row, HERE / "results" / "time_to_score.csv")
+        keep("time_to_score.csv", [row], KEYS)
         print(row, flush=True)
         if total >= goal:
             return

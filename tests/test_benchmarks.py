@@ -1,0 +1,65 @@
+"""What the benchmarks share: tables that grow by rows, sets that are what their names say."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """A script of the folder as a module."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    given = []
+
+    def load(name: str):
+        spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+        given.append(module)
+        return module
+
+    return load
+
+
+def test_a_row_measured_again_takes_the_place_of_the_older(benchmark, monkeypatch, tmp_path):
+    rows = benchmark("rows")
+    monkeypatch.setattr(rows, "RESULTS", tmp_path)
+    first = [{"set": "b", "seed": 0, "total": 0.5}, {"set": "a", "seed": 0, "total": 0.25}]
+    rows.keep("t.csv", first, ["set", "seed"])
+    rows.keep("t.csv", [{"set": "b", "seed": 0, "total": 0.75}], ["set", "seed"])
+    rows.keep("t.csv", [{"set": "b", "seed": 1, "total": 1 / 3}], ["set", "seed"])
+    table = pd.read_csv(tmp_path / "t.csv")
+    assert table.to_dict("list") == {
+        "set": ["a", "b", "b"],
+        "seed": [0, 0, 1],
+        "total": [0.25, 0.75, 0.3333],
+    }
+
+
+def test_close_types_differ_in_twenty_genes_that_are_three_times_as_strong(benchmark):
+    harder = benchmark("harder")
+    cells = harder.close_types(0)
+    counts = pd.DataFrame(cells.layers["counts"].toarray()).groupby(cells.obs["cell_type"].to_numpy())
+    means = counts.mean()
+    ratio = (means.loc["type_0, 20 genes up"] / means.loc["type_0"])[means.loc["type_0"] > 0.5]
+    assert 15 <= (ratio > 2).sum() <= 20
+    assert np.median(ratio) == pytest.approx(1, abs=0.1)
+
+
+def test_a_path_has_cells_all_the_way_and_a_thin_batch_a_tenth(benchmark):
+    harder = benchmark("harder")
+    fifths = harder.path(0).obs["cell_type"].value_counts(normalize=True)
+    assert fifths.shape == (5,) and fifths.between(0.15, 0.25).all()
+    thin = harder.depths(0)
+    sums = pd.Series(np.asarray(thin.layers["counts"].sum(axis=1)).ravel())
+    of_batch = sums.groupby(thin.obs["batch"].to_numpy()).median()
+    assert 0.05 <= of_batch["batch_2"] / of_batch["batch_0"] <= 0.2
+    assert set(harder.KEPT_OUT) <= set(harder.HARDER)
+    assert set(harder.REAL_HARDER) <= set(harder.HARDER)
