@@ -15,8 +15,9 @@ from itertools import product
 
 import anndata
 import numpy as np
+import pandas as pd
 from anndata import AnnData
-from rows import keep
+from rows import RESULTS, keep
 from scib_metrics import ilisi_knn
 
 from imap_keras import datasets, preprocess
@@ -61,12 +62,32 @@ def measure(cells: AnnData, query: AnnData, **options) -> dict:
     return options | row | {"mixing": mixing(grown, cells, query), "trained": len(reference.history)}
 
 
+def as_text(table: pd.DataFrame) -> str:
+    """The table of notebook 10: means over the seeds, Markdown."""
+    mean = table.groupby(["likelihood", "mmd_weight", "label_weight"]).mean(numeric_only=True)
+    lines = [
+        "| likelihood | MMD | head | right by neighbours | right by head | iLISI | seconds | query |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for (name, mmd, label), row in mean.loc[list(LIKELIHOODS)].iterrows():
+        by_head = "–" if np.isnan(row["by_head"]) else f"{row['by_head']:.3f}"
+        lines.append(
+            f"| {name} | {mmd:.0f} | {label:.0f} | {row['by_neighbors']:.3f} | {by_head} "
+            f"| {row['mixing']:.2f} | {row['seconds']:.0f} | {row['query_seconds']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--epochs", type=int, default=500)
     parser.add_argument("--label-weights", type=float, nargs="+", default=[0.0, 50.0])
+    parser.add_argument("--text", action="store_true", help="print the table of notebook 10")
     arguments = parser.parse_args()
+    if arguments.text:
+        print(as_text(pd.read_csv(RESULTS / "scarches_variants.csv")))
+        return
     cells, query = cell_lines()
     for seed, weight, name, mmd in product(
         arguments.seeds, arguments.label_weights, LIKELIHOODS, (0.0, 1.0)
