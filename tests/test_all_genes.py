@@ -11,7 +11,7 @@ from scipy import sparse
 
 import imap_keras
 from imap_keras import IMAP
-from imap_keras.imap import gene_chunks
+from imap_keras.imap import gene_chunks, query_batch
 from imap_keras.nn.fitting import run
 
 
@@ -74,9 +74,9 @@ def test_every_other_gene_lies_in_one_chunk_and_goes_through_its_generators(whol
 
 def test_pairs_are_searched_once_and_one_chunk_is_read_at_a_time(whole, short, monkeypatch):
     searches, read = [], []
-    find, rows = imap_keras.imap.merging.find_pairs, gene_chunks.read_rows
+    find, rows = query_batch.find_pairs, gene_chunks.read_rows
     monkeypatch.setattr(
-        imap_keras.imap.merging, "find_pairs", lambda *told: searches.append(1) or find(*told)
+        query_batch, "find_pairs", lambda *told: searches.append(1) or find(*told)
     )
 
     def reading(cells, index):

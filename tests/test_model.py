@@ -212,7 +212,7 @@ def test_later_batches_look_for_pairs_among_merged_ones_too(tiny, logged, monkey
         searched.append((set(batch[query]), set(batch[anchor])))
         return find_pairs(content, cells, query, anchor, hp, number, searched_content)
 
-    monkeypatch.setattr("imap_keras.imap.merging.find_pairs", recorded)
+    monkeypatch.setattr("imap_keras.imap.query_batch.find_pairs", recorded)
     first, second, third = IMAP(**{**tiny, "incremental": True}).fit(logged, verbose=0).order
     assert searched == [({second}, {first}), ({third}, {first, second})]
 

@@ -12,6 +12,7 @@ import pytest
 from scipy import sparse
 
 import imap_keras.imap.pool
+import imap_keras.imap.result_file
 import imap_keras.imap.streaming
 from imap_keras import IMAP
 from imap_keras.inputs import cells as cells_module
@@ -314,7 +315,7 @@ def test_an_interrupted_result_leaves_nothing(
 def test_no_room_is_said_before_any_work(fitted, logged, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=10**4)
     monkeypatch.setattr(writing.shutil, "disk_usage", lambda _: usage)
-    monkeypatch.setattr(imap_keras.imap.streaming, "stream", None)  # not reached
+    monkeypatch.setattr(imap_keras.imap.result_file, "stream", None)  # not reached
     out = tmp_path / "result.zarr"
     with pytest.raises(OSError, match=r"needs up to 0.00 GB, and 0.00 GB are free.*keep less"):
         fitted.transform(logged, out=out, keep=("imap",), verbose=0)

@@ -5,10 +5,12 @@ import runpy
 import sys
 from importlib.metadata import version
 
+from ..imap.streaming import PLACES
 from ..inputs.files import path_of
 from ..nn.estimator import NotFittedError
 from .integrating import WrongCall, check, genes_of, integrate
 from .mapping import map_query
+from .transforming import transform
 
 DESCRIPTION = """Integrate batches of single cells from the command line.
 
@@ -57,6 +59,18 @@ def parser() -> argparse.ArgumentParser:
     mapping.add_argument("-o", "--output", type=path_of, required=True, help="the .h5ad file to write")
     mapping.set_defaults(function=map_query)
 
+    carry = verbs.add_parser("transform", help="carry cells that stay on disk through a saved iMAP")
+    carry.add_argument("model", type=path_of, help="folder of a saved iMAP")
+    carry.add_argument("cells", type=path_of, help="log-normalised cells, .h5ad or .zarr")
+    carry.add_argument("--batch-key", help="column of obs; by default the model's")
+    carry.add_argument(
+        "-o", "--out", dest="output", type=path_of, required=True, help="the .zarr or .h5ad to write"
+    )
+    carry.add_argument("--keep", nargs="+", choices=list(PLACES), default=["X_imap"], help="(X_imap)")
+    carry.add_argument("--dtype", choices=["float32", "float16"], default="float32", help="of imap")
+    carry.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, tcp://...")
+    carry.set_defaults(function=transform)
+
     course = verbs.add_parser("course", help="run the course's notebooks", add_help=False)
     course.set_defaults(function=None)
     number = verbs.add_parser("version", help="print the version")
@@ -104,6 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
         KeyError,
         NotFittedError,
         OSError,
+        RuntimeError,
         TypeError,
         ValueError,
     ) as error:

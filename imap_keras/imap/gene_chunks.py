@@ -63,6 +63,7 @@ def carry_chunks(
     order: Sequence[str],
     hp: Hyperparameters,
     verbose: int = 0,
+    client=None,
 ) -> list[Chunk]:
     """Train stage II on genes beyond the variable ones, chunk by chunk, with the pairs found already.
 
@@ -80,6 +81,8 @@ def carry_chunks(
         Genes to carry.
     order, hp, verbose
         Batches, the anchor first; hyperparameters; 0 shows no progress bar.
+    client
+        As for :func:`imap_keras.imap.merging.merge_batches`.
 
     References
     ----------
@@ -89,7 +92,8 @@ def carry_chunks(
     for names in chunks_of(genes, hp):
         pool = Pool(read_rows(cells.with_genes(names), index), index)
         pool.scale = scale_factor(pool, hp)
-        found = merge_batches(pool, labels, None, order, hp, verbose=verbose, known=merged, gans=gans)
+        told = dict(verbose=verbose, known=merged, gans=gans, client=client)
+        found = merge_batches(pool, labels, None, order, hp, **told)
         chunks.append(Chunk(names, unscaled(found.generators, pool.scale), pool.scale))
     return chunks
 

@@ -1,7 +1,7 @@
 """Batch after batch into the anchor: pairs, stage II, and the carried cells join the anchor."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from .components import content_components
-from .few_pairs import MEAN_MOVE, NOTHING, train_carrier
+from .few_pairs import MEAN_MOVE, NOTHING
 from .hyperparameters import Hyperparameters
 from .pairs import NoPairsError
 from .pool import Carried, Pool
+from .query_batch import Query, merge_by_workers, merge_query
 from .stage2 import WGANGP
-from .training import build_gan, find_pairs
 
 
 @dataclass
@@ -58,11 +58,13 @@ def merge_batches(
     verbose: int = 0,
     known: "Merged | None" = None,
     gans: dict[int, WGANGP] | None = None,
+    client=None,
 ) -> Merged:
     """Carry the batches ``order[n_merged:]`` into the anchor, in this order.
 
     Where expression takes part in the search for pairs, it is that of the cells carried so far: the
-    merged batches then lie together, and a query batch meets them as one.
+    merged batches then lie together, and a query batch meets them as one. Without `hp.incremental` a
+    batch meets the first one alone, and the rest as measured.
 
     A batch whose pairs do not agree (:func:`imap_keras.imap.agreement.pair_agreement`) shares no
     cell type with what is merged already. It is left as it is, with a warning, and joins the anchor all
@@ -87,6 +89,8 @@ def merge_batches(
     gans
         By number of genes, one of :func:`imap_keras.imap.training.build_gan` to train in; new ones
         join.
+    client
+        Of a Dask cluster that trains the batches apart, where not `hp.incremental`; None: here.
 
     Raises
     ------
@@ -112,40 +116,53 @@ def merge_batches(
     carried = Carried(cells, labels)
     searched_content = content_components(content, hp) if known is None else None
     generators, all_pairs, counts, history = {}, {}, [], [pd.DataFrame()]
-    gans = {} if gans is None else gans
-    anchor = np.flatnonzero(np.isin(labels, order[:n_merged] if hp.incremental else order[:1]))
+    gans, rows_of = {} if gans is None else gans, {}
+
+    def queries() -> Iterator[Query]:
+        """Each batch with the cells as carried when its turn comes."""
+        anchor = np.flatnonzero(np.isin(labels, order[:n_merged] if hp.incremental else order[:1]))
+        for number, name in enumerate(order[n_merged:], start=n_merged - 1):
+            query = np.flatnonzero(labels == name)
+            rows, own, others = carried.rows(query, anchor, hp, number)
+            rows_of[name] = rows
+            told = name, number, carried[rows], own, others
+            if known is None:
+                of_rows = None if searched_content is None else searched_content[rows]
+                yield Query(*told, content[rows], of_rows)
+            else:
+                pairs = np.searchsorted(rows, known.pairs[name])
+                yield Query(*told, pairs=pairs, carrier=known.carriers[name])
+            if hp.incremental:
+                anchor = np.concatenate([anchor, query])
+
+    if client is None:
+        results = (merge_query(query, hp, gans, verbose) for query in queries())
+    else:
+        results = merge_by_workers(client, queries(), hp, verbose)
     for number, name in enumerate(order[n_merged:], start=n_merged - 1):
-        query = np.flatnonzero(labels == name)
         merged = list(order[: number + 1]) if hp.incremental else list(order[:1])
-        rows, own, others = carried.rows(query, anchor, hp, number)
-        table, of_content = carried[rows], None if searched_content is None else searched_content[rows]
-        if known is not None:
-            pairs, n_mnn = np.searchsorted(rows, known.pairs[name]), None
-        else:
-            try:
-                pairs, n_mnn = find_pairs(content[rows], table, own, others, hp, number, of_content)
-            except NoPairsError as error:
-                raise NoPairsError(
-                    f"No pairs between batch {name!r} and the anchor {merged}: {error}. Try a larger "
-                    "k1, search='exact', another order, or more stage1_epochs. Batches that share no "
-                    "cell type cannot be paired: leave one out."
-                ) from None
+        try:
+            pairs, n_mnn, trained = next(results)
+        except NoPairsError as error:
+            raise NoPairsError(
+                f"No pairs between batch {name!r} and the anchor {merged}: {error}. Try a larger "
+                "k1, search='exact', another order, or more stage1_epochs. Batches that share no "
+                "cell type cannot be paired: leave one out."
+            ) from None
+        rows = rows_of[name]
         all_pairs[name] = rows[pairs]
         agreeing = len(pairs) // hp.walk_length
         count = {"batch": name, "mnn": n_mnn, "agreeing": agreeing, "rwmnn": len(pairs)}
         counts.append(count | {"carrier": NOTHING})
-        if len(pairs):
-            title, n_genes = f"stage II, {name}", table.shape[1]
-            if n_genes not in gans:
-                gans[n_genes] = build_gan(n_genes, hp, number)
-            told = hp, number, title, verbose, gans[n_genes]
-            trained = train_carrier(table, pairs, own, *told, known and known.carriers[name])
-            carried.carry(name, trained.network)
+        if trained is not None:
             generators[name], counts[-1]["carrier"] = trained.network, trained.carrier
             history.append(trained.history.assign(batch=name))
+            if hp.incremental:
+                carried.carry(name, trained.network)
             if trained.carrier == MEAN_MOVE and known is None:
                 warnings.warn(
-                    f"Batch {name!r} has pairs for {len(np.unique(pairs[:, 0]))} of its {len(query)} "
+                    f"Batch {name!r} has pairs for {len(np.unique(pairs[:, 0]))} of its "
+                    f"{np.sum(labels == name)} "
                     "cells: a generator trained without a quarter of them explains "
                     f"{max(trained.explained, 0):.0%} of their moves beyond the mean move "
                     f"(least_explained={hp.least_explained}). The batch is moved by the mean of its "
@@ -159,7 +176,9 @@ def merge_batches(
                 f"{hp.pair_agreement}; 0 takes every pair.",
                 stacklevel=3,
             )
-        if hp.incremental:
-            anchor = np.concatenate([anchor, query])
+    if not hp.incremental:
+        # No batch looks at another: each met the others as measured, whatever their order.
+        for name, network in generators.items():
+            carried.carry(name, network)
     losses = pd.concat(history, ignore_index=True)
     return Merged(generators, all_pairs, pd.DataFrame(counts), losses, carried)

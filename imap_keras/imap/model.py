@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from ..inputs.cells import open_cells
+from ..inputs.cluster import check_written
 from ..inputs.embeddings import embedding_of
 from ..inputs.genes import check_unique_names, with_genes
 from ..inputs.labels import check_batches, check_order, coded, labels_of
@@ -26,8 +27,10 @@ from .mapping import map_batches, read_sides
 from .merging import merge_batches
 from .pairs import check_annoy
 from .pool import for_components, read_pool, searched
+from .query_batch import check_apart
+from .result_file import into_file
 from .saving import networks_of, restore, state_of, widths_of
-from .streaming import PLACES, check_keep, fitted_labels, into_file, into_memory, summary
+from .streaming import PLACES, check_keep, fitted_labels, into_memory, summary
 from .training import train_stage1
 
 
@@ -97,6 +100,7 @@ class IMAP(Estimator):
         order: Sequence[str] | None = None,
         verbose: int = 1,
         genes: str | Sequence[str] = "variable",
+        client=None,
     ) -> "IMAP":
         """Train both stages.
 
@@ -120,6 +124,9 @@ class IMAP(Estimator):
             ``"all"``: stage I and the search for pairs read the marked ones, and all genes are
             corrected: the others by stage II in chunks of at most `chunk_genes`, along the same pairs.
             A list of names: the same with these in place of the marked ones.
+        client
+            A ``distributed.Client`` or the address of a Dask scheduler: its workers train stage II, a
+            query batch each, which needs ``IMAP(incremental=False)``. Stage I is trained here.
 
         Returns
         -------
@@ -133,7 +140,10 @@ class IMAP(Estimator):
         ValueError
             One batch only; NaN, negative or not-logged values; a batch of fewer than 10 cells;
             cells or genes of the same name; an `order` that does not name every batch once; unknown
-            `genes`, or ``"all"`` where no gene is marked; NaN in the embedding `pair_space`.
+            `genes`, or ``"all"`` where no gene is marked; NaN in the embedding `pair_space`; `client`
+            with ``incremental=True``.
+        ConnectionError
+            There is no cluster at `client`.
         NoPairsError
             Two batches have no mutual nearest neighbours.
         """
@@ -148,6 +158,8 @@ class IMAP(Estimator):
         hp = self.hyperparameters
         if hp.search == "annoy":
             check_annoy()
+        if client is not None:
+            check_apart(client, hp)
         space = embedding_of(cells, hp.own_space, "pair_space") if hp.own_space else None
         read = read_pool(cells, codes, hp, adata if isinstance(adata, AnnData) else None)
         scale = read.pool.scale = scale_factor(read.moments, hp)
@@ -156,8 +168,8 @@ class IMAP(Estimator):
         looked_at = searched(read, hp)
         pool, labels = read.pool.some(looked_at), np.asarray(batches)[read.codes[looked_at]]
         content = run(models["encoder"], pool) if space is None else space[pool.index]
-        merged = merge_batches(pool, labels, content, order, hp, verbose=verbose)
-        chunks = carry_chunks(everything, pool.index, labels, merged, rest, order, hp, verbose)
+        merged = merge_batches(pool, labels, content, order, hp, verbose=verbose, client=client)
+        chunks = carry_chunks(everything, pool.index, labels, merged, rest, order, hp, verbose, client)
         pca = principal_components(for_components(read, merged.carried, batches, hp), hp)
         # Nothing of an earlier fit is replaced before this one has succeeded.
         self.batch_key, self.order = batch_key, order
@@ -183,6 +195,7 @@ class IMAP(Estimator):
         keep: Sequence[str] | None = None,
         dtype: str = "float32",
         verbose: int = 1,
+        client=None,
     ) -> AnnData | Path:
         """Carry cells of the fitted batches into the anchor.
 
@@ -203,6 +216,11 @@ class IMAP(Estimator):
             Of the expression in `out`: ``"float32"``, sparse where it is clipped, or ``"float16"``.
         verbose
             0 shows no progress bar (there is one with `out`).
+        client
+            A ``distributed.Client`` or the address of a Dask scheduler: its workers open `adata` by its
+            path and carry a block of 4,096 cells each, with `out`. The result is that of one process,
+            to the bit of more than 20,000 cells, and of fewer, which one process carries at once, to
+            1e-6.
 
         Returns
         -------
@@ -221,19 +239,24 @@ class IMAP(Estimator):
         ValueError
             Fitted genes are missing, a batch was not fitted, values are out of range, or the cells
             record that they were normalised or logged otherwise than those of :meth:`fit`; `out` or
-            `keep` is none of those named.
+            `keep` is none of those named; `client` without `out`.
         OSError
             `out` exists already; the disk has too little room for it, which is said before any work.
+        TypeError
+            `client` is to read cells in memory.
+        ConnectionError
+            There is no cluster at `client`.
         """
         self.check_fitted()
         keep = check_keep(keep or (PLACES if out is None else ("X_imap",)))
         check_choice("dtype", dtype, ("float32", "float16"))
+        check_written(client, out)
         if out is not None:
             cells = open_cells(adata)
             compare_recipes(self.preprocessing, recipe_of(cells))
             cells = cells.with_genes(self.genes)
             labels = fitted_labels(self, cells, batch_key)
-            return into_file(self, cells, labels, keep, out, dtype, verbose)
+            return into_file(self, cells, labels, keep, out, dtype, verbose, client)
         adata = with_genes(adata, self.genes)
         compare_recipes(self.preprocessing, recipe_of(adata))
         labels = fitted_labels(self, adata, batch_key)

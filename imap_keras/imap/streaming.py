@@ -1,7 +1,7 @@
 """Cells through the fitted networks, block by block: into arrays, or into a file."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,47 @@ from ..inputs.cells import BLOCK, Cells
 from ..inputs.expression import check_expression
 from ..inputs.labels import labels_of
 from ..inputs.values import dense
-from ..inputs.writing import check_out, result_store
 from ..nn.fitting import run
 from .pool import AT_ONCE, carry
 
 # What a result may hold, and where it lies in an AnnData.
 PLACES = {"X_imap": "obsm/X_imap", "X_imap_content": "obsm/X_imap_content", "imap": "layers/imap"}
+
+
+class Form(NamedTuple):
+    """What a file keeps each result as.
+
+    Parameters
+    ----------
+    clipped
+        The expression is clipped, and kept sparse.
+    dtype
+        Of the expression.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.imap.streaming import Form
+    >>> Form(clipped=True).of("imap", np.eye(2, dtype="float32")).nnz
+    2
+    """
+
+    clipped: bool = False
+    dtype: str = "float32"
+
+    def is_sparse(self, name: str) -> bool:
+        """True where a result is kept sparse."""
+        return name == "imap" and self.clipped
+
+    def dtype_of(self, name: str) -> str:
+        """Type of the numbers of a result."""
+        return self.dtype if name == "imap" else "float32"
+
+    def of(self, name: str, values: np.ndarray) -> np.ndarray | sparse.csr_matrix:
+        """A result as it is kept."""
+        if self.is_sparse(name):
+            return sparse.csr_matrix(values)
+        return values.astype(self.dtype_of(name), copy=False)
 
 
 def check_keep(keep: Sequence[str]) -> tuple[str, ...]:
@@ -167,49 +202,3 @@ def into_memory(model, cells: Cells, labels: np.ndarray, keep: Sequence[str], so
 
     stream(model, cells, labels, keep, put, source=source)
     return found
-
-
-def into_file(
-    model,
-    cells: Cells,
-    labels: np.ndarray,
-    keep: Sequence[str],
-    out: str | Path,
-    dtype: str = "float32",
-    verbose: int = 1,
-) -> Path:
-    """The results of :func:`stream` as an .h5ad file or a zarr store, whole or not at all.
-
-    Expression that a ReLU clipped is kept sparse; a file without it stays small.
-
-    Parameters
-    ----------
-    model, cells, labels, keep, verbose
-        As for :func:`stream`.
-    out
-        Path that ends in .h5ad or .zarr, and is not there yet.
-    dtype
-        Of the expression, ``"float32"`` or ``"float16"``.
-
-    Raises
-    ------
-    OSError
-        The disk has too little room, or `out` exists.
-    """
-    path, clipped = check_out(out), model.hyperparameters.relu_output and dtype == "float32"
-    widths = {
-        "X_imap": model.pca.output_shape[-1] * 4,
-        "X_imap_content": model.encoder.output_shape[-1] * 4,
-        # Of a sparse value the place is kept too.
-        "imap": cells.shape[1] * (8 if clipped else np.dtype(dtype).itemsize),
-    }
-
-    def put(name: str, start: int, values: np.ndarray) -> None:
-        if name == "imap":
-            values = sparse.csr_matrix(values) if clipped else values.astype(dtype)
-        store.put(PLACES[name], start, values)
-
-    with result_store(path, len(cells), len(cells) * sum(widths[name] for name in keep)) as store:
-        store.describe(cells.obs, cells.var, {"imap": summary(model)})
-        stream(model, cells, labels, keep, put, verbose)
-    return path

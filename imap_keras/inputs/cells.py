@@ -252,13 +252,11 @@ def open_cells(source: AnnData | str | Path | Cells, layer: str | None = None) -
     path = path_of(source)
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}; give an .h5ad file or a .zarr store.")
-    group = _opened(path)
+    group = opened(path)
     key = f"layers/{layer}" if f"layers/{layer}" in group else "X"
     if key not in group:
         check_finite(None, f"X of {path}")
-    matrix = group[key]
-    if "data" in getattr(matrix, "keys", list)():
-        matrix = sparse_dataset(matrix)
+    matrix = matrix_in(group, key)
     told = group.get("uns", {})
     uns = {name: read_elem(told[name]) for name in (RECIPE, "log1p") if name in told}
     names = read_elem(group["obs"]), read_elem(group["var"])
@@ -270,8 +268,20 @@ def stacked(parts: Sequence[np.ndarray | sparse.csr_matrix]) -> np.ndarray | spa
     return sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
 
 
-def _opened(path: Path):
-    """The root of a file or store."""
+def matrix_in(group, key: str):
+    """A matrix of an opened file or store, dense or sparse, read where it is looked at."""
+    matrix = group[key]
+    return sparse_dataset(matrix) if "data" in getattr(matrix, "keys", list)() else matrix
+
+
+def opened(path: Path):
+    """The root of a file or store.
+
+    Raises
+    ------
+    ValueError
+        It is neither an .h5ad file nor a zarr store.
+    """
     try:
         if path.is_dir():
             import zarr
@@ -310,4 +320,4 @@ def _stamp(path: str | Path | None) -> tuple | None:
         with suppress(FileNotFoundError):  # a folder that has gone
             status = os.stat(folder)
             found.append((status.st_mtime_ns, status.st_size))
-    return tuple(found)
+    return tuple(sorted(found))  # another machine may list them in another order

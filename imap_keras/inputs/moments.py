@@ -43,6 +43,10 @@ class Moments:
             block *= block
         self._merge(n, mean, np.maximum(group_sums(block, codes, len(self.n)) - total * mean, 0))
 
+    def join(self, other: "Moments") -> None:
+        """The rows of other moments, of the same groups: joined in order they are those of one pass."""
+        self._merge(other.n, other.mean, other.squares)
+
     def _merge(self, n, mean, squares) -> None:
         off, share = mean - self.mean, n / np.maximum(self.n + n, 1)
         self.squares += squares + self.n * share * off**2

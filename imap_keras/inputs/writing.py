@@ -81,10 +81,12 @@ class Store:
         Root of an h5py file or a zarr store.
     n_cells
         Rows of every matrix.
+    path
+        Where it lies while it grows.
     """
 
-    def __init__(self, group, n_cells: int):
-        self.group, self.n_cells, self.ends = group, n_cells, {}
+    def __init__(self, group, n_cells: int, path: Path):
+        self.group, self.n_cells, self.path, self.ends = group, n_cells, path, {}
 
     def describe(self, obs: pd.DataFrame, var: pd.DataFrame, uns: Mapping) -> None:
         """Write what is known of cells and genes, before any block."""
@@ -96,9 +98,13 @@ class Store:
             self._append(key, block)
             return
         if key not in self.group:
-            self._make(key, (self.n_cells, *block.shape[1:]), block.dtype)
-            self._mark(self.group[key], "array", "0.2.0")
+            self.make(key, block.shape[1], block.dtype)
         self.group[key][start : start + len(block)] = block
+
+    def make(self, key: str, width: int, dtype) -> None:
+        """A dense matrix without rows yet; a chunk of a zarr store holds `BLOCK` of them."""
+        self._make(key, (self.n_cells, width), dtype)
+        self._mark(self.group[key], "array", "0.2.0")
 
     def _append(self, key: str, block: sparse.csr_matrix) -> None:
         """More rows of a CSR matrix: their entries go to the end of the arrays."""
@@ -140,6 +146,16 @@ class Store:
             write_elem(
                 self.group[key], "indptr", ends.astype("int32") if ends[-1] <= MOST_INT32 else ends
             )
+
+
+def put_rows(store: str | Path, key: str, start: int, block: np.ndarray) -> None:
+    """Rows of a matrix that :meth:`Store.make` made, into a zarr store opened by its path.
+
+    Several processes may do so at once, each with chunks of its own.
+    """
+    import zarr
+
+    zarr.open_group(store, mode="r+")[key][start : start + len(block)] = block
 
 
 @contextmanager
@@ -184,7 +200,7 @@ def result_store(out: str | Path, n_cells: int, needed: float) -> Iterator[Store
         else:
             group = h5py.File(temporary, "w")
         try:
-            store = Store(group, n_cells)
+            store = Store(group, n_cells, temporary)
             yield store
             store.finish()
         finally:

@@ -11,6 +11,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from ..inputs.cells import open_cells
+from ..inputs.cluster import check_written
 from ..inputs.expression import counts_of
 from ..inputs.genes import check_unique_names, looks_transposed
 from ..inputs.labels import coded, labels_of
@@ -37,6 +38,7 @@ def preprocess(
     genes: Sequence[str] | AnnData | object | None = None,
     out: str | Path | None = None,
     keep_all_genes: bool = False,
+    client=None,
 ) -> AnnData | Path:
     """Filter cells and genes, normalise to 10,000 counts a cell, take log1p, keep variable genes.
 
@@ -70,6 +72,10 @@ def preprocess(
     keep_all_genes
         True: every gene that enough cells have stays, and ``var["highly_variable"]`` marks the
         variable ones, as ``IMAP.fit(genes="all")`` reads them.
+    client
+        A ``distributed.Client`` or the address of a Dask scheduler: its workers open `adata` by its
+        path and read a block each, with `out`. Sums are added in the order of the file, so the result
+        is the same to the bit.
 
     Returns
     -------
@@ -84,11 +90,14 @@ def preprocess(
     KeyError
         `batch_key` is not a column.
     TypeError
-        `batch_key` names several columns; `genes` is nothing that has genes.
+        `batch_key` names several columns; `genes` is nothing that has genes; `client` is none, or
+        is to read cells in memory.
     ValueError
         Counts are fractional, negative or not finite; names are not unique; the filters leave
         nothing, or too little of a batch to choose genes by; unknown `flavor`; a number is out of
-        range; more than a tenth of `genes` is missing.
+        range; more than a tenth of `genes` is missing; `client` without `out`.
+    ConnectionError
+        There is no cluster at `client`.
 
     Warns
     -----
@@ -116,6 +125,7 @@ def preprocess(
     min_cells = check_count("min_cells", min_cells, least=0)
     min_batches = check_count("min_batches", min_batches)
     wanted = None if genes is None else _gene_names(genes)
+    check_written(client, out)
     if out is not None:
         check_out(out)
         adata = open_cells(adata, layer="counts")
@@ -136,7 +146,7 @@ def preprocess(
         detected = _detected(counts, axis=1)
     else:
         names, codes = coded(labels)
-        file = Counts(adata, codes, names, verbose)
+        file = Counts(adata, codes, names, verbose, client)
         passed, where = file.look(min_genes), "X"
         detected = passed.detected
     keep_cells = detected >= min_genes

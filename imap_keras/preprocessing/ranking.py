@@ -63,14 +63,10 @@ class Clipped:
         self.largest = self.expected * np.sqrt(moments.n) + moments.mean
         self.sums, self.squares = np.zeros((2, *moments.mean.shape))
 
-    def add(self, block: sparse.csr_matrix, codes: np.ndarray) -> None:
-        """Counts of some cells, and the batch of each; changes the block."""
-        of_entry = np.repeat(codes, np.diff(block.indptr))
-        block = block.astype(float)
-        block.data = np.minimum(block.data, self.largest[of_entry, block.indices])
-        self.sums += group_sums(block, codes, len(self.sums))
-        block.data **= 2
-        self.squares += group_sums(block, codes, len(self.sums))
+    def join(self, sums: np.ndarray, squares: np.ndarray) -> None:
+        """What :func:`clipped_sums` gives for some more cells."""
+        self.sums += sums
+        self.squares += squares
 
     def ranked(self, n_top_genes: int) -> np.ndarray:
         """True for the genes that vary most: by their median rank over batches, then by how many."""
@@ -87,6 +83,35 @@ class Clipped:
         chosen = np.zeros(len(table), bool)
         chosen[best[:n_top_genes]] = True
         return chosen
+
+
+def clipped_sums(
+    block: sparse.csr_matrix, codes: np.ndarray, largest: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums and sums of squares of counts, large ones clipped, batches x genes.
+
+    Parameters
+    ----------
+    block, codes
+        Counts of some cells, and the batch of each.
+    largest
+        That a count may be, batches x genes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy import sparse
+    >>> from imap_keras.preprocessing.ranking import clipped_sums
+    >>> block = sparse.csr_matrix([[1.0, 0.0], [5.0, 2.0]])
+    >>> [x.tolist() for x in clipped_sums(block, np.zeros(2, int), np.array([[3.0, 9.0]]))]
+    [[[4.0, 2.0]], [[10.0, 4.0]]]
+    """
+    of_entry = np.repeat(codes, np.diff(block.indptr))
+    block = block.astype(float)
+    block.data = np.minimum(block.data, largest[of_entry, block.indices])
+    sums = group_sums(block, codes, len(largest))
+    block.data **= 2
+    return sums, group_sums(block, codes, len(largest))
 
 
 def dispersed(mean: np.ndarray, variance: np.ndarray, n_top_genes: int) -> np.ndarray:
