@@ -75,9 +75,7 @@ def test_every_other_gene_lies_in_one_chunk_and_goes_through_its_generators(whol
 def test_pairs_are_searched_once_and_one_chunk_is_read_at_a_time(whole, short, monkeypatch):
     searches, read = [], []
     find, rows = query_batch.find_pairs, gene_chunks.read_rows
-    monkeypatch.setattr(
-        query_batch, "find_pairs", lambda *told: searches.append(1) or find(*told)
-    )
+    monkeypatch.setattr(query_batch, "find_pairs", lambda *told: searches.append(1) or find(*told))
 
     def reading(cells, index):
         read.append(cells.shape[1])

@@ -43,9 +43,9 @@ def test_environment_with_tensorflow_addons_points_to_the_pinned_extra():
 
 def test_extras_exist_and_every_dependency_has_a_lower_bound():
     extras = PROJECT["optional-dependencies"]
-    assert {"book", "course", "test", "nbgrader", "gpu", "tfa"} == set(extras)
+    assert {"book", "cluster", "course", "test", "nbgrader", "gpu", "tfa"} == set(extras)
     for requirement in PROJECT["dependencies"] + sum(
-        (extras[name] for name in ("book", "course", "test", "nbgrader", "gpu")), []
+        (extras[name] for name in ("book", "cluster", "course", "test", "nbgrader", "gpu")), []
     ):
         assert ">=" in requirement, requirement
 
