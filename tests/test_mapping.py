@@ -9,7 +9,7 @@ import tensorflow as tf
 from conftest import TINY
 
 import imap_keras
-import imap_keras.imap.merging
+import imap_keras.imap.query_batch
 from imap_keras import IMAP
 from imap_keras.imap.pairs import NoPairsError
 from imap_keras.nn.fitting import run
@@ -115,7 +115,7 @@ def test_without_incremental_the_anchor_alone_is_paired(mapped, split, monkeypat
         seen.update(anchor=anchor, query=query, number=number)
         raise NoPairsError("stop")
 
-    monkeypatch.setattr(imap_keras.imap.merging, "find_pairs", find)
+    monkeypatch.setattr(imap_keras.imap.query_batch, "find_pairs", find)
     with pytest.raises(
         NoPairsError, match=rf"batch 'batch_2' and the anchor \['{model.order[0]}'\]: stop"
     ):
