@@ -73,7 +73,7 @@ class SharedStage1:
         self.trained = {}
         self.before = 0.0  # processor seconds that a stage I found ready once took
 
-    def __call__(self, cells, codes, hp, verbose):
+    def __call__(self, cells, codes, hp, verbose, strategy=None):
         key = tuple(getattr(hp, name) for name in STAGE1)
         if key in self.trained:
             found, self.before = self.trained[key]

@@ -106,7 +106,7 @@ def usual(three_batches):
     """What fits give, each made once: of two batches, of three where it takes three to see."""
     fits, stages = {}, {}
 
-    def shared_stage1(cells, codes, hp, verbose):
+    def shared_stage1(cells, codes, hp, verbose, strategy=None):
         key = (len(cells), *(getattr(hp, name) for name in NAMES if name not in AFTER_STAGE1))
         if key not in stages:
             stages[key] = train_stage1(cells, codes, hp, verbose)

@@ -170,7 +170,7 @@ def test_a_pool_of_a_few_cells_is_trained_on_and_all_are_carried(logged, tiny, m
     seen = []
     train = imap_keras.imap.model.train_stage1
 
-    def recorded(cells, codes, hp, verbose):
+    def recorded(cells, codes, hp, verbose, strategy):
         seen.append((cells, codes))
         return train(cells, codes, hp, verbose)
 

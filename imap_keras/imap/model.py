@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 from anndata import AnnData
 
 from ..inputs.cells import open_cells
@@ -19,6 +20,7 @@ from ..nn.blocks import rescaled
 from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
 from ..nn.parameters import check_choice
+from ..nn.replicas import check_strategy
 from .components import principal_components, scale_factor, variable_first
 from .gene_choice import chosen_genes
 from .gene_chunks import carry_chunks, map_chunks, unscaled
@@ -101,6 +103,7 @@ class IMAP(Estimator):
         verbose: int = 1,
         genes: str | Sequence[str] = "variable",
         client=None,
+        strategy: tf.distribute.Strategy | None = None,
     ) -> "IMAP":
         """Train both stages.
 
@@ -127,6 +130,11 @@ class IMAP(Estimator):
         client
             A ``distributed.Client`` or the address of a Dask scheduler: its workers train stage II, a
             query batch each, which needs ``IMAP(incremental=False)``. Stage I is trained here.
+        strategy
+            A ``tf.distribute.MirroredStrategy`` (several GPUs) or ``MultiWorkerMirroredStrategy``
+            (several machines, each of which runs the same program and gets the same model): stage I
+            shares each step's rows out among the replicas. It may be made before the model or after it.
+            Stage II, whose steps have few rows, is trained by each machine for itself.
 
         Returns
         -------
@@ -141,12 +149,18 @@ class IMAP(Estimator):
             One batch only; NaN, negative or not-logged values; a batch of fewer than 10 cells;
             cells or genes of the same name; an `order` that does not name every batch once; unknown
             `genes`, or ``"all"`` where no gene is marked; NaN in the embedding `pair_space`; `client`
-            with ``incremental=True``.
+            with ``incremental=True``; replicas that do not divide `stage1_rows`.
         ConnectionError
             There is no cluster at `client`.
+        TypeError
+            `strategy` is neither of the two.
+        RuntimeError
+            Called inside ``with strategy.scope()``.
         NoPairsError
             Two batches have no mutual nearest neighbours.
         """
+        hp = self.hyperparameters
+        check_strategy(strategy, hp.stage1_rows, f"stage1_rows={hp.stage1_rows}")
         everything = open_cells(adata)
         labels = labels_of(everything, batch_key)
         check_unique_names(everything)
@@ -155,7 +169,6 @@ class IMAP(Estimator):
         batches, codes = check_batches(labels), coded(labels)[1]
         if order is not None:
             order = check_order(order, batches)
-        hp = self.hyperparameters
         if hp.search == "annoy":
             check_annoy()
         if client is not None:
@@ -164,7 +177,7 @@ class IMAP(Estimator):
         read = read_pool(cells, codes, hp, adata if isinstance(adata, AnnData) else None)
         scale = read.pool.scale = scale_factor(read.moments, hp)
         order = order or variable_first(read.moments, batches)
-        models, stage1_history = train_stage1(read.pool, read.codes, hp, verbose)
+        models, stage1_history = train_stage1(read.pool, read.codes, hp, verbose, strategy)
         looked_at = searched(read, hp)
         pool, labels = read.pool.some(looked_at), np.asarray(batches)[read.codes[looked_at]]
         content = run(models["encoder"], pool) if space is None else space[pool.index]

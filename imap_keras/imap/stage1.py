@@ -95,6 +95,37 @@ def build_decoder(
     return keras.Model(inputs, apply(stack, inputs), name=name)
 
 
+def stage1_networks(
+    n_genes: int,
+    n_batches: int,
+    latent_dim: int = 256,
+    hidden: Sequence[int] = (1024, 512),
+    init: Initializers | None = None,
+) -> dict[str, keras.Model]:
+    """E, G2 and G1 by the names that :func:`build_autoencoder` gives them.
+
+    Parameters
+    ----------
+    n_genes, n_batches, latent_dim
+        Widths of cells, of the one-hot batch and of the content.
+    hidden, init
+        Widths of the encoder's hidden layers, which the decoders mirror; starting weights.
+
+    Examples
+    --------
+    >>> from imap_keras.imap.stage1 import stage1_networks
+    >>> list(stage1_networks(20, 3, 4, (8, 8)))
+    ['encoder', 'content_decoder', 'batch_decoder']
+    """
+    init, back = init or Initializers(), tuple(reversed(hidden))
+    code = latent_dim + n_batches
+    return {
+        "encoder": build_encoder(n_genes, latent_dim, hidden, init),
+        "content_decoder": build_decoder(code, n_genes, back, init, "content_decoder"),
+        "batch_decoder": build_decoder(n_batches, n_genes, back, init, "batch_decoder"),
+    }
+
+
 def decode(content, batch, profiles, content_decoder: keras.Model, name: str):
     """Symbolic ``Dec(c, b) = ReLU(G1(b) + G2(c, b))`` for one-hot rows `batch`.
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from ..nn.blocks import Initializers
 from ..nn.callbacks import AverageWeights, StopWhenSettled
 from ..nn.fitting import fit_network
+from ..nn.replicas import on_replicas, shared_rows
 from .agreement import pair_agreement
 from .balance import balanced_weights
 from .components import content_components, pair_space, scaled_components
@@ -18,11 +19,10 @@ from .pairs import SEARCHES, NoPairsError, mutual_neighbors, neighbor_graph, ran
 from .seeds import sample_cells, seed_of
 from .stage1 import (
     build_autoencoder,
-    build_decoder,
-    build_encoder,
     compile_autoencoder,
     mixed_cells,
     recalibrate_batch_norm,
+    stage1_networks,
 )
 from .stage2 import WGANGP, add_shift, build_critic, build_generator, paired_cells
 
@@ -30,7 +30,11 @@ LEAST_AGREEING = 0.05
 
 
 def train_stage1(
-    cells: np.ndarray, codes: np.ndarray, hp: Hyperparameters, verbose: int = 0
+    cells: np.ndarray,
+    codes: np.ndarray,
+    hp: Hyperparameters,
+    verbose: int = 0,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> tuple[dict[str, keras.Model], pd.DataFrame]:
     """Train the autoencoder of stage I.
 
@@ -40,6 +44,8 @@ def train_stage1(
         Cells x genes and the batch of each cell, 0 ... n_batches - 1.
     hp, verbose
         Hyperparameters; 0 shows no progress bar.
+    strategy
+        Of `tf.distribute`: each step's rows are shared out among its replicas.
 
     Returns
     -------
@@ -48,30 +54,23 @@ def train_stage1(
     """
     n_genes, n_batches = cells.shape[1], int(codes.max()) + 1
     init = Initializers(hp.initialization, seed_of("stage1_weights", hp))
-    back = tuple(reversed(hp.hidden))
-    models = {
-        "encoder": build_encoder(n_genes, hp.latent_dim, hp.hidden, init),
-        "content_decoder": build_decoder(
-            hp.latent_dim + n_batches, n_genes, back, init, "content_decoder"
-        ),
-        "batch_decoder": build_decoder(n_batches, n_genes, back, init, "batch_decoder"),
-    }
-    autoencoder = build_autoencoder(**models)
-    compile_autoencoder(
-        autoencoder, hp.lambda_content, hp.lambda_reconstruction, hp.stage1_learning_rate
-    )
+    models = stage1_networks(n_genes, n_batches, hp.latent_dim, hp.hidden, init)
     rows = mixed_cells(cells, codes, hp.latent_dim, hp.stage1_rows, seed_of("stage1_rows", hp))
-    history = fit_network(
-        autoencoder,
-        rows,
-        hp.stage1_epochs,
-        "stage I",
-        knob="stage1_learning_rate",
-        steps=hp.stage1_steps,
-        verbose=verbose,
-        callbacks=[] if hp.stage1_patience is None else [StopWhenSettled(hp.stage1_patience)],
-        some=next(iter(rows)),
-    )
+    weights = hp.lambda_content, hp.lambda_reconstruction
+    with on_replicas(models, strategy, n_batches) as trained:
+        autoencoder = build_autoencoder(**trained)
+        compile_autoencoder(autoencoder, *weights, hp.stage1_learning_rate)
+        history = fit_network(
+            autoencoder,
+            shared_rows(rows, n_batches),
+            hp.stage1_epochs,
+            "stage I",
+            knob="stage1_learning_rate",
+            steps=hp.stage1_steps,
+            verbose=verbose,
+            callbacks=[] if hp.stage1_patience is None else [StopWhenSettled(hp.stage1_patience)],
+            some=next(iter(rows)),
+        )
     if hp.recalibrate:
         sample = sample_cells(np.arange(len(cells)), "stage1_recalibration", hp)
         recalibrate_batch_norm(models["encoder"], cells[sample])

@@ -91,7 +91,8 @@ def check_training() -> None:
     Raises
     ------
     RuntimeError
-        Keras is set to compute in another precision than float32; or as :func:`check_process`.
+        Keras is set to compute in another precision than float32, or to distribute, which it does not
+        on TensorFlow; or as :func:`check_process`.
 
     Examples
     --------
@@ -110,6 +111,14 @@ def check_training() -> None:
                 "keras.backend.set_floatx('float32') and "
                 "keras.mixed_precision.set_global_policy('float32') first."
             )
+    wished = getattr(keras, "distribution", None)  # Keras 2 has none
+    if wished is not None and wished.distribution() is not None:
+        raise RuntimeError(
+            f"keras.distribution is set to a {type(wished.distribution()).__name__}, which on "
+            "TensorFlow distributes nothing and does not say so. Call "
+            "keras.distribution.set_distribution(None), "
+            "and hand a tf.distribute.MirroredStrategy to fit."
+        )
     check_process()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .backend import check_process, check_training
 from .persistence import DESCRIPTION, Widths, load_models, save_models
+from .replicas import check_scope
 
 
 class NotFittedError(RuntimeError):
@@ -17,11 +18,12 @@ class NotFittedError(RuntimeError):
 
 
 def _checked(fit: Callable) -> Callable:
-    """A `fit` that asks first whether training can work at all, see :func:`check_training`."""
+    """What trains, asking first whether it can: :func:`check_training`, :func:`check_scope`."""
 
     @wraps(fit)
     def checked_fit(*args, **kwargs):
         check_training()
+        check_scope()
         return fit(*args, **kwargs)
 
     return checked_fit
@@ -31,8 +33,9 @@ class Estimator:
     """Base of the methods' classes.
 
     A subclass names its `kind`, as written into the saved model, and `how_to_fit`, for the message; it
-    gives its networks and its state, and takes them back. Its `fit` begins with
-    :func:`imap_keras.nn.backend.check_training`, without a line of its own.
+    gives its networks and its state, and takes them back. Its `fit` and `map_query` begin with
+    :func:`imap_keras.nn.backend.check_training` and :func:`imap_keras.nn.replicas.check_scope`, without
+    a line of their own.
 
     Examples
     --------
@@ -51,8 +54,8 @@ class Estimator:
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        if "fit" in vars(cls):
-            cls.fit = _checked(cls.fit)
+        for name in {"fit", "map_query"} & set(vars(cls)):
+            setattr(cls, name, _checked(getattr(cls, name)))
 
     def _networks(self) -> dict[str, keras.Model]:
         """The trained networks by name; none before `fit`."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from .backend import check_process, check_training, whole_graphs
 from .callbacks import ProgressBar
+from .replicas import fit_replicas
 
 
 def fit_network(
@@ -31,7 +32,8 @@ def fit_network(
     network
         Compiled.
     rows
-        What `fit` reads, in the order to be read.
+        What `fit` reads, in the order to be read; in the scope of a strategy, from
+        :func:`imap_keras.nn.replicas.shared_rows`.
     epochs, steps
         Epochs, and steps an epoch where `rows` has no end.
     title, knob
@@ -72,6 +74,10 @@ def fit_network(
     with whole_graphs():
         if some is not None:
             make_variables(network, *some)
+        callbacks = [*callbacks, ProgressBar(title, verbose)]
+        if tf.distribute.has_strategy():
+            history = fit_replicas(network, rows, epochs, steps, callbacks, validation)
+            return history_table(history, title, knob)
         fitted = network.fit(
             rows,
             validation_data=validation,
@@ -80,7 +86,7 @@ def fit_network(
             steps_per_epoch=steps,
             epochs=epochs,
             verbose=0,
-            callbacks=[*callbacks, ProgressBar(title, verbose)],
+            callbacks=callbacks,
         )
     return history_table(fitted.history, title, knob)
 
@@ -144,6 +150,8 @@ def make_variables(model: keras.Model, inputs, targets) -> None:
     """
     inputs, targets = tf.nest.map_structure(tf.convert_to_tensor, (inputs, targets))
     model.optimizer.build(model.trainable_variables)
+    if tf.distribute.has_strategy() and keras.__version__.startswith("2."):
+        return  # its metrics may be added to on replicas alone: the first step makes the rest
     outputs = model(inputs, training=False)
     model.compute_loss(x=inputs, y=targets, y_pred=outputs)
     model.compute_metrics(inputs, targets, outputs, sample_weight=None)

@@ -51,8 +51,11 @@ class FusedAdam(keras.optimizers.Adam):
         super().build(var_list)
         if hasattr(self, "_moments_of"):
             return  # Keras 2 builds before each step; the moments keep the order of the first time
-        moments = zip(self._momentums, self._velocities)
-        self._moments_of = {tensorflow_variable(w).ref(): mv for w, mv in zip(var_list, moments)}
+        # Under a strategy each weight is one variable a device, and so are its moments.
+        local, self._moments_of = tf.distribute.get_strategy().experimental_local_results, {}
+        for kept_together in zip(var_list, self._momentums, self._velocities):
+            for w, m, v in zip(*(local(tensorflow_variable(variable)) for variable in kept_together)):
+                self._moments_of[w.ref()] = m, v
 
     def update_step(self, gradient, variable, *learning_rate):
         # Keras 3 hands the rate over, Keras 2 does not.
@@ -60,7 +63,7 @@ class FusedAdam(keras.optimizers.Adam):
             return super().update_step(gradient, variable, *learning_rate)
         (rate,) = learning_rate or (self.learning_rate,)
         weight = tensorflow_variable(variable)
-        m, v = (tensorflow_variable(moment) for moment in self._moments_of[weight.ref()])
+        m, v = self._moments_of[weight.ref()]
         steps = tf.cast(self.iterations, weight.dtype) + 1.0
         beta2_power = self.beta_2**steps
         epsilon = self.epsilon * tf.sqrt(1 - beta2_power) if self.corrected_epsilon else self.epsilon

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from ..nn.replicas import all_rows, n_replicas, own_rows, parts_of_the_mean
 from .classifier import cross_entropy
 from .losses import WIDTHS, kl_divergence, mmd, negative_binomial, zero_inflated
 
@@ -102,12 +103,14 @@ class CVAE(keras.Model):
         outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
         reconstruction = tf.reduce_mean(self.reconstruction(cells, outputs))
         kl = tf.reduce_mean(kl_divergence(mean, log_variance))
+        # Neither is a mean over rows: on replicas, too, each looks at all rows of the step.
         compared = self.mmd_weight and self.n_groups > 1
-        apart = mmd(z, self.n_groups, self.mmd_widths) if compared else 0.0
+        every = all_rows(z, self.n_groups) if compared or self.classifier is not None else z
+        apart = mmd(every, self.n_groups, self.mmd_widths) if compared else 0.0
         loss = reconstruction + kl_weight * kl + self.mmd_weight * apart
         losses = {"loss": loss, "reconstruction": reconstruction, "kl": kl, "mmd": apart}
         if self.classifier is not None:
-            losses["label"] = cross_entropy(self.classifier(z), labels)
+            losses["label"] = cross_entropy(self.classifier(every), all_rows(labels, self.n_groups))
             losses["loss"] += self.label_weight * losses["label"]
         return losses
 
@@ -130,10 +133,11 @@ class CVAE(keras.Model):
     def train_step(self, data):
         cells, batch, *labels = data
         step = self.optimizer.iterations
-        shape = (tf.shape(cells)[0], self.encoder.output_shape[0][-1])
+        shape = (tf.shape(cells)[0] * n_replicas(), self.encoder.output_shape[0][-1])
         seeds = tf.stack([tf.constant(self.seed, tf.int64), tf.cast(step, tf.int64)])
-        noise = tf.random.stateless_normal(shape, seeds)
+        noise = own_rows(tf.random.stateless_normal(shape, seeds), self.n_groups)
         losses, gradients = self.gradients_of(cells, batch, noise, self.kl_weight_at(step), *labels)
+        gradients = parts_of_the_mean(gradients)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
         return self.track(losses)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 from anndata import AnnData
 from scipy.special import softmax
 
@@ -19,6 +20,7 @@ from .cells import align_genes, expression
 from .classifier import CLASSIFIER, label_codes
 from .hyperparameters import UNNAMED, ReferenceHyperparameters
 from .novelty import distances, landmarks
+from .saving import restore, state_of, widths_of
 from .surgery import build_networks, grow, parameter_table
 from .training import train
 from .transfer import UNKNOWN, called, check_limits
@@ -92,6 +94,7 @@ class Reference(Estimator):
         verbose: int = 1,
         label_key: str | None = None,
         unlabelled: str = UNKNOWN,
+        strategy: tf.distribute.Strategy | None = None,
     ) -> "Reference":
         """Train on the reference batches.
 
@@ -107,6 +110,11 @@ class Reference(Estimator):
         label_key, unlabelled
             Column of ``adata.obs`` that the classifier learns, where ``label_weight`` is above 0. Cells
             whose label is empty (NaN) or `unlabelled` are trained on like the others, but not by it.
+        strategy
+            A ``tf.distribute.MirroredStrategy`` (several GPUs) or ``MultiWorkerMirroredStrategy``
+            (several machines, each of which runs the same program and gets the same reference): each
+            step's rows are shared out among the replicas. It may be made before the reference or after
+            it.
 
         Returns
         -------
@@ -119,7 +127,12 @@ class Reference(Estimator):
             `batch_key` or `label_key` is not a column.
         ValueError
             Negative or fractional counts; a batch of fewer than 10 cells; names used twice; labels
-            without a ``label_weight``, or the other way round; fewer than two labels.
+            without a ``label_weight``, or the other way round; fewer than two labels; replicas that do
+            not divide the rows that `batch_size` gives each batch.
+        TypeError
+            `strategy` is neither of the two.
+        RuntimeError
+            Called inside ``with strategy.scope()``.
         """
         adata, hp = in_memory(adata), self.hyperparameters
         labels = labels_of(adata, batch_key)
@@ -137,6 +150,7 @@ class Reference(Estimator):
             title="reference",
             verbose=verbose,
             labels=numbers,
+            strategy=strategy,
         )
         self.batch_key, self.batches, self.labels = batch_key, batches, names
         self.genes = adata.var_names.astype(str).tolist()
@@ -151,6 +165,7 @@ class Reference(Estimator):
         batch_key: str | None = None,
         degree: str = "batch",
         verbose: int = 1,
+        strategy: tf.distribute.Strategy | None = None,
         **changes,
     ) -> "Reference":
         """Map new batches onto the reference by surgery; no reference cell is needed.
@@ -171,6 +186,8 @@ class Reference(Estimator):
             are. ``"first_layer"`` trains the two first layers as well, ``"all"`` everything.
         verbose
             0 shows no progress bar and no sentence.
+        strategy
+            As for :meth:`fit`; the reference may have been trained without one.
         changes
             Hyperparameters of the training that shall differ, such as ``epochs``. With ``"batch"`` the
             learning rate is ``query_learning_rate`` unless given: a few new rows bear larger steps than
@@ -190,6 +207,8 @@ class Reference(Estimator):
             No batch is new; more than half of the genes missing; unknown `degree`; a change of the
             architecture; values as for :meth:`fit`; log values that record another normalisation or
             logarithm than those of :meth:`fit`.
+        TypeError, RuntimeError
+            As for :meth:`fit`.
         """
         networks, adata = self.networks, in_memory(adata)
         labels = labels_of(adata, batch_key or self.batch_key)
@@ -206,7 +225,8 @@ class Reference(Estimator):
         grown = grow(networks, len(new), degree, hp, seed=hp.seed + len(self.batches))
         column = {name: number for number, name in enumerate([*self.batches, *new])}
         codes = np.array([column[name] for name in labels])
-        history = train(**grown, cells=cells, codes=codes, hp=hp, title="query", verbose=verbose)
+        told = {"hp": hp, "title": "query", "verbose": verbose, "strategy": strategy}
+        history = train(**grown, cells=cells, codes=codes, **told)
         # Where more than batch rows was trained, the cells of the reference have moved.
         return self._with(grown, new, history, self.landmarks if degree == "batch" else None)
 
@@ -399,34 +419,16 @@ class Reference(Estimator):
         self.classifier = networks.get(CLASSIFIER)
 
     def _state(self) -> dict:
-        return {
-            "hyperparameters": self.hyperparameters.as_dict(),
-            "batch_key": self.batch_key,
-            "batches": self.batches,
-            "genes": self.genes,
-            "labels": self.labels,
-            "history": self.history.to_dict("list"),
-            "preprocessing": self.preprocessing,
-            "landmarks": self.landmarks and [self.landmarks[0].tolist(), self.landmarks[1]],
-        }
+        return state_of(self)
 
     @classmethod
     def _expected(cls, state: dict) -> dict[str, Widths]:
-        genes, batches = len(state["genes"]), len(state["batches"])
-        code = state["hyperparameters"]["latent_dim"]
-        expected = {"encoder": ([genes, batches], [code, code]), "decoder": ([code, batches], None)}
-        labels = len(state.get("labels", []))  # version 0.1.0 had no classifier
-        return expected | ({CLASSIFIER: ([code], [labels])} if labels else {})
+        return widths_of(state)
 
     @classmethod
     def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "Reference":
         new = cls(**UNNAMED | state["hyperparameters"])
-        new.batch_key, new.batches, new.genes = state["batch_key"], state["batches"], state["genes"]
-        new.labels = state.get("labels", [])
-        new._take(networks, pd.DataFrame(state["history"]))
-        new.preprocessing = state.get("preprocessing", {})  # version 0.1.0 kept none
-        points, radius = state.get("landmarks") or (None, None)
-        new.landmarks = None if points is None else (np.array(points), radius)
+        restore(new, networks, state)
         return new
 
     def save_adaptor(self, folder: str | Path, batch: str) -> None:

@@ -8,7 +8,9 @@ import tensorflow as tf
 from ..nn.callbacks import BestEpoch, Clock
 from ..nn.fitting import fit_network
 from ..nn.optimizer import adam
+from ..nn.replicas import check_strategy, on_replicas, shared_rows
 from ..nn.rows import draw_from_groups, drawn_rows, hold_out, steps_of, untuned
+from .classifier import CLASSIFIER
 from .cvae import CVAE
 from .hyperparameters import ReferenceHyperparameters
 from .losses import WIDTHS
@@ -169,6 +171,7 @@ def train(
     verbose: int = 0,
     classifier: keras.Model | None = None,
     labels: np.ndarray | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> pd.DataFrame:
     """Train what is trainable of encoder and decoder, and of the classifier by labels, in place.
 
@@ -182,6 +185,8 @@ def train(
         Hyperparameters; title of the progress bar; 0 hides it.
     classifier, labels
         Number of each cell's label, -1 for none; without labels (a query) no classifier is trained.
+    strategy
+        Of `tf.distribute`: each step's rows are shared out among its replicas.
 
     Returns
     -------
@@ -192,6 +197,8 @@ def train(
     ------
     FloatingPointError
         Training diverged.
+    TypeError, ValueError
+        As :func:`imap_keras.nn.replicas.check_strategy`.
 
     Examples
     --------
@@ -207,19 +214,25 @@ def train(
     """
     n_batches, n_groups = encoder.input_shape[1][-1], len(np.unique(codes))
     per_batch = max(hp.batch_size // n_groups, 1)
+    check_strategy(strategy, per_batch, f"batch_size={hp.batch_size} for {n_groups} batches")
     inside, held_out = hold_out(len(codes), hp.validation, hp.seed, codes)
     steps = steps_of(len(inside), per_batch * n_groups)
-    cvae = build_cvae(encoder, decoder, hp, n_groups, steps, None if labels is None else classifier)
+    networks = {"encoder": encoder, "decoder": decoder}
+    if labels is not None:
+        networks[CLASSIFIER] = classifier
     table, clock = tf.constant(cells, tf.float32), Clock()  # one table for both kinds of rows
     plateau = keras.callbacks.ReduceLROnPlateau(factor=0.1, patience=hp.plateau, min_delta=0)
-    history = fit_network(
-        cvae,
-        training_rows(table, codes, n_batches, per_batch, hp.seed, inside, labels),
-        hp.epochs,
-        title,
-        steps=steps,
-        verbose=verbose,
-        callbacks=[BestEpoch(hp.patience), plateau, clock],
-        validation=validation_rows(table, codes, n_batches, per_batch, held_out, labels),
-    )
+    rows = training_rows(table, codes, n_batches, per_batch, hp.seed, inside, labels)
+    held = validation_rows(table, codes, n_batches, per_batch, held_out, labels)
+    with on_replicas(networks, strategy, n_groups) as trained:
+        history = fit_network(
+            build_cvae(**trained, hp=hp, n_groups=n_groups, steps=steps),
+            shared_rows(rows, n_groups),
+            hp.epochs,
+            title,
+            steps=steps,
+            verbose=verbose,
+            callbacks=[BestEpoch(hp.patience), plateau, clock],
+            validation=shared_rows(held, n_groups),
+        )
     return history.assign(seconds=clock.seconds)
