@@ -1,6 +1,7 @@
 """The bricks all networks are built of: Mish, BatchNorm and a stack of dense layers."""
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 
 import keras
 import numpy as np
@@ -38,14 +39,25 @@ class BatchNorm(keras.layers.BatchNormalization):
     running statistics; with a momentum of its own each call has the weight it deserves.
     """
 
+    # Replicas call one layer in turns, each in a thread: what one is given must not reach another.
+    _given = ContextVar("momentum", default=None)
+
+    @property
+    def momentum(self) -> float:
+        """Share of the running statistics that a call leaves: given to this call, or the layer's."""
+        given = self._given.get()
+        return self._momentum if given is None else given
+
+    @momentum.setter
+    def momentum(self, share: float) -> None:
+        self._momentum = share
+
     def call(self, inputs, training=None, momentum=None, **kwargs):
-        if momentum is None:
-            return super().call(inputs, training=training, **kwargs)
-        default, self.momentum = self.momentum, momentum
+        before = self._given.set(momentum)
         try:
             return super().call(inputs, training=training, **kwargs)
         finally:
-            self.momentum = default
+            self._given.reset(before)
 
 
 class Initializers:

@@ -234,7 +234,8 @@ def all_rows(rows, n_groups: int):
     n = n_replicas()
     if n == 1:
         return rows
-    every = tf.distribute.get_replica_context().all_gather(rows, axis=0)
+    here = tf.identity(rows)  # on this replica's device; what comes right from the data has none
+    every = tf.distribute.get_replica_context().all_gather(here, axis=0)
     every = tf.ensure_shape(every, (None, *rows.shape[1:]))
     return tf.reshape(shares(every, n, n_groups), (-1, *rows.shape[1:]))
 
