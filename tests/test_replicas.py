@@ -6,14 +6,17 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import imap_keras
+from imap_keras import scarches
 from imap_keras.nn.blocks import BatchNorm
-from imap_keras.nn.replicas import shares
+from imap_keras.nn.replicas import fit_replicas, shares
 
 PROGRAM = Path(__file__).parent / "replica_runs.py"
 KERAS_3 = keras.__version__.startswith("3.")
@@ -143,6 +146,24 @@ def test_keras_distribution_is_an_error(mirrored):
         "nothing and does not say so. Call keras.distribution.set_distribution(None), and hand a "
         "tf.distribute.MirroredStrategy to fit."
     )
+
+
+def test_both_classes_hand_the_strategy_over(logged, counts, tiny, eagerly):
+    """One device is a strategy, too."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    trained = mock.patch("imap_keras.nn.fitting.fit_replicas", wraps=fit_replicas)
+    one = {"strategy": None, "verbose": 0}, {"strategy": strategy, "verbose": 0}
+    with trained as calls:
+        plain, both = (imap_keras.IMAP(**tiny).fit(logged, **told) for told in one)
+        assert calls.call_count == 1  # stage II trains without
+    np.testing.assert_allclose(both.history["stage1"], plain.history["stage1"], rtol=1e-4)
+    assert both.history["stage2"]["epoch"].tolist() == plain.history["stage2"]["epoch"].tolist()
+    with trained as calls:
+        small = {"hidden": (8,), "epochs": 1}
+        plain, both = (scarches.Reference(**small).fit(counts, **told) for told in one)
+        assert calls.call_count == 1
+    names = ["loss", "kl", "mmd", "val_loss"]
+    np.testing.assert_allclose(both.history[names], plain.history[names], rtol=1e-4)
 
 
 def test_each_share_holds_rows_of_every_batch():
