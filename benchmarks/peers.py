@@ -62,17 +62,20 @@ def combat(adata, seed):
     return uncorrected(cells, seed=seed)
 
 
-def harmony_more(adata, seed):
-    """Harmony with ten times its penalty on clusters of one batch (theta 20 instead of 2)."""
+def soft_harmony(adata, seed):
+    """Harmony with softer clusters (sigma 0.5 instead of 0.1), for batches that lie far apart.
+
+    At the default each of its clusters then holds cells of one batch alone, and nothing is moved.
+    """
     import harmonypy
 
     space = uncorrected(adata, seed=seed).astype("float64")
-    done = harmonypy.run_harmony(space, adata.obs, "batch", theta=20, verbose=False, random_state=seed)
+    done = harmonypy.run_harmony(space, adata.obs, "batch", sigma=0.5, verbose=False, random_state=seed)
     done = done.Z_corr
     return np.asarray(done if len(done) == adata.n_obs else done.T, dtype="float32")
 
 
-METHODS = {**PEERS, "batch means": batch_means, "ComBat": combat, "Harmony, theta 20": harmony_more}
+METHODS = {**PEERS, "batch means": batch_means, "ComBat": combat, "Harmony, sigma 0.5": soft_harmony}
 METHODS["iMAP (this kit)"] = imap
 SLOW = {"preset reference": preset_reference}  # only where it is asked for
 
