@@ -11,6 +11,18 @@ from ..inputs.values import dense
 MISSING_SHARE = 0.5
 
 
+def layer_of(likelihood: str) -> str | None:
+    """The layer that is looked for first; None, for ``X``.
+
+    Examples
+    --------
+    >>> from imap_keras.scarches.cells import layer_of
+    >>> layer_of("nb"), layer_of("mse")
+    ('counts', None)
+    """
+    return None if likelihood == "mse" else "counts"
+
+
 def expression(adata: AnnData, likelihood: str, genes: list[str] | None = None) -> np.ndarray:
     """Dense float32 cells x genes: counts for ``"nb"`` and ``"zinb"``, log values for ``"mse"``.
 

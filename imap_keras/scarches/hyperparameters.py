@@ -25,6 +25,7 @@ UNNAMED = {
 }
 # The published code, where a default here differs: see the notes of ReferenceHyperparameters.
 REFERENCE = {"weight_decay": 0.04, "query_learning_rate": 1e-3, "query_epochs": None}
+REFERENCE |= {"pool_size": 100_000}  # the published code trains on all cells
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class ReferenceHyperparameters(Parameters):
         Cut the learning rate to a tenth after so many epochs without a fall.
     validation
         Share of every batch that is held out to watch the loss on.
+    pool_size
+        Of more than 20,000 cells at most so many of a batch are trained on, all others only mapped.
     seed
         Seed of everything random.
 
@@ -129,6 +132,7 @@ class ReferenceHyperparameters(Parameters):
     patience: int = count(20)
     plateau: int = count(13)
     validation: float = number(0.1, "above 0 and below 0.9")
+    pool_size: int = count(10_000, least=10)
     seed: int = seed()
 
     def for_query(self, degree: str, **changes) -> "ReferenceHyperparameters":

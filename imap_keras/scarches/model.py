@@ -1,5 +1,6 @@
 """A reference: train it once, map queries onto it, share it without its cells."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -9,14 +10,15 @@ import tensorflow as tf
 from anndata import AnnData
 from scipy.special import softmax
 
+from ..inputs.cells import open_cells
 from ..inputs.genes import check_unique_names
 from ..inputs.labels import check_batch_sizes, labels_of
+from ..inputs.parts import blocks_of, some_of_each
 from ..inputs.recipe import compare_recipes, recipe_of
-from ..inputs.values import in_memory
 from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
 from .adaptor import read_adaptor, write_adaptor
-from .cells import align_genes, expression
+from .cells import align_genes, expression, layer_of
 from .classifier import CLASSIFIER, label_codes
 from .hyperparameters import UNNAMED, ReferenceHyperparameters
 from .novelty import distances, landmarks
@@ -102,7 +104,9 @@ class Reference(Estimator):
         ----------
         adata
             Cells x genes: counts in ``layers["counts"]`` or ``X`` for the count likelihoods, log-
-            normalised values in ``X`` for ``"mse"``. Not changed.
+            normalised values in ``X`` for ``"mse"``: an AnnData, backed or with Dask in ``X`` too, or
+            the path of an .h5ad or .zarr. Of more than 20,000 cells at most `pool_size` of a batch are
+            trained on. Not changed.
         batch_key
             Column of ``adata.obs``.
         verbose
@@ -134,7 +138,8 @@ class Reference(Estimator):
         RuntimeError
             Called inside ``with strategy.scope()``.
         """
-        adata, hp = in_memory(adata), self.hyperparameters
+        hp = self.hyperparameters
+        adata = some_of_each(adata, batch_key, hp.pool_size, hp.seed, layer_of(hp.likelihood))
         labels = labels_of(adata, batch_key)
         check_unique_names(adata)
         batches = check_batch_sizes(labels, purpose=PURPOSE)
@@ -210,8 +215,10 @@ class Reference(Estimator):
         TypeError, RuntimeError
             As for :meth:`fit`.
         """
-        networks, adata = self.networks, in_memory(adata)
-        labels = labels_of(adata, batch_key or self.batch_key)
+        networks, batch_key = self.networks, batch_key or self.batch_key
+        hp = self.hyperparameters.for_query(degree, **changes)
+        adata = some_of_each(adata, batch_key, hp.pool_size, hp.seed, layer_of(hp.likelihood))
+        labels = labels_of(adata, batch_key)
         present = check_batch_sizes(labels, purpose=PURPOSE)
         new = [name for name in present if name not in self.batches]
         if not new:
@@ -219,7 +226,6 @@ class Reference(Estimator):
                 f"The reference has the batches {present} already; give a new batch another name. "
                 "For more cells of a known batch call latent()."
             )
-        hp = self.hyperparameters.for_query(degree, **changes)
         compare_recipes(self.preprocessing, recipe_of(adata))
         cells, _ = align_genes(adata, self.genes, hp.likelihood, verbose)
         grown = grow(networks, len(new), degree, hp, seed=hp.seed + len(self.batches))
@@ -236,7 +242,8 @@ class Reference(Estimator):
         Parameters
         ----------
         adata
-            Cells, values and genes as for :meth:`map_query`.
+            Cells, values and genes as for :meth:`map_query`; more than 20,000 are read and mapped block
+            by block.
         batch_key
             Column of ``adata.obs``; by default the one of :meth:`fit`.
 
@@ -247,8 +254,8 @@ class Reference(Estimator):
         KeyError, ValueError
             As :meth:`map_query`; or a batch the reference does not know.
         """
-        cells, one_hot = self._inputs(adata, batch_key)
-        return run(self.encoder, [cells, one_hot])[0]
+        found = [run(self.encoder, inputs)[0] for inputs in self._inputs(adata, batch_key)]
+        return np.concatenate(found)
 
     def expression(
         self, adata: AnnData, as_batch: str | None = None, batch_key: str | None = None
@@ -273,15 +280,18 @@ class Reference(Estimator):
         NotFittedError, KeyError, ValueError
             As :meth:`latent`; `as_batch` is not a batch of the reference.
         """
-        cells, one_hot = self._inputs(adata, batch_key)
-        code = run(self.encoder, [cells, one_hot])[0]
-        if as_batch is not None:
-            one_hot = np.zeros_like(one_hot)
-            one_hot[:, self._column(as_batch)] = 1
-        outputs = run(self.decoder, [code, one_hot])
-        if self.hyperparameters.likelihood == "mse":
-            return outputs[0] if isinstance(outputs, list) else outputs
-        return outputs[0] * cells.sum(axis=1, keepdims=True)
+        self.check_fitted()
+        column, found = None if as_batch is None else self._column(as_batch), []
+        for cells, one_hot in self._inputs(adata, batch_key):
+            code = run(self.encoder, [cells, one_hot])[0]
+            if column is not None:
+                one_hot = np.zeros_like(one_hot)
+                one_hot[:, column] = 1
+            outputs = run(self.decoder, [code, one_hot])
+            mean = outputs[0] if isinstance(outputs, list) else outputs
+            is_share = self.hyperparameters.likelihood != "mse"
+            found.append(mean * cells.sum(axis=1, keepdims=True) if is_share else mean)
+        return np.concatenate(found)
 
     def novelty(self, adata: AnnData, batch_key: str | None = None) -> np.ndarray:
         """Distance of cells to the reference, in units of the distance that 99 % of its own cells keep.
@@ -349,7 +359,7 @@ class Reference(Estimator):
                 "label the query by its neighbours with transfer_labels."
             )
         logits = run(self.classifier, self.latent(adata, batch_key))
-        return pd.DataFrame(softmax(logits, axis=1), adata.obs_names, self.labels)
+        return pd.DataFrame(softmax(logits, axis=1), open_cells(adata).obs_names, self.labels)
 
     def predict_labels(
         self,
@@ -379,25 +389,26 @@ class Reference(Estimator):
         NotFittedError, KeyError, ValueError
             As :meth:`label_probabilities`; threshold or novelty as for :func:`transfer_labels`.
         """
-        check_limits(adata.n_obs, threshold, novelty)
+        check_limits(len(open_cells(adata)), threshold, novelty)
         shares = self.label_probabilities(adata, batch_key)
         return called(shares.to_numpy(), self.labels, threshold, novelty).set_axis(shares.index)
 
-    def _inputs(self, adata: AnnData, batch_key: str | None) -> tuple[np.ndarray, np.ndarray]:
-        """Cells in the genes of the reference, and their batches one-hot."""
+    def _inputs(self, adata, batch_key: str | None) -> Iterator[list[np.ndarray]]:
+        """Cells in the genes of the reference, and their batches one-hot; of many block by block."""
         self.check_fitted()
-        adata = in_memory(adata)
-        labels = labels_of(adata, batch_key or self.batch_key)
-        unknown = sorted(set(labels) - set(self.batches))
-        if unknown:
-            raise ValueError(
-                f"Batch {unknown[0]!r} is not in the reference, which knows {self.batches}. "
-                "Map it with map_query, and ask the reference that comes back."
-            )
-        compare_recipes(self.preprocessing, recipe_of(adata))
-        cells, _ = align_genes(adata, self.genes, self.hyperparameters.likelihood, verbose=0)
-        codes = [self.batches.index(name) for name in labels]
-        return cells, np.eye(len(self.batches), dtype="float32")[codes]
+        hp = self.hyperparameters
+        for part in blocks_of(adata, layer_of(hp.likelihood)):
+            labels = labels_of(part, batch_key or self.batch_key)
+            unknown = sorted(set(labels) - set(self.batches))
+            if unknown:
+                raise ValueError(
+                    f"Batch {unknown[0]!r} is not in the reference, which knows {self.batches}. "
+                    "Map it with map_query, and ask the reference that comes back."
+                )
+            compare_recipes(self.preprocessing, recipe_of(part))
+            cells, _ = align_genes(part, self.genes, hp.likelihood, verbose=0)
+            codes = [self.batches.index(name) for name in labels]
+            yield [cells, np.eye(len(self.batches), dtype="float32")[codes]]
 
     def _column(self, batch: str) -> int:
         if batch not in self.batches:
