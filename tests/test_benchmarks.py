@@ -43,6 +43,24 @@ def test_a_row_measured_again_takes_the_place_of_the_older(benchmark, monkeypatc
     }
 
 
+def test_notebook_10_shows_the_table_of_likelihoods_as_it_was_measured(benchmark):
+    table = pd.read_csv(BENCHMARKS / "results" / "scarches_variants.csv")
+    assert (
+        table.groupby(["likelihood", "mmd_weight", "label_weight"])["seed"].nunique().tolist()
+        == [3] * 12
+    )
+    source = (BENCHMARKS.parent / "notebooks" / "10_scarches_query_to_reference.py").read_text()
+    for line in benchmark("scarches_variants").as_text(table).splitlines():
+        assert f"\n# {line}\n" in source
+    # What the text says of it.
+    mean = table.groupby(["likelihood", "mmd_weight", "label_weight"]).mean(numeric_only=True)
+    with_head, without = (mean.xs(weight, level="label_weight") for weight in (50, 0))
+    assert with_head[["by_neighbors", "by_head"]].min().min() >= 0.998
+    assert without["by_neighbors"].between(0.97, with_head["by_neighbors"].min()).all()
+    assert mean["mixing"].max() - mean["mixing"].min() <= 0.05
+    assert 0.5 <= mean.loc["mse", "seconds"].mean() / mean.loc["nb", "seconds"].mean() <= 0.6
+
+
 def test_close_types_differ_in_twenty_genes_that_are_three_times_as_strong(benchmark):
     harder = benchmark("harder")
     cells = harder.close_types(0)

@@ -515,7 +515,8 @@ def trained(split):
 
 
 def test_every_hyperparameter_is_tried():
-    assert set(CHANGED) == set(Reference().hyperparameters.as_dict())
+    # What a pool does is in test_parts.
+    assert {*CHANGED, "pool_size"} == set(Reference().hyperparameters.as_dict())
 
 
 @pytest.mark.parametrize("name", CHANGED)

@@ -7,8 +7,7 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
-from .cells import BLOCK, Cells, open_cells, stacked
-from .cells import _opened as opened
+from .cells import BLOCK, Cells, open_cells, opened, stacked
 from .files import path_of
 from .labels import labels_of
 from .values import in_memory
