@@ -2,12 +2,14 @@
 
     python benchmarks/scale.py --cells 25000 100000 1000000
     python benchmarks/scale.py --cells 1000000 --preprocess
+    python benchmarks/scale.py --cells 1000000 --scarches
 
 Simulated log-normalised cells (2,000 genes, 8 % of the values above 0, four batches with batch
 effects, eight types) lie in an .h5ad file, or with ``--memory`` in memory as CSR. Seconds are the
 clock's and the processor's; memory is the highest that the kernel counted for the process so far,
 libraries included. ``--preprocess`` measures `preprocess` out of core from 20,000 genes (3 % of the
-counts above 0) instead of a fit.
+counts above 0) instead of a fit, ``--scarches`` a reference of about 2,000 steps and the latent means
+of all cells.
 """
 
 import argparse
@@ -28,6 +30,7 @@ from imap_keras import IMAP, preprocess
 from imap_keras.inputs.cells import BLOCK, open_cells
 from imap_keras.inputs.writing import result_store
 from imap_keras.nn.memory import highest_resident
+from imap_keras.scarches import Reference
 
 N_GENES, N_TYPES, SHARE = 2000, 8, 0.08
 ALL_GENES, SHARE_OF_ALL = 20_000, 0.03
@@ -92,6 +95,16 @@ def measure_preprocessing(path: Path, out: Path) -> list[dict]:
     return steps.found
 
 
+def measure_scarches(path: Path) -> list[dict]:
+    """A reference trained on a pool of the cells, then the latent means of all of them."""
+    steps = Steps()
+    model = Reference(likelihood="mse", epochs=7, kl_epochs=7, seed=0).fit(path, verbose=0)
+    steps.note("scarches fit")
+    assert np.isfinite(model.latent(path)).all()
+    steps.note("scarches latent")
+    return steps.found
+
+
 def measure(path: Path, in_memory: bool, out: Path, dtype: str) -> list[dict]:
     """Fit and transform, as one process does it."""
     import imap_keras.imap.model as model_module
@@ -129,6 +142,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=4)
     parser.add_argument("--memory", action="store_true", help="cells in memory (CSR), not in a file")
     parser.add_argument("--preprocess", action="store_true", help="from counts of 20,000 genes")
+    parser.add_argument("--scarches", action="store_true", help="a reference instead of iMAP")
     parser.add_argument("--dtype", default="float16")
     parser.add_argument(
         "--folder", type=Path, help="where files are written; by default a temporary one"
@@ -140,6 +154,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             if options.preprocess:
                 found = measure_preprocessing(path, Path(folder) / "ready.h5ad")
+            elif options.scarches:
+                found = measure_scarches(path)
             else:
                 found = measure(path, options.memory, Path(folder) / "result.zarr", options.dtype)
         print(json.dumps(found))
@@ -152,7 +168,9 @@ def main() -> None:
                 simulate(path, n_cells, options.batches, options.preprocess)
             given = ["--child", str(n_cells), "--folder", str(options.folder), "--dtype", options.dtype]
             given += ["--batches", str(options.batches)]
-            given += [f"--{name}" for name in ("memory", "preprocess") if getattr(options, name)]
+            given += [
+                f"--{name}" for name in ("memory", "preprocess", "scarches") if getattr(options, name)
+            ]
             done = subprocess.run([sys.executable, __file__, *given], stdout=subprocess.PIPE, text=True)
             done.check_returncode()
             table = pd.DataFrame(json.loads(done.stdout.splitlines()[-1]))

@@ -76,7 +76,7 @@ def test_the_layer_is_read_where_there_is_one(counts, many, tmp_path):
         assert np.array_equal(dense(next(blocks_of(where)).X), dense(counts.X)[:32])
 
 
-def test_a_reference_trained_on_some_is_that_of_these_cells(source, counts, many):
+def test_a_reference_trained_on_some_is_that_of_these_cells(source, counts, many, eagerly):
     model = Reference(pool_size=20, **SMALL).fit(source, verbose=0)
     some = some_of_each(counts, "batch", 20, seed=0, layer="counts")
     again = Reference(**SMALL).fit(some, verbose=0)
@@ -86,7 +86,9 @@ def test_a_reference_trained_on_some_is_that_of_these_cells(source, counts, many
     np.testing.assert_allclose(model.latent(source), again.latent(counts), atol=1e-6)
 
 
-def test_latent_expression_and_labels_are_those_of_cells_in_memory(source, counts, monkeypatch):
+def test_latent_expression_and_labels_are_those_of_cells_in_memory(
+    source, counts, eagerly, monkeypatch
+):
     model = Reference(label_weight=50.0, **SMALL).fit(counts, verbose=0, label_key="cell_type")
     whole = (
         model.latent(counts),
@@ -101,19 +103,19 @@ def test_latent_expression_and_labels_are_those_of_cells_in_memory(source, count
     assert model.predict_labels(source).index.tolist() == counts.obs_names.tolist()
 
 
-def test_a_query_is_mapped_by_some_of_its_cells(source, many, tmp_path):
+def test_a_query_is_mapped_by_some_of_its_cells(counts, many, eagerly, tmp_path):
     new = imap_keras.datasets.simulate(n_cells=90, n_genes=30, n_batches=1, n_types=2, seed=5)
     new.obs["batch"] = "new"
     path = tmp_path / "new.h5ad"
     new.write_h5ad(path)
-    model = Reference(pool_size=20, **SMALL).fit(source, verbose=0)
+    model = Reference(pool_size=20, **SMALL).fit(counts, verbose=0)
     grown = model.map_query(path, verbose=0)
     some = some_of_each(new, "batch", 20, seed=0, layer="counts")
     assert some.n_obs == 20
     assert np.array_equal(grown.latent(new), model.map_query(some, verbose=0).latent(new))
 
 
-def test_counts_that_are_none_are_found_in_a_block(counts, many):
+def test_counts_that_are_none_are_found_in_a_block(counts, many, eagerly):
     model = Reference(**SMALL).fit(counts, verbose=0)
     counts.layers["counts"][100, 0] = 0.5
     with pytest.raises(ValueError, match="holds 1 fractional values; raw counts are expected"):
