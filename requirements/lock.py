@@ -1,6 +1,6 @@
 """Write the versions that the course and its tests are run with: ``python requirements/lock.py``.
 
-Asks pip what it would install of ``.[course,test]`` for the Python that runs this, installs nothing,
+Asks pip what it would install of ``.[course,test,book]`` for the Python that runs this, installs nothing,
 and writes ``3.11.lock`` (or 3.12, 3.13) beside this file. ``make lock`` does it for one Python.
 """
 
@@ -24,7 +24,7 @@ def pinned(report: dict) -> list[str]:
 
 
 def main() -> None:
-    command = [sys.executable, *ASK, f"{HERE.parent}[course,test]"]
+    command = [sys.executable, *ASK, f"{HERE.parent}[course,test,book]"]
     report = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     lines = [f"# Python {version}; made by: python requirements/lock.py", *pinned(json.loads(report))]
