@@ -1,7 +1,7 @@
 """Write the versions that the course and its tests are run with: ``python requirements/lock.py``.
 
-Asks pip what it would install of ``.[course,test,book]`` for the Python that runs this, installs nothing,
-and writes ``3.11.lock`` (or 3.12, 3.13) beside this file. ``make lock`` does it for one Python.
+Asks pip what it would install of ``.[course,test,book]`` for the Python that runs this, installs
+nothing, and writes ``3.11.lock`` (or 3.12, 3.13) beside this file. ``make lock`` does it for one.
 """
 
 import json
