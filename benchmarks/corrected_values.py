@@ -17,6 +17,7 @@ Rows are added to benchmarks/results/corrected_genes.csv and corrected_values.cs
 """
 
 import argparse
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -103,14 +104,13 @@ def genes(name: str, seed: int) -> dict:
     beyond = [gene for chunk in model.chunks for gene in chunk.genes]
     chunk = sorted([*some, *rng.choice(beyond, 500, replace=False)])
 
-    class Pairs:
-        pairs = model.pairs
-
+    carriers = dict(zip(model.pair_counts["batch"], model.pair_counts["carrier"], strict=True))
+    merged = SimpleNamespace(pairs=model.pairs, carriers=carriers)
     (again,) = carry_chunks(
         open_cells(cells),
         np.arange(cells.n_obs),
         batch,
-        Pairs,
+        merged,
         chunk,
         model.order,
         model.hyperparameters,
