@@ -18,8 +18,8 @@
 # weight of the discrepancy between batches does to all of these. You will write the distance that tells a cell
 # which sits confidently in a wrong type. **Time** on two cores: 3 to 4 minutes.
 #
-# [17 · interactions](17_interactions_across_platforms.ipynb) ← · needs [10 · scArches](10_scarches_query_to_reference.ipynb) ·
-# [glossary](glossary.md) · [notation](notation.md)
+# [17 · interactions](17_interactions_across_platforms.ipynb) ← → [19 · more cells](19_more_cells_than_memory.ipynb) · needs
+# [10 · scArches](10_scarches_query_to_reference.ipynb) · [glossary](glossary.md) · [notation](notation.md)
 
 # %% tags=["parameters"]
 seed = 0

@@ -54,6 +54,7 @@ TITLES = [
     "16_which_genes",
     "17_interactions_across_platforms",
     "18_disease_on_a_healthy_reference",
+    "19_more_cells_than_memory",
 ]
 
 # Real data without which a notebook is skipped.

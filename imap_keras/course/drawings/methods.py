@@ -142,6 +142,7 @@ QUESTIONS = (
     ("which genes tell types or platforms", "importance: 16", BLUE),
     ("which types talk to which,\nover several platforms", "interactions: 17", BLUE),
     ("patients, and a healthy reference", "disease: 18", ORANGE),
+    ("more cells than memory,\nor more than one machine", "on disk, on a cluster: 19", GREY),
     ("which method, and is it worth it?", "ablation and peers: 08, 09", INK),
 )
 
