@@ -155,7 +155,7 @@ plt.close(figure)
 # %%
 alt = (
     "Two panels of memory over seconds with the steps marked. In memory it climbs to its highest in "
-    "transform; from the store it is highest during training and falls when transform begins."
+    "transform; from the store it is highest when components are made and falls in transform."
 )
 settings.save_figure(figure, "19_memory", alt)
 

@@ -292,9 +292,9 @@ def test_a_cluster_that_is_not_there_is_named(fitted, cells, tmp_path, monkeypat
             fitted.transform(cells, out=tmp_path / "r.zarr", client=lonely, verbose=0)
 
 
-def test_without_distributed_the_extra_is_named(fitted, cells, tmp_path, monkeypatch):
+def test_without_distributed_it_is_named(fitted, cells, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    sentence = "client= needs Dask's distributed: pip install 'imap_keras[cluster]'."
+    sentence = "client= needs Dask's distributed: pip install distributed."
     with pytest.raises(ImportError, match=f"^{re.escape(sentence)}$"):
         fitted.transform(cells, out=tmp_path / "r.zarr", client="tcp://127.0.0.1:9", verbose=0)
     assert list(tmp_path.iterdir()) == []

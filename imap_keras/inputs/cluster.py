@@ -50,9 +50,7 @@ def connected(client) -> Iterator:
     try:
         from distributed import Client
     except ImportError:
-        raise ImportError(
-            "client= needs Dask's distributed: pip install 'imap_keras[cluster]'."
-        ) from None
+        raise ImportError("client= needs Dask's distributed: pip install distributed.") from None
     if not isinstance(client, str | Client):
         raise TypeError(
             f"client={client!r} is neither a distributed.Client nor the address of a scheduler, such "
