@@ -402,6 +402,7 @@ IMAP_MODULES = (stage1, stage2, pairs, agreement, balance, components, training)
 TOLD_IN_WORDS = {
     "Initializers",  # 02
     "WGANGP",  # 05, method by method
+    "stage1_networks",  # 03 builds the three one by one
     "AverageWeights",  # 05, its two methods
     "StopWhenSettled",  # off by default
     "compile_autoencoder",  # 03: two mean squared errors, Adam

@@ -61,11 +61,27 @@ def pairs(*cells) -> list[tuple[str, str]]:
         ([cell("table"), see("of it"), heading("next"), cell("a")], [("table", "of it"), ("a", "")]),
         ([cell("table"), see("of it"), see("of a"), cell("a")], [("table", "of it"), ("a", "of a")]),
         ([cell("a", "b"), see("of both")], [("a", ""), ("b", "of both")]),
-        ([heading("x"), see("nothing"), heading("y"), cell("a")], [("a", "")]),
+        ([cell("a"), see("of a"), cell("b"), cell(), see("of b")], [("a", "of a"), ("b", "of b")]),
     ],
 )
 def test_words_go_to_what_they_speak_of(cells, expected):
     assert pairs(*cells) == expected
+
+
+def test_words_on_printed_numbers_are_a_slide_of_their_own():
+    cells = [
+        new_markdown_cell("# 1\n\nHello."),
+        heading("x"),
+        cell(),
+        see("it"),
+        heading("y"),
+        cell("a"),
+    ]
+    made = slides_of(new_notebook(cells=cells))
+    assert [(slide.heading, slide.shown[:4], slide.said) for slide in made[1:]] == [
+        ("x", "", f"**{SEE}:** it"),
+        ("y", "<img", ""),
+    ]
 
 
 def test_a_slide_has_its_heading_and_what_was_learnt_is_the_last():

@@ -102,7 +102,8 @@ def shown_by(cells: list[NotebookNode], place: int, claimed: dict[int, str]) -> 
     """Which cell shows what the text at `place` speaks of.
 
     The figure just before it that nothing else speaks of, with or without a table between; else the
-    next figure; else the last table. A heading is not crossed, nor another such text.
+    next figure; else the last table; else a figure before it. A heading is not crossed, nor another
+    such text.
 
     Examples
     --------
@@ -118,6 +119,7 @@ def shown_by(cells: list[NotebookNode], place: int, claimed: dict[int, str]) -> 
     after = takewhile(lambda at: not titled(cells[at]), range(place + 1, len(cells)))
     found = [at for at in after if figures(cells[at]) and not starts_late(cells[place])][:1]
     found += [at for at in before if table(cells[at])][:1]
+    found += [at for at in before if figures(cells[at]) and at not in claimed][:1]
     return found[0] if found else None
 
 
@@ -151,10 +153,9 @@ def slides_of(notebook: NotebookNode) -> list[Slide]:
     cells, said = notebook.cells, {}
     for place, cell in enumerate(cells):
         if cell.cell_type == "markdown" and SEE in cell.source:
+            words = cell.source.partition("\n## ")[0] if starts_late(cell) else cell.source
             shown = shown_by(cells, place, said)
-            if shown is not None:
-                words = cell.source.partition("\n## ")[0] if starts_late(cell) else cell.source
-                said[shown] = re.sub(r"(?m)^## .*$", "", words).strip()
+            said[place if shown is None else shown] = re.sub(r"(?m)^## .*$", "", words).strip()
     made, heading = [], ""
     for place, cell in enumerate(cells):
         if cell.cell_type == "code":
@@ -169,6 +170,8 @@ def slides_of(notebook: NotebookNode) -> list[Slide]:
             # The last paragraph leads to the neighbours of the notebook.
             words = cell.source.partition("\n")[2].strip().split("\n\n")
             made.append(Slide(heading, said="\n\n".join(words[:-1] or words)))
+        elif place in said:  # of numbers that were printed
+            made.append(Slide(heading, said=said[place]))
         elif titles and heading == "What was learnt":
             made.append(Slide(heading, said=cell.source.partition(heading)[2].strip()))
     return made
