@@ -120,3 +120,22 @@ def test_counts_that_are_none_are_found_in_a_block(counts, many, eagerly):
     counts.layers["counts"][100, 0] = 0.5
     with pytest.raises(ValueError, match="holds 1 fractional values; raw counts are expected"):
         model.latent(counts)
+
+
+def test_few_cells_without_x_or_kept_gene_by_gene_are_read_whole(counts, eagerly, tmp_path):
+    model = Reference(label_weight=50.0, **SMALL).fit(counts, verbose=0, label_key="cell_type")
+    labels = model.predict_labels(counts)
+    bare = anndata.AnnData(None, counts.obs, counts.var, layers={"counts": counts.layers["counts"]})
+    assert model.predict_labels(bare).equals(labels)
+    counts.X = counts.layers["counts"] = sparse.csc_matrix(counts.X)
+    counts.write_h5ad(tmp_path / "by_genes.h5ad")
+    assert model.predict_labels(tmp_path / "by_genes.h5ad").equals(labels)
+
+
+def test_an_unknown_batch_is_named_before_any_block_is_read(counts, many, eagerly, monkeypatch):
+    model = Reference(**SMALL).fit(counts, verbose=0)
+    batch = counts.obs["batch"].astype(str)
+    counts.obs["batch"] = batch.where(counts.obs_names != counts.obs_names[-1], "other")
+    monkeypatch.setattr(parts.Cells, "block", lambda *rows: pytest.fail("a block was read"))
+    with pytest.raises(ValueError, match="Batch 'other' is not in the reference"):
+        model.latent(counts)

@@ -6,14 +6,14 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from ..inputs.cells import Cells
+from ..inputs.cells import Cells, read_rows
 from ..inputs.values import dense
 from ..nn.blocks import rescaled
 from .components import scale_factor
 from .hyperparameters import Hyperparameters
 from .mapping import Side
 from .merging import Merged, merge_batches
-from .pool import Pool, carry, read_rows
+from .pool import Pool, carry
 from .seeds import seed_of
 
 

@@ -7,15 +7,13 @@ import keras
 import numpy as np
 from scipy import sparse
 
-from ..inputs.cells import Cells, stacked
+from ..inputs.cells import AT_ONCE, Cells, read_rows, rows_of, stacked
 from ..inputs.expression import check_expression
 from ..inputs.moments import Moments
 from ..inputs.values import check_varied, dense
 from ..nn.fitting import run
 from .hyperparameters import Hyperparameters
 from .seeds import sample_cells, seed_of
-
-AT_ONCE = 20_000  # cells that may be dense in memory at one time
 
 
 class Pool:
@@ -110,21 +108,6 @@ def read_pool(cells: Cells, codes: np.ndarray, hp: Hyperparameters, source=None)
         matrix = stacked(parts)
         check_varied(matrix)
     return Read(Pool(matrix, chosen), codes[chosen], moments)
-
-
-def read_rows(cells: Cells, index: np.ndarray) -> np.ndarray | sparse.csr_matrix:
-    """Rows in increasing order: from memory at once, from a file in one pass over its blocks."""
-    if cells.in_memory:
-        return cells.everything if len(index) == len(cells) else cells.rows(index)
-    return stacked([rows_of(block, start, index) for start, block in cells.blocks()])
-
-
-def rows_of(
-    block: np.ndarray | sparse.csr_matrix, start: int, index: np.ndarray
-) -> np.ndarray | sparse.csr_matrix:
-    """Those of some rows, numbered in increasing order, that lie in a block whose first is `start`."""
-    first, last = np.searchsorted(index, [start, start + block.shape[0]])
-    return block[index[first:last] - start].astype("float32")
 
 
 def drawn(members: np.ndarray, hp: Hyperparameters, code: int) -> np.ndarray:

@@ -22,6 +22,7 @@ from .recipe import RECIPE
 from .values import check_finite
 
 BLOCK = 4096  # cells read at once
+AT_ONCE = 20_000  # cells that may be dense in memory at one time
 NEAR = 32  # rows so close together are read in one go: to jump costs more
 SUFFIXES = (".h5ad", ".zarr")
 
@@ -44,6 +45,8 @@ class Cells:
         What is recorded of how the cells were prepared.
     obsm
         Embeddings of the cells by name.
+    layer
+        The layer that the matrix is; None: ``X``.
 
     Raises
     ------
@@ -69,6 +72,7 @@ class Cells:
         columns=None,
         uns=None,
         obsm: Mapping | None = None,
+        layer: str | None = None,
     ):
         if matrix is None:
             check_finite(matrix)
@@ -85,7 +89,7 @@ class Cells:
             _check_chunks(matrix)
         self.matrix, self.obs, self.var = matrix, obs, var
         self.path, self.columns, self.uns, self.obsm = path, columns, uns or {}, obsm or {}
-        self.stamp = _stamp(path)
+        self.layer, self.stamp = layer, _stamp(path)
 
     @property
     def obs_names(self) -> pd.Index:
@@ -139,7 +143,7 @@ class Cells:
         place = self.var.index.get_indexer(found.var_names)
         columns = place if self.columns is None else self.columns[place]
         var = self.var.iloc[place]
-        return Cells(self.matrix, self.obs, var, self.path, columns, self.uns, self.obsm)
+        return Cells(self.matrix, self.obs, var, self.path, columns, self.uns, self.obsm, self.layer)
 
     def block(self, start: int, stop: int) -> np.ndarray | sparse.csr_matrix:
         """Neighbouring rows in one read, CSR where the matrix is sparse."""
@@ -241,9 +245,10 @@ def open_cells(source: AnnData | str | Path | Cells, layer: str | None = None) -
         if source.isbacked and source.is_view:  # anndata would read all of it at each look
             source = source.to_memory()
         obs, var = (x.to_memory() if hasattr(x, "to_memory") else x for x in (source.obs, source.var))
-        matrix = source.layers.get(layer, source.X)
+        layer = layer if layer in source.layers else None
+        matrix = source.X if layer is None else source.layers[layer]
         path = source.filename if source.isbacked else None
-        return Cells(matrix, obs, var, path, uns=source.uns, obsm=source.obsm)
+        return Cells(matrix, obs, var, path, uns=source.uns, obsm=source.obsm, layer=layer)
     if not isinstance(source, str | os.PathLike):
         raise TypeError(
             f"adata={type(source).__name__} holds no cells; give an AnnData, or the path of an .h5ad "
@@ -253,14 +258,30 @@ def open_cells(source: AnnData | str | Path | Cells, layer: str | None = None) -
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}; give an .h5ad file or a .zarr store.")
     group = opened(path)
-    key = f"layers/{layer}" if f"layers/{layer}" in group else "X"
+    layer = layer if f"layers/{layer}" in group else None
+    key = "X" if layer is None else f"layers/{layer}"
     if key not in group:
         check_finite(None, f"X of {path}")
     matrix = matrix_in(group, key)
     told = group.get("uns", {})
     uns = {name: read_elem(told[name]) for name in (RECIPE, "log1p") if name in told}
     names = read_elem(group["obs"]), read_elem(group["var"])
-    return Cells(matrix, *names, path, uns=uns, obsm=group.get("obsm"))
+    return Cells(matrix, *names, path, uns=uns, obsm=group.get("obsm"), layer=layer)
+
+
+def read_rows(cells: Cells, index: np.ndarray) -> np.ndarray | sparse.csr_matrix:
+    """Rows in increasing order: from memory at once, from a file in one pass over its blocks."""
+    if cells.in_memory:
+        return cells.everything if len(index) == len(cells) else cells.rows(index)
+    return stacked([rows_of(block, start, index) for start, block in cells.blocks()])
+
+
+def rows_of(
+    block: np.ndarray | sparse.csr_matrix, start: int, index: np.ndarray
+) -> np.ndarray | sparse.csr_matrix:
+    """Those of some rows, numbered in increasing order, that lie in a block whose first is `start`."""
+    first, last = np.searchsorted(index, [start, start + block.shape[0]])
+    return block[index[first:last] - start].astype("float32")
 
 
 def stacked(parts: Sequence[np.ndarray | sparse.csr_matrix]) -> np.ndarray | sparse.csr_matrix:

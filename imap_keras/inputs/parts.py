@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 from anndata import AnnData
+from anndata.io import read_elem
 from scipy import sparse
 
-from .cells import BLOCK, Cells, open_cells, opened, stacked
+from .cells import AT_ONCE, BLOCK, Cells, open_cells, opened, read_rows
 from .files import path_of
 from .labels import labels_of
 from .values import in_memory
-
-AT_ONCE = 20_000  # cells that may be dense in memory at one time
 
 
 def some_of_each(
@@ -23,7 +22,8 @@ def some_of_each(
     Parameters
     ----------
     source
-        AnnData in memory, backed or with Dask in ``X``; path of an .h5ad or .zarr.
+        AnnData in memory, backed or with Dask in ``X``; path of an .h5ad or .zarr; of
+        :func:`as_they_lie`.
     batch_key
         Column of ``obs`` that names the batch.
     most, seed
@@ -52,23 +52,17 @@ def some_of_each(
     >>> some_of_each(adata, "batch", most=5) is adata
     True
     """
-    cells = of_many(source, layer)
-    if cells is None:
-        return in_memory(source)
+    cells = as_they_lie(source, layer)
+    if isinstance(cells, AnnData):
+        return cells
     labels, rng = labels_of(cells, batch_key), np.random.default_rng(seed)
     members = [np.flatnonzero(labels == name) for name in np.unique(labels)]
     kept = [m if len(m) <= most else rng.choice(m, most, replace=False) for m in members]
     index = np.sort(np.concatenate(kept))
-    if cells.in_memory:
-        return with_names(cells, cells.rows(index), index, layer, source)
-    parts = []
-    for start, block in cells.blocks():
-        first, last = np.searchsorted(index, [start, start + block.shape[0]])
-        parts.append(block[index[first:last] - start])
-    return with_names(cells, stacked(parts), index, layer, source)
+    return with_names(cells, read_rows(cells, index), index)
 
 
-def blocks_of(source: AnnData | str | Path, layer: str | None = None) -> Iterator[AnnData]:
+def blocks_of(source: AnnData | str | Path | Cells, layer: str | None = None) -> Iterator[AnnData]:
     """The cells in their order: few at once, many in blocks of 4,096.
 
     Parameters
@@ -88,35 +82,44 @@ def blocks_of(source: AnnData | str | Path, layer: str | None = None) -> Iterato
     >>> [part.n_obs for part in blocks_of(imap_keras.datasets.simulate(n_cells=30))]
     [30]
     """
-    cells = of_many(source, layer)
-    if cells is None:
-        yield in_memory(source)
+    cells = as_they_lie(source, layer)
+    if isinstance(cells, AnnData):
+        yield cells
         return
     for start, block in cells.blocks(BLOCK):
-        rows = np.arange(start, start + block.shape[0])
-        yield with_names(cells, block, rows, layer, source)
+        yield with_names(cells, block, np.arange(start, start + block.shape[0]))
 
 
-def of_many(source: AnnData | str | Path, layer: str | None) -> Cells | None:
-    """The cells where they are, if they are more than can be dense at one time."""
-    if isinstance(source, AnnData) and source.n_obs <= AT_ONCE:
-        return None
-    cells = open_cells(source, layer)
-    return cells if len(cells) > AT_ONCE else None
+def as_they_lie(source: AnnData | str | Path | Cells, layer: str | None = None) -> AnnData | Cells:
+    """At most 20,000 cells as an AnnData in memory, more where they are; names and labels of all.
+
+    Parameters
+    ----------
+    source, layer
+        As for :func:`some_of_each`; what this gave before is given back.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`imap_keras.inputs.cells.open_cells`.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> from imap_keras.inputs.parts import as_they_lie
+    >>> adata = imap_keras.datasets.simulate(n_cells=30)
+    >>> as_they_lie(adata, "counts") is adata
+    True
+    """
+    few = isinstance(source, AnnData) and source.n_obs <= AT_ONCE
+    if isinstance(source, str | Path) and path_of(source).exists():
+        few = len(read_elem(opened(path_of(source))["obs"])) <= AT_ONCE
+    return in_memory(source) if few else open_cells(source, layer)
 
 
-def has_layer(source: AnnData | str | Path, layer: str) -> bool:
-    """Whether there is a layer of this name."""
-    if isinstance(source, AnnData):
-        return layer in source.layers
-    return f"layers/{layer}" in opened(path_of(source))
-
-
-def with_names(
-    cells: Cells, matrix: np.ndarray | sparse.csr_matrix, index: np.ndarray, layer, source
-) -> AnnData:
+def with_names(cells: Cells, matrix: np.ndarray | sparse.csr_matrix, index: np.ndarray) -> AnnData:
     """Some rows with their annotation, as an AnnData of their own."""
     part = AnnData(matrix, obs=cells.obs.iloc[index].copy(), var=cells.var.copy(), uns=dict(cells.uns))
-    if layer is not None and has_layer(source, layer):
-        part.layers[layer] = part.X
+    if cells.layer is not None:
+        part.layers[cells.layer] = part.X
     return part

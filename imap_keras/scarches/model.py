@@ -10,10 +10,10 @@ import tensorflow as tf
 from anndata import AnnData
 from scipy.special import softmax
 
-from ..inputs.cells import open_cells
+from ..inputs.cells import Cells
 from ..inputs.genes import check_unique_names
 from ..inputs.labels import check_batch_sizes, labels_of
-from ..inputs.parts import blocks_of, some_of_each
+from ..inputs.parts import as_they_lie, blocks_of, some_of_each
 from ..inputs.recipe import compare_recipes, recipe_of
 from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
@@ -358,8 +358,9 @@ class Reference(Estimator):
                 "This reference has no classifier; fit it with label_weight above 0 and label_key, or "
                 "label the query by its neighbours with transfer_labels."
             )
+        adata = self._opened(adata)
         logits = run(self.classifier, self.latent(adata, batch_key))
-        return pd.DataFrame(softmax(logits, axis=1), open_cells(adata).obs_names, self.labels)
+        return pd.DataFrame(softmax(logits, axis=1), adata.obs_names, self.labels)
 
     def predict_labels(
         self,
@@ -389,26 +390,33 @@ class Reference(Estimator):
         NotFittedError, KeyError, ValueError
             As :meth:`label_probabilities`; threshold or novelty as for :func:`transfer_labels`.
         """
-        check_limits(len(open_cells(adata)), threshold, novelty)
+        adata = self._opened(adata)
+        check_limits(adata.n_obs, threshold, novelty)
         shares = self.label_probabilities(adata, batch_key)
         return called(shares.to_numpy(), self.labels, threshold, novelty).set_axis(shares.index)
+
+    def _opened(self, adata) -> AnnData | Cells:
+        """The cells in memory, or, of many, where they are."""
+        return as_they_lie(adata, layer_of(self.hyperparameters.likelihood))
 
     def _inputs(self, adata, batch_key: str | None) -> Iterator[list[np.ndarray]]:
         """Cells in the genes of the reference, and their batches one-hot; of many block by block."""
         self.check_fitted()
-        hp = self.hyperparameters
-        for part in blocks_of(adata, layer_of(hp.likelihood)):
-            labels = labels_of(part, batch_key or self.batch_key)
-            unknown = sorted(set(labels) - set(self.batches))
-            if unknown:
-                raise ValueError(
-                    f"Batch {unknown[0]!r} is not in the reference, which knows {self.batches}. "
-                    "Map it with map_query, and ask the reference that comes back."
-                )
-            compare_recipes(self.preprocessing, recipe_of(part))
-            cells, _ = align_genes(part, self.genes, hp.likelihood, verbose=0)
-            codes = [self.batches.index(name) for name in labels]
-            yield [cells, np.eye(len(self.batches), dtype="float32")[codes]]
+        adata, done = self._opened(adata), 0
+        labels = labels_of(adata, batch_key or self.batch_key)
+        unknown = sorted(set(labels) - set(self.batches))
+        if unknown:
+            raise ValueError(
+                f"Batch {unknown[0]!r} is not in the reference, which knows {self.batches}. "
+                "Map it with map_query, and ask the reference that comes back."
+            )
+        compare_recipes(self.preprocessing, recipe_of(adata))
+        one_hot = np.eye(len(self.batches), dtype="float32")
+        for part in blocks_of(adata):
+            cells, _ = align_genes(part, self.genes, self.hyperparameters.likelihood, verbose=0)
+            codes = [self.batches.index(name) for name in labels[done : done + len(cells)]]
+            yield [cells, one_hot[codes]]
+            done += len(cells)
 
     def _column(self, batch: str) -> int:
         if batch not in self.batches:
