@@ -1,5 +1,6 @@
 """What a fit holds and reads is watched in a process of its own."""
 
+import subprocess
 from types import SimpleNamespace
 
 import anndata
@@ -24,7 +25,7 @@ def here(monkeypatch, capsys):
         exec(command[-1], {})
         return SimpleNamespace(returncode=0, stdout=capsys.readouterr().out)
 
-    monkeypatch.setattr(watch_module.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
 
 
 def test_a_fit_from_a_store_is_watched(logged, tmp_path, tiny, eagerly, here):

@@ -1,9 +1,6 @@
 """What a fit and a transform hold and read, moment by moment: watched in a process of its own."""
 
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -15,7 +12,7 @@ import pandas as pd
 
 from ..imap import model as model_module
 from ..inputs.cells import Cells
-from ..nn.memory import resident
+from ..nn.memory import resident, run_apart
 
 # The steps of `IMAP.fit` that are functions of their own, by what they are called here.
 STEPS = {"read_pool": "read", "train_stage1": "stage I", "merge_batches": "stage II"}
@@ -66,19 +63,8 @@ def watch(path: str | Path, out: str | Path, in_memory: bool, every: float = 0.0
     RuntimeError
         The process failed; ends with what it said.
     """
-    order = json.dumps([str(path), str(out), in_memory, every, hyperparameters])
-    # One heap for all threads: how many there are differs from run to run otherwise.
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "MALLOC_ARENA_MAX": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", f"import {__name__} as watch; watch.main({order!r})"],
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or ["it said nothing; too little memory?"]
-        raise RuntimeError(f"Watching {path} failed (exit {done.returncode}): {said[-1]}")
-    found = json.loads(done.stdout.splitlines()[-1])
+    order = [str(path), str(out), in_memory, every, hyperparameters]
+    found = run_apart(__name__, order, f"Watching {path}")
     tables = (pd.DataFrame(found[name]) for name in ("memory", "reads"))
     return Watched(*tables, found["steps"])
 

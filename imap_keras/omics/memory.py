@@ -6,9 +6,6 @@ of the process' life less that.
 """
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -17,7 +14,7 @@ import numpy as np
 
 from ..inputs.files import check_file
 from ..inputs.values import dense
-from ..nn.memory import highest_resident, resident
+from ..nn.memory import highest_resident, resident, run_apart
 from ..nn.rows import minibatches
 from .autoencoder import build_deep_autoencoder, train_autoencoder
 from .backed import BackedCells, counts_in
@@ -62,24 +59,8 @@ def measure_memory(path: str | Path, **settings) -> dict:
             raise TypeError(f"{name!r} is no setting; there are {list(SETTINGS)}.")
     path = Path(path).expanduser()
     check_file(path)
-    order = json.dumps([str(path), {**SETTINGS, **settings}])
-    environment = os.environ | {
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-        # glibc gives threads heaps of their own, and how many differs from run to run: the same
-        # training then took 0.23 to 0.30 of the matrix, and 0.18 each time with one heap.
-        "MALLOC_ARENA_MAX": "1",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", f"import {__name__} as memory; memory.main({order!r})"],
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or ["it said nothing; too little memory?"]
-        raise RuntimeError(f"Training from {path} failed (exit {done.returncode}): {said[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    order = [str(path), {**SETTINGS, **settings}]
+    return run_apart(__name__, order, f"Training from {path}", CUDA_VISIBLE_DEVICES="-1")
 
 
 def _train(path: str | Path, settings: dict) -> list[float]:
