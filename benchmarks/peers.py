@@ -22,11 +22,12 @@ import scanpy as sc
 from harder import HARDER
 from rows import keep
 from sets import SETS, benchmark_set
+from small_batches import without_means
 
 from imap_keras import IMAP, integrate, metrics
 from imap_keras.inputs.values import dense
 from imap_keras.nn.memory import highest_resident
-from imap_keras.peers import PEERS, uncorrected
+from imap_keras.peers import PEERS, harmony, uncorrected
 
 HERE = Path(__file__).parent
 KEYS = ["set", "method", "seed"]
@@ -45,12 +46,10 @@ def preset_reference(adata, seed):
 
 def batch_means(adata, seed):
     """Each batch moved to the mean of all, nothing else."""
-    cells, batch = adata.copy(), adata.obs["batch"].to_numpy()
-    cells.X = values = dense(adata.X).astype("float64")
-    whole = values.mean(axis=0)
-    for name in np.unique(batch):
-        values[batch == name] += whole - values[batch == name].mean(axis=0)
-    return uncorrected(cells, seed=seed)
+    batch = adata.obs["batch"].to_numpy()
+    return uncorrected(
+        anndata.AnnData(without_means(dense(adata.X).astype("float64"), batch)), seed=seed
+    )
 
 
 def combat(adata, seed):
@@ -67,12 +66,7 @@ def soft_harmony(adata, seed):
 
     At the default each of its clusters then holds cells of one batch alone, and nothing is moved.
     """
-    import harmonypy
-
-    space = uncorrected(adata, seed=seed).astype("float64")
-    done = harmonypy.run_harmony(space, adata.obs, "batch", sigma=0.5, verbose=False, random_state=seed)
-    done = done.Z_corr
-    return np.asarray(done if len(done) == adata.n_obs else done.T, dtype="float32")
+    return harmony(adata, seed=seed, sigma=0.5)
 
 
 METHODS = {**PEERS, "batch means": batch_means, "ComBat": combat, "Harmony, sigma 0.5": soft_harmony}

@@ -43,10 +43,11 @@ def uncorrected(adata: AnnData, batch_key: str = "batch", seed: int = 0) -> np.n
     return sc.pp.pca(adata.X, n_comps=n, random_state=seed).astype("float32")
 
 
-def harmony(adata: AnnData, batch_key: str = "batch", seed: int = 0) -> np.ndarray:
+def harmony(adata: AnnData, batch_key: str = "batch", seed: int = 0, **options) -> np.ndarray:
     """Harmony: the components, shifted cluster by cluster until each cluster mixes the batches.
 
-    Parameters and return value as for :func:`uncorrected`.
+    Parameters and return value as for :func:`uncorrected`; `options` are the package's, such as
+    ``sigma``.
 
     References
     ----------
@@ -56,7 +57,7 @@ def harmony(adata: AnnData, batch_key: str = "batch", seed: int = 0) -> np.ndarr
 
     components = uncorrected(adata, batch_key, seed).astype("float64")
     result = harmonypy.run_harmony(
-        components, adata.obs, batch_key, verbose=False, random_state=seed
+        components, adata.obs, batch_key, verbose=False, random_state=seed, **options
     ).Z_corr
     # Up to version 0.0 dimensions were rows, later they are columns.
     return np.asarray(result if len(result) == adata.n_obs else result.T, dtype="float32")
