@@ -1,5 +1,7 @@
 """Variational layers and classifiers: divergence and draws by hand, what is certain, errors, files."""
 
+import anndata
+import dask.array
 import keras
 import numpy as np
 import pandas as pd
@@ -24,6 +26,7 @@ from imap_keras.bayes import (
 )
 from imap_keras.bayes.layers import variational_layers
 from imap_keras.bayes.network import FIRST_DRAW
+from imap_keras.inputs.cells import Cells, matrix_in, opened
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +147,39 @@ def test_sparse_values_give_what_dense_ones_give(fitted, clouds):
     own = BayesianClassifier(epochs=1, seed=3)
     from_thin = own.fit(thin, clouds[1], verbose=0).draws(thin, 2)
     np.testing.assert_array_equal(own.fit(*clouds, verbose=0).draws(thin, 2), from_thin)
+
+
+def test_rows_may_lie_on_disk_and_are_read_in_blocks(fitted, tmp_path, monkeypatch):
+    """The same table to the bit from memory, CSR or dense, from a backed file and from Dask."""
+    many = np.random.default_rng(1).normal(size=(9000, 2)).astype("float32")
+    many[many < -0.5] = 0
+    expected = fitted.predict(many, 3)
+    read = []
+    block = Cells.block
+
+    def watched(self, start, stop):
+        read.append(min(stop, len(self)) - start)
+        return block(self, start, stop)
+
+    monkeypatch.setattr(Cells, "block", watched)
+    for name, matrix in (("dense", many), ("sparse", sparse.csr_matrix(many))):
+        AnnData(matrix).write_h5ad(tmp_path / f"{name}.h5ad")
+        AnnData(matrix).write_zarr(tmp_path / f"{name}.zarr")
+        for values in (
+            matrix,
+            anndata.read_h5ad(tmp_path / f"{name}.h5ad", backed="r").X,
+            matrix_in(opened(tmp_path / f"{name}.zarr"), "X"),
+        ):
+            pd.testing.assert_frame_equal(fitted.predict(values, 3), expected)
+    lazy = dask.array.from_array(many, chunks=(3000, 1))
+    pd.testing.assert_frame_equal(fitted.predict(lazy, 3), expected)
+    assert max(read) <= 4096
+    with pytest.raises(ValueError, match="There are 9000 cells and 2 names; they must agree"):
+        fitted.predict(lazy, 3, ["a", "b"])
+
+
+def test_no_cells_give_an_empty_table(fitted):
+    assert fitted.predict(np.zeros((0, 2)), 3).shape == (0, 4)
 
 
 def test_the_table_keeps_the_names_of_the_cells(fitted, clouds):

@@ -1,7 +1,9 @@
 """IMAP.map_query: a new batch joins a fitted integration, and nothing that was there moves."""
 
 import copy
+import shutil
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from conftest import TINY
 
 import imap_keras
 import imap_keras.imap.query_batch
+import imap_keras.inputs.writing
 from imap_keras import IMAP
 from imap_keras.imap.pairs import NoPairsError
 from imap_keras.nn.fitting import run
@@ -102,6 +105,21 @@ def test_a_mapped_batch_is_saved_with_the_model(mapped, split, tmp_path):
     pd.testing.assert_frame_equal(loaded.pair_counts, model.pair_counts)
 
 
+@pytest.mark.parametrize("suffix", ("h5ad", "zarr"))
+def test_new_cells_may_go_into_a_file(mapped, split, folder, tmp_path, suffix):
+    """From a path to a path, as transform does it."""
+    split[1].write_h5ad(tmp_path / "new.h5ad")
+    out = IMAP.load(folder).map_query(
+        tmp_path / "new.h5ad", split[0], verbose=0, out=tmp_path / f"result.{suffix}"
+    )
+    result = getattr(anndata, f"read_{suffix}")(out)
+    assert list(result.obsm) == ["X_imap"] and not result.layers and result.X is None
+    np.testing.assert_array_equal(result.obsm["X_imap"], mapped[4].obsm["X_imap"])
+    only = IMAP.load(folder).map_query(split[1], split[0], verbose=0, keep="imap")
+    np.testing.assert_array_equal(only.layers["imap"], mapped[4].layers["imap"])
+    assert not only.obsm
+
+
 def test_without_incremental_the_anchor_alone_is_paired(mapped, split, monkeypatch):
     model = copy.copy(mapped[0])
     model.order = model.order[:2]
@@ -140,7 +158,9 @@ def no_training(monkeypatch):
     monkeypatch.setattr(imap_keras.imap.few_pairs, "train_stage2", reached)
 
 
-def test_what_cannot_be_mapped_is_refused_first(mapped, split, logged, no_training):
+def test_what_cannot_be_mapped_is_refused_first(
+    mapped, split, logged, no_training, tmp_path, monkeypatch
+):
     model, query = copy.copy(mapped[0]), split[1].copy()
     order = list(model.order)
     query.obs["batch"] = "batch_9"
@@ -160,6 +180,19 @@ def test_what_cannot_be_mapped_is_refused_first(mapped, split, logged, no_traini
         model.map_query(raw, reference=split[0])
     with pytest.raises(ValueError, match="'batch_9' was not fitted"):
         model.map_query(query[:20], reference=query)
+    (tmp_path / "there.zarr").mkdir()
+    for options, error, message in (
+        ({"out": tmp_path / "there.zarr"}, FileExistsError, "exists already; remove it"),
+        ({"out": tmp_path / "result.txt"}, ValueError, "must end in .h5ad or .zarr"),
+        ({"keep": "X_pca"}, ValueError, r"keep=\('X_pca',\) must name some of"),
+        ({"dtype": "float64"}, ValueError, "dtype='float64'"),
+    ):
+        with pytest.raises(error, match=message):
+            model.map_query(query, reference=split[0], **options)
+    usage = shutil.disk_usage(tmp_path)._replace(free=10)
+    monkeypatch.setattr(imap_keras.inputs.writing.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(OSError, match="free on that disk"):
+        model.map_query(query, reference=split[0], out=tmp_path / "result.zarr")
     assert model.order == order
     with pytest.raises(RuntimeError, match="not fitted yet"):
         IMAP().map_query(query, reference=split[0])

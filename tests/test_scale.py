@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import threading
 
 import anndata
 import dask.array
@@ -310,6 +311,48 @@ def test_an_interrupted_result_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         fitted.transform(logged, out=tmp_path / f"result.{suffix}", verbose=0)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", ("h5ad", "zarr"))
+def test_a_disk_that_fills_leaves_nothing(fitted, logged, tmp_path, suffix, monkeypatch, small_blocks):
+    """What goes wrong in the thread that writes is raised here, and nothing more is computed for it."""
+    computed, put = [], writing.Store.put
+    plain = imap_keras.imap.streaming.integrated
+
+    def watched(*arguments):
+        computed.append(1)
+        return plain(*arguments)
+
+    def full(self, key, start, block):
+        if start:
+            raise OSError("No space left on device")
+        put(self, key, start, block)
+
+    monkeypatch.setattr(imap_keras.imap.streaming, "integrated", watched)
+    monkeypatch.setattr(writing.Store, "put", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        fitted.transform(logged, out=tmp_path / f"result.{suffix}", verbose=0)
+    assert list(tmp_path.iterdir()) == []
+    assert len(computed) <= 2 + writing.BEHIND < logged.n_obs // 7
+
+
+def test_blocks_are_written_while_the_next_is_computed():
+    """And at most `BEHIND` wait: a slow disk holds the computing back, not the memory."""
+    may_write, begun, asked = threading.Event(), threading.Event(), []
+
+    def put(number):
+        begun.set()
+        assert may_write.wait(10)
+        asked.append(number)
+
+    with writing.written_behind(put) as put_later:
+        for number in range(writing.BEHIND):
+            put_later(number)
+        assert begun.wait(10) and not asked  # none is written, and yet we are here
+        threading.Timer(0.2, may_write.set).start()
+        put_later(writing.BEHIND)
+        assert asked[:1] == [0]  # it had to wait for the first
+    assert asked == list(range(writing.BEHIND + 1))
 
 
 def test_no_room_is_said_before_any_work(fitted, logged, tmp_path, monkeypatch):

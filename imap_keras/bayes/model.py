@@ -8,6 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from ..inputs.cells import Cells
 from ..inputs.labels import coded
 from ..inputs.values import check_finite
 from ..nn.estimator import Estimator, Widths, finite
@@ -163,11 +164,7 @@ class BayesianClassifier(Estimator):
         self.check_fitted()
         check_count("n_draws", n_draws)
         values = _checked(values)
-        if values.shape[1] != len(self.mean):
-            raise ValueError(
-                f"Cells have {values.shape[1]} features; fit() saw {len(self.mean)}. "
-                "Hand in the same features in the same order."
-            )
+        self._check_features(values.shape[1])
         return posterior_draws(self.network, (values - self.mean) / self.scale, n_draws)
 
     def predict(
@@ -181,7 +178,8 @@ class BayesianClassifier(Estimator):
         Parameters
         ----------
         values, n_draws
-            As for :meth:`draws`.
+            As for :meth:`draws`. Also a matrix on disk (``adata.X`` of a backed AnnData) or of Dask
+            arrays: rows are read 4,096 at a time.
         names
             Names of the cells, for example ``adata.obs_names``; None: those of a DataFrame, or numbers.
 
@@ -199,9 +197,21 @@ class BayesianClassifier(Estimator):
         """
         if names is None and isinstance(values, pd.DataFrame):
             names = values.index
-        if names is not None and len(names) != len(values := _checked(values)):
-            raise ValueError(f"There are {len(values)} cells and {len(names)} names; they must agree.")
-        draws = self.draws(values, n_draws)
+        self.check_fitted()
+        check_count("n_draws", n_draws)
+        cells = _rows_of(values)
+        self._check_features(cells.shape[1])
+        if names is not None and len(names) != len(cells):
+            raise ValueError(f"There are {len(cells)} cells and {len(names)} names; they must agree.")
+        if cells.in_memory:
+            check_finite(cells.matrix, "values")
+        # The weights of a draw are the same in every block.
+        draws = (self.draws(block, n_draws) for _, block in cells.blocks())
+        tables = [self._table(some) for some in draws] or [self._table(self.draws(values, n_draws))]
+        table = pd.concat(tables, ignore_index=True)
+        return table if names is None else table.set_axis(names, axis="index")
+
+    def _table(self, draws: np.ndarray) -> pd.DataFrame:
         mean = draws.mean(axis=0)
         return pd.DataFrame(
             {
@@ -209,9 +219,15 @@ class BayesianClassifier(Estimator):
                 "probability": mean.max(axis=1),
                 "entropy": entropy(mean),
                 "mutual_information": mutual_information(draws),
-            },
-            index=names,
+            }
         )
+
+    def _check_features(self, n_features: int) -> None:
+        if n_features != len(self.mean):
+            raise ValueError(
+                f"Cells have {n_features} features; fit() saw {len(self.mean)}. "
+                "Hand in the same features in the same order."
+            )
 
     def _networks(self) -> dict[str, keras.Model]:
         return {} if self.network is None else {"network": self.network}
@@ -239,14 +255,23 @@ class BayesianClassifier(Estimator):
         return model
 
 
-def _checked(values) -> np.ndarray:
+def _rows_of(values) -> Cells:
+    """A matrix of any kind as rows that are read block by block."""
     if isinstance(values, AnnData):
         raise TypeError(
             "values are an AnnData; hand in a matrix of it: adata.X, adata.obsm[...] or adata.to_df() "
             "(which keeps the cells' names)."
         )
-    values = np.asarray(values.toarray() if sparse.issparse(values) else values, "float64")
-    if values.ndim != 2:
+    values = values if hasattr(values, "shape") and hasattr(values, "dtype") else np.asarray(values)
+    if len(values.shape) != 2:
         raise ValueError(f"values have the shape {values.shape}; expected cells x features.")
-    check_finite(values, "values")
-    return values
+    obs, var = (pd.DataFrame(index=pd.RangeIndex(n).astype(str)) for n in values.shape)
+    return Cells(values, obs, var)
+
+
+def _checked(values) -> np.ndarray:
+    cells = _rows_of(values)
+    whole = cells.block(0, len(cells))
+    whole = np.asarray(whole.toarray() if sparse.issparse(whole) else whole, "float64")
+    check_finite(whole, "values")
+    return whole

@@ -19,7 +19,6 @@ from ..inputs.recipe import compare_recipes, recipe_of
 from ..nn.blocks import rescaled
 from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
-from ..nn.parameters import check_choice
 from ..nn.replicas import check_strategy
 from .components import principal_components, scale_factor, variable_first
 from .gene_choice import chosen_genes
@@ -30,9 +29,9 @@ from .merging import merge_batches
 from .pairs import check_annoy
 from .pool import for_components, read_pool, searched
 from .query_batch import check_apart
-from .result_file import into_file
+from .result_file import check_fits, into_file
 from .saving import networks_of, restore, state_of, widths_of
-from .streaming import PLACES, check_keep, fitted_labels, into_memory, summary
+from .streaming import check_kept, fitted_labels, into_memory, summary
 from .training import train_stage1
 
 
@@ -261,8 +260,7 @@ class IMAP(Estimator):
             There is no cluster at `client`.
         """
         self.check_fitted()
-        keep = check_keep(keep or (PLACES if out is None else ("X_imap",)))
-        check_choice("dtype", dtype, ("float32", "float16"))
+        keep = check_kept(keep, out, dtype)
         check_written(client, out)
         if out is not None:
             cells = open_cells(adata)
@@ -296,7 +294,10 @@ class IMAP(Estimator):
         reference: AnnData | str | Path | None = None,
         batch_key: str | None = None,
         verbose: int = 1,
-    ) -> AnnData:
+        out: str | Path | None = None,
+        keep: Sequence[str] | None = None,
+        dtype: str = "float32",
+    ) -> AnnData | Path:
         """Carry new batches into the fitted integration, training only a generator for each.
 
         The encoder of stage I, the earlier generators and the principal components stay as they are,
@@ -316,10 +317,13 @@ class IMAP(Estimator):
             Column of both ``obs``; by default the one of :meth:`fit`.
         verbose
             0 shows no progress bar.
+        out, keep, dtype
+            Where the new cells go, and what of them, as for :meth:`transform`. Looked at before any
+            training.
 
         Returns
         -------
-        anndata.AnnData
+        anndata.AnnData or pathlib.Path
             The new cells as :meth:`transform` gives them. From now on the model knows their batches,
             also after :meth:`save` and :meth:`load`.
 
@@ -332,7 +336,9 @@ class IMAP(Estimator):
         ValueError
             No `reference`; a batch that was fitted already, or one of fewer than 10 cells; fitted
             genes are missing; values are out of range; cells that record another normalisation or
-            logarithm than those of :meth:`fit`.
+            logarithm than those of :meth:`fit`; `out`, `keep` or `dtype` as for :meth:`transform`.
+        OSError
+            `out` exists already, or the disk has too little room for it.
         NoPairsError
             A new batch has no mutual nearest neighbours in the reference.
 
@@ -344,6 +350,9 @@ class IMAP(Estimator):
         """
         self.check_fitted()
         batch_key, hp = batch_key or self.batch_key, self.hyperparameters
+        keep = check_kept(keep, out, dtype)
+        if out is not None:
+            check_fits(self, open_cells(adata).with_genes(self.genes), keep, out, dtype)
         new, known = read_sides(self, adata, reference, batch_key)
         merged = map_batches(known, new, self.generators, self.order, self.scale, hp, verbose)
         self.chunks = map_chunks(self.chunks, known, new, merged, self.order, hp, verbose)
@@ -354,7 +363,7 @@ class IMAP(Estimator):
         self.pair_counts = pd.concat([self.pair_counts, merged.pair_counts], ignore_index=True)
         losses = pd.concat([self.history["stage2"], merged.history], ignore_index=True)
         self.history = self.history | {"stage2": losses}
-        return self.transform(adata, batch_key)
+        return self.transform(adata, batch_key, out, keep, dtype, verbose)
 
     # ---------------------------------------------------------- save, load
 

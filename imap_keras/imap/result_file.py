@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..inputs.cells import Cells
-from ..inputs.writing import check_out, result_store
+from ..inputs.writing import check_out, check_room, result_store, written_behind
 from .cluster import stream_by_workers
 from .streaming import PLACES, Form, stream, summary
 
@@ -41,26 +41,55 @@ def into_file(
     OSError
         The disk has too little room, or `out` exists.
     """
-    path = check_out(out)
-    form = Form(model.hyperparameters.relu_output and dtype == "float32", dtype)
-    widths = {
-        "X_imap": model.pca.output_shape[-1],
-        "X_imap_content": model.encoder.output_shape[-1],
-        "imap": cells.shape[1],
-    }
-    # Of a sparse value the place is kept too.
-    bytes_of = {
-        name: 8 if form.is_sparse(name) else np.dtype(form.dtype_of(name)).itemsize for name in keep
-    }
-    needed = len(cells) * sum(widths[name] * size for name, size in bytes_of.items())
-    with result_store(path, len(cells), needed) as store:
+    path, form, widths = check_out(out), form_of(model, dtype), result_widths(model, cells)
+    with result_store(path, len(cells), bytes_needed(model, cells, keep, dtype)) as store:
         store.describe(cells.obs, cells.var, {"imap": summary(model)})
 
         def put(name: str, start: int, values) -> None:
             store.put(PLACES[name], start, form.of(name, values))
 
         if client is None:
-            stream(model, cells, labels, keep, put, verbose)
+            with written_behind(put) as put_later:
+                stream(model, cells, labels, keep, put_later, verbose)
         else:
             stream_by_workers(client, model, cells, labels, keep, form, store, widths, put, verbose)
     return path
+
+
+def check_fits(model, cells: Cells, keep: Sequence[str], out: str | Path, dtype: str) -> None:
+    """Raise before any work if :func:`into_file` could not write there.
+
+    Parameters
+    ----------
+    model, cells, keep, out, dtype
+        As for :func:`into_file`.
+
+    Raises
+    ------
+    ValueError, OSError
+        As :func:`into_file`.
+    """
+    check_room(check_out(out), bytes_needed(model, cells, keep, dtype))
+
+
+def form_of(model, dtype: str) -> Form:
+    """What a result of a model is kept as."""
+    return Form(model.hyperparameters.relu_output and dtype == "float32", dtype)
+
+
+def result_widths(model, cells: Cells) -> dict[str, int]:
+    """Columns of each result."""
+    return {
+        "X_imap": model.pca.output_shape[-1],
+        "X_imap_content": model.encoder.output_shape[-1],
+        "imap": cells.shape[1],
+    }
+
+
+def bytes_needed(model, cells: Cells, keep: Sequence[str], dtype: str) -> int:
+    """Room that a result may take; of a sparse value the place is kept too."""
+    form, widths = form_of(model, dtype), result_widths(model, cells)
+    bytes_of = {
+        name: 8 if form.is_sparse(name) else np.dtype(form.dtype_of(name)).itemsize for name in keep
+    }
+    return len(cells) * sum(widths[name] * size for name, size in bytes_of.items())

@@ -1,6 +1,7 @@
 """Cells through the fitted networks, block by block: into arrays, or into a file."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..inputs.expression import check_expression
 from ..inputs.labels import labels_of
 from ..inputs.values import dense
 from ..nn.fitting import run
+from ..nn.parameters import check_choice
 from .pool import AT_ONCE, carry
 
 # What a result may hold, and where it lies in an AnnData.
@@ -56,8 +58,15 @@ class Form(NamedTuple):
         return values.astype(self.dtype_of(name), copy=False)
 
 
-def check_keep(keep: Sequence[str]) -> tuple[str, ...]:
-    """Return what is kept of a result, if all of it exists.
+def check_kept(
+    keep: Sequence[str] | str | None, out: str | Path | None = None, dtype: str = "float32"
+) -> tuple[str, ...]:
+    """Return what is kept of a result, if all of it exists: by default all, in a file the components.
+
+    Parameters
+    ----------
+    keep, out, dtype
+        As for :meth:`imap_keras.IMAP.transform`.
 
     Raises
     ------
@@ -66,13 +75,15 @@ def check_keep(keep: Sequence[str]) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> from imap_keras.imap.streaming import check_keep
-    >>> check_keep(["X_imap"])
-    ('X_imap',)
+    >>> from imap_keras.imap.streaming import check_kept
+    >>> check_kept(None, out="result.zarr"), check_kept(["imap"])
+    (('X_imap',), ('imap',))
     """
+    check_choice("dtype", dtype, ("float32", "float16"))
+    keep = keep or (tuple(PLACES) if out is None else ("X_imap",))
     keep = (keep,) if isinstance(keep, str) else tuple(keep)
     unknown = [name for name in keep if name not in PLACES]
-    if unknown or not keep:
+    if unknown:
         raise ValueError(f"keep={keep} must name some of {', '.join(map(repr, PLACES))}.")
     return keep
 

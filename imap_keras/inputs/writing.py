@@ -3,7 +3,9 @@
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from .files import path_of
 
 CHUNK_BYTES = 1e6  # of an .h5ad file; a zarr chunk is a file of its own, and holds a block
 FEW_ENTRIES = 2**18  # non-zero entries of a sparse matrix in one chunk
+BEHIND = 3  # results of a block that wait to be written
 MOST_INT32 = 2**31 - 1
 
 
@@ -146,6 +149,42 @@ class Store:
             write_elem(
                 self.group[key], "indptr", ends.astype("int32") if ends[-1] <= MOST_INT32 else ends
             )
+
+
+@contextmanager
+def written_behind(put: Callable) -> Iterator[Callable]:
+    """The same `put`, called by a thread of its own in the same order: what comes next is computed
+    while the last is written.
+
+    Parameters
+    ----------
+    put
+        Writes; what it raises comes out at a later call, or at the end.
+
+    Examples
+    --------
+    >>> from imap_keras.inputs.writing import written_behind
+    >>> written = []
+    >>> with written_behind(written.append) as put:
+    ...     put("first")
+    ...     put("second")
+    >>> written
+    ['first', 'second']
+    """
+    waiting = deque()
+    with ThreadPoolExecutor(1) as writer:
+
+        def put_later(*given) -> None:
+            while len(waiting) >= BEHIND:
+                waiting.popleft().result()
+            waiting.append(writer.submit(put, *given))
+
+        try:
+            yield put_later
+            while waiting:
+                waiting.popleft().result()
+        finally:
+            writer.shutdown(cancel_futures=True)  # an error: what waits is for nothing
 
 
 def put_rows(store: str | Path, key: str, start: int, block: np.ndarray) -> None:
