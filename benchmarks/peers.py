@@ -2,6 +2,7 @@
 
     python benchmarks/peers.py --sets simulated sc_mixology --seeds 0 1 2
     python benchmarks/peers.py --reference-python REFERENCE_ENV/bin/python --methods reference
+    python benchmarks/peers.py --scvi-python SCVI_ENV/bin/python --methods scVI
 
 Each run is a process of its own, so that its memory can be measured. Rows are added to
 benchmarks/results/peers.csv; a row measured again replaces the old one.
@@ -72,6 +73,8 @@ def soft_harmony(adata, seed):
 METHODS = {**PEERS, "batch means": batch_means, "ComBat": combat, "Harmony, sigma 0.5": soft_harmony}
 METHODS["iMAP (this kit)"] = imap
 SLOW = {"preset reference": preset_reference}  # only where it is asked for
+# In environments of their own, and the option that names their Python.
+ELSEWHERE = {"reference": "reference_python", "scVI": "scvi_python"}
 
 
 def measure(method: str, path: str, seed: int) -> None:
@@ -87,6 +90,10 @@ def measure(method: str, path: str, seed: int) -> None:
 def measure_reference(python: str, path: str, seed: int, epochs: tuple[int, int]) -> dict:
     command = [python, str(HERE / "reference.py"), path, str(seed), *map(str, epochs)]
     return run_process(command)
+
+
+def measure_scvi(python: str, path: str, seed: int) -> dict:
+    return run_process([python, str(HERE / "scvi_tools.py"), "integrate", path, str(seed)])
 
 
 def run_process(command: list[str]) -> dict:
@@ -118,18 +125,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=[*SETS, *HARDER])
     parser.add_argument(
-        "--methods", nargs="+", default=list(METHODS), choices=[*METHODS, *SLOW, "reference"]
+        "--methods", nargs="+", default=list(METHODS), choices=[*METHODS, *SLOW, *ELSEWHERE]
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--reference-python", help="Python of an environment with imap 1.0.0")
+    parser.add_argument("--scvi-python", help="Python of an environment with scvi-tools")
     parser.add_argument("--reference-epochs", nargs=2, type=int, default=(50, 40))
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         measure(arguments.measure[0], arguments.measure[1], int(arguments.measure[2]))
         return
-    if "reference" in arguments.methods and not arguments.reference_python:
-        parser.error("--methods reference needs --reference-python, see benchmarks/README.md")
+    for method, option in ELSEWHERE.items():
+        if method in arguments.methods and not getattr(arguments, option):
+            name = "--" + option.replace("_", "-")
+            parser.error(f"--methods {method} needs {name}, see benchmarks/README.md")
     for seed in arguments.seeds:
         for name in arguments.sets:
             adata, rows = benchmark_set(name, seed=seed), {}
@@ -137,7 +147,11 @@ def main() -> None:
                 path = str(Path(folder) / "cells.h5ad")
                 adata.write_h5ad(path)
                 for method in arguments.methods:
-                    if method == "reference":
+                    if method == "scVI" and "counts" not in adata.layers:
+                        continue  # proteins and the like have none
+                    if method == "scVI":
+                        measured = measure_scvi(arguments.scvi_python, path, seed)
+                    elif method == "reference":
                         measured = measure_reference(
                             arguments.reference_python, path, seed, arguments.reference_epochs
                         )
@@ -147,7 +161,7 @@ def main() -> None:
                     adata.obsm[method] = np.load(Path(path).with_suffix(".npy"))
                     rows[method] = {"set": name, "method": method, "seed": seed, **measured}
                     print(rows[method], flush=True)
-            scored = scores(adata, name, list(rows)).to_dict("index")
+            scored = scores(adata, name, list(rows)).to_dict("index") if rows else {}
             for method, row in rows.items():
                 keep("peers.csv", [row | scored[method]], KEYS)
 

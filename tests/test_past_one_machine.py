@@ -96,10 +96,7 @@ def test_the_table_follows_from_what_was_measured(measured):
 def test_the_clock_and_a_step_are_those_measured(measured):
     transform, hp = measured.loc["transform"], Hyperparameters()
     slower = transform["clock_s"] / transform["processor_s"]
-    assert f"was {slower:.1f} times the\nprocessor's in transform" in PAGE
-    hours = transform["clock_s"] * 100 / WORKERS / 3600
-    less = transform["processor_s"] * 100 / WORKERS / 3600
-    assert f"take {hours:.1f} hours instead of {less:.1f}" in PAGE
+    assert f"was {slower:.2f} times the processor's in transform" in " ".join(PAGE.split())
     step = measured.loc["train_stage1", "processor_s"] / (hp.stage1_epochs * hp.stage1_steps)
     assert f"{1000 * step:.0f} ms of processor" in PAGE and f"{500 * step:.0f} ms\non two cores" in PAGE
 

@@ -11,15 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.decomposition import PCA
 
 import imap_keras.imap.pool
 import imap_keras.imap.result_file
 import imap_keras.imap.streaming
 from imap_keras import IMAP
+from imap_keras.imap.components import principal_components
 from imap_keras.inputs import cells as cells_module
 from imap_keras.inputs import writing
 from imap_keras.inputs.cells import open_cells
 from imap_keras.inputs.moments import Moments
+from imap_keras.nn.fitting import run
 
 PLACES = ("h5ad", "zarr", "backed", "dask", "dense file")
 
@@ -378,6 +381,22 @@ def test_faults_of_a_result_are_named(fitted, logged, tmp_path):
 
 
 # ------------------------------------------------------------------ memory
+
+
+@pytest.mark.parametrize("unit", (True, False))
+def test_components_may_overwrite_the_cells_or_not(unit):
+    cells = np.random.default_rng(0).gamma(2, size=(3000, 40)).astype("float32")
+    before, hp = cells.copy(), IMAP(unit_length=unit, n_components=5).hyperparameters
+    kept = principal_components(cells, hp)
+    np.testing.assert_array_equal(cells, before)
+    spent = principal_components(cells, hp, overwrite=True)
+    for one, other in zip(kept.get_weights(), spent.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    # Rows of unit length: the scores are those of cells scaled by hand.
+    if unit:
+        before /= np.linalg.norm(before, axis=1, keepdims=True)
+    scores = PCA(5, svd_solver="arpack", random_state=0).fit_transform(before)
+    np.testing.assert_allclose(abs(run(kept, before)), abs(scores), atol=2e-4)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")

@@ -135,12 +135,28 @@ def pair_space(
     return np.hstack([content, components]) if hp.pair_space == "both" else content
 
 
-def principal_components(corrected: np.ndarray, hp: Hyperparameters) -> keras.Model:
-    """Principal components of the corrected expression as a Keras model, so that Keras saves them."""
-    corrected = unit_length(corrected) if hp.unit_length else corrected
+def principal_components(
+    corrected: np.ndarray, hp: Hyperparameters, overwrite: bool = False
+) -> keras.Model:
+    """Principal components of the corrected expression as a Keras model, so that Keras saves them.
+
+    Parameters
+    ----------
+    corrected
+        Cells x genes.
+    hp
+        Hyperparameters.
+    overwrite
+        The array is not needed any more, and may be changed: of many cells each copy counts.
+    """
+    corrected = corrected if overwrite else corrected.copy()
+    if hp.unit_length:
+        for start in range(0, len(corrected), BLOCK):
+            rows = slice(start, start + BLOCK)
+            corrected[rows] = unit_length(corrected[rows])
     n = min(hp.n_components, *corrected.shape)
     solver = "arpack" if n < min(corrected.shape) else "full"
-    pca = PCA(n, svd_solver=solver, random_state=seed_of("components", hp)).fit(corrected)
+    pca = PCA(n, copy=False, svd_solver=solver, random_state=seed_of("components", hp)).fit(corrected)
     cells = keras.Input((corrected.shape[1],), name="corrected_cells")
     # Keras' own start would draw from Python's global random state.
     layer = keras.layers.Dense(n, kernel_initializer="zeros", name="components")

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from ..nn.memory import give_back
 from .components import content_components
 from .few_pairs import MEAN_MOVE, NOTHING
 from .hyperparameters import Hyperparameters
@@ -149,6 +150,7 @@ def merge_batches(
                 "k1, search='exact', another order, or more stage1_epochs. Batches that share no "
                 "cell type cannot be paired: leave one out."
             ) from None
+        give_back()
         rows = rows_of[name]
         all_pairs[name] = rows[pairs]
         agreeing = len(pairs) // hp.walk_length

@@ -10,7 +10,7 @@ import pandas as pd
 import tensorflow as tf
 from anndata import AnnData
 
-from ..inputs.cells import open_cells
+from ..inputs.cells import AT_ONCE, open_cells
 from ..inputs.cluster import check_written
 from ..inputs.embeddings import embedding_of
 from ..inputs.genes import check_unique_names, with_genes
@@ -19,6 +19,7 @@ from ..inputs.recipe import compare_recipes, recipe_of
 from ..nn.blocks import rescaled
 from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
+from ..nn.memory import give_back
 from ..nn.replicas import check_strategy
 from .components import principal_components, scale_factor, variable_first
 from .gene_choice import chosen_genes
@@ -176,13 +177,19 @@ class IMAP(Estimator):
         read = read_pool(cells, codes, hp, adata if isinstance(adata, AnnData) else None)
         scale = read.pool.scale = scale_factor(read.moments, hp)
         order = order or variable_first(read.moments, batches)
+        many = len(read.pool) > AT_ONCE
+        give_back()
         models, stage1_history = train_stage1(read.pool, read.codes, hp, verbose, strategy)
+        give_back(circles=many)
         looked_at = searched(read, hp)
         pool, labels = read.pool.some(looked_at), np.asarray(batches)[read.codes[looked_at]]
         content = run(models["encoder"], pool) if space is None else space[pool.index]
         merged = merge_batches(pool, labels, content, order, hp, verbose=verbose, client=client)
         chunks = carry_chunks(everything, pool.index, labels, merged, rest, order, hp, verbose, client)
-        pca = principal_components(for_components(read, merged.carried, batches, hp), hp)
+        give_back(circles=many)
+        sample = for_components(read, merged.carried, batches, hp)
+        pca = principal_components(sample, hp, overwrite=True)
+        del sample
         # Nothing of an earlier fit is replaced before this one has succeeded.
         self.batch_key, self.order = batch_key, order
         self.variable_genes, self.chunks = variable, chunks

@@ -15,6 +15,8 @@ from ..nn.fitting import run
 from .hyperparameters import Hyperparameters
 from .seeds import sample_cells, seed_of
 
+SLICE = 1024  # cells that are carried at once, as many as `run` takes
+
 
 class Pool:
     """Rows of cells x genes by number, dense and multiplied by the scale when they are asked for.
@@ -172,8 +174,7 @@ class Carried:
         """A batch joins the merged ones."""
         self.generators[name] = generator
         if self.table is not None:
-            of_batch = np.flatnonzero(self.labels == name)
-            self.table[of_batch] = run(generator, self.table[of_batch])
+            carry(self.table, self.labels, {name: generator})
 
 
 def carry(cells: np.ndarray, labels: np.ndarray, generators: Mapping[str, keras.Model]) -> np.ndarray:
@@ -190,8 +191,9 @@ def carry(cells: np.ndarray, labels: np.ndarray, generators: Mapping[str, keras.
     """
     for name, generator in generators.items():
         of_batch = np.flatnonzero(labels == name)
-        if len(of_batch):
-            cells[of_batch] = run(generator, cells[of_batch])
+        for start in range(0, len(of_batch), SLICE):
+            rows = of_batch[start : start + SLICE]
+            cells[rows] = run(generator, cells[rows])
     return cells
 
 
