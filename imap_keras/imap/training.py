@@ -258,6 +258,7 @@ def train_stage2(
         walk_length=hp.walk_length if hp.neighbor_target else 1,
         weights=weights,
     )
+    del paired  # from here on they are a tensor
     history = fit_network(
         gan,
         rows,
