@@ -4,7 +4,8 @@
     python benchmarks/growth.py
 
 Writes ``results/growth.png``: processor seconds by step, and the highest memory of the process, against
-the number of cells; one column of panels for each way the cells were kept and number of batches.
+the number of cells; one column of panels for each way the cells were kept and number of batches, where
+the largest number is ten times the smallest or more.
 """
 
 import matplotlib.pyplot as plt
@@ -13,6 +14,7 @@ from rows import RESULTS
 
 from imap_keras.plots import COLORS
 
+TENFOLD = 10  # less is no growth to be seen
 STEPS = {
     "read": ["read into memory", "read_pool"],
     "stage I": ["train_stage1"],
@@ -32,10 +34,11 @@ def seconds(table: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     rows = pd.read_csv(RESULTS / "scale.csv")
+    other = rows["step"].str.contains("preprocess|scarches")  # in processes of their own
     kept = [
         (where, batches, table)
-        for (where, batches), table in rows[rows["step"] != "preprocess"].groupby(["where", "batches"])
-        if table["cells"].nunique() > 1
+        for (where, batches), table in rows[~other].groupby(["where", "batches"])
+        if table["cells"].max() >= TENFOLD * table["cells"].min()
     ]
     figure, axes = plt.subplots(2, len(kept), figsize=(5 * len(kept), 6), squeeze=False, sharey="row")
     for (upper, lower), (where, batches, table) in zip(axes.T, kept, strict=True):
@@ -46,9 +49,11 @@ def main() -> None:
         upper.set(
             title=f"cells in {where}, {batches} batches", yscale="log", ylabel="processor seconds"
         )
-        lower.set(xlabel="cells", ylabel="highest memory, GB", ylim=(0, None))
+        lower.set(xlabel="cells", ylabel="highest memory, GB")
         for axis in (upper, lower):
             axis.set(xscale="log")
+    highest = max(table["peak_MB"].max() for *_, table in kept) / 1000
+    axes[1, 0].set_ylim(0, 1.1 * highest)
     axes[0, -1].legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(RESULTS / "growth.png", dpi=90, bbox_inches="tight")
 

@@ -3,6 +3,7 @@
     python benchmarks/scale.py --cells 25000 100000 1000000
     python benchmarks/scale.py --cells 1000000 --preprocess
     python benchmarks/scale.py --cells 1000000 --scarches
+    python benchmarks/scale.py --cells 656258 --genes 1615 --batches 2
 
 Simulated log-normalised cells (2,000 genes, 8 % of the values above 0, four batches with batch
 effects, eight types) lie in an .h5ad file, or with ``--memory`` in memory as CSR. Seconds are the
@@ -36,9 +37,9 @@ N_GENES, N_TYPES, SHARE = 2000, 8, 0.08
 ALL_GENES, SHARE_OF_ALL = 20_000, 0.03
 
 
-def simulate(path: Path, n_cells: int, n_batches: int, counts: bool = False):
+def simulate(path: Path, n_cells: int, n_batches: int, n_genes: int, counts: bool = False):
     """Write cells block by block, one batch after the other."""
-    n_genes, share = (ALL_GENES, SHARE_OF_ALL) if counts else (N_GENES, SHARE)
+    n_genes, share = (ALL_GENES, SHARE_OF_ALL) if counts else (n_genes, SHARE)
     rng = np.random.default_rng(0)
     chance = np.clip(share * rng.lognormal(0, 0.8, (N_TYPES, n_genes)), 0, 0.9)
     chance *= share / chance.mean()
@@ -69,7 +70,8 @@ def simulate(path: Path, n_cells: int, n_batches: int, counts: bool = False):
 def file_of(options, n_cells: int) -> Path:
     """Where the simulated cells lie."""
     kind = "counts" if options.preprocess else "cells"
-    return options.folder / f"{kind}_{n_cells}_{options.batches}.h5ad"
+    genes = "" if options.genes == N_GENES else f"_{options.genes}"
+    return options.folder / f"{kind}_{n_cells}_{options.batches}{genes}.h5ad"
 
 
 class Steps:
@@ -140,6 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cells", type=int, nargs="+", default=[25_000, 100_000, 1_000_000])
     parser.add_argument("--batches", type=int, default=4)
+    parser.add_argument("--genes", type=int, default=N_GENES)
     parser.add_argument("--memory", action="store_true", help="cells in memory (CSR), not in a file")
     parser.add_argument("--preprocess", action="store_true", help="from counts of 20,000 genes")
     parser.add_argument("--scarches", action="store_true", help="a reference instead of iMAP")
@@ -165,9 +168,9 @@ def main() -> None:
         for n_cells in options.cells:
             path = file_of(options, n_cells)
             if not path.exists():
-                simulate(path, n_cells, options.batches, options.preprocess)
+                simulate(path, n_cells, options.batches, options.genes, options.preprocess)
             given = ["--child", str(n_cells), "--folder", str(options.folder), "--dtype", options.dtype]
-            given += ["--batches", str(options.batches)]
+            given += ["--batches", str(options.batches), "--genes", str(options.genes)]
             given += [
                 f"--{name}" for name in ("memory", "preprocess", "scarches") if getattr(options, name)
             ]
