@@ -5,6 +5,8 @@ import os
 import re
 import signal
 import sys
+import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -217,6 +219,28 @@ def test_results_come_in_the_order_of_the_calls(client):
 
 
 # ------------------------------------------------------------------ the command, the README
+
+
+def test_workers_that_have_all_gone_are_told(monkeypatch):
+    """It does not wait for ever; and one that comes in time takes the work over."""
+    monkeypatch.setattr(cluster_module, "TIMEOUT", 0.2)
+    options = dict(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None)
+    with distributed.LocalCluster(**options) as own, distributed.Client(own) as client:
+        with closing(cluster_module.in_order(client, pow, ((2, i) for i in range(9)))) as found:
+            assert next(found) == 1
+            own.scale(0)
+            while client.nthreads():
+                time.sleep(0.05)
+            threading.Timer(0.6, own.scale, [1]).start()
+            assert list(found) == [2**i for i in range(1, 9)]
+        monkeypatch.setattr(cluster_module, "PATIENCE", 0.5)
+        with closing(cluster_module.in_order(client, pow, ((3, i) for i in range(9)))) as found:
+            assert next(found) == 1
+            own.scale(0)
+            while client.nthreads():
+                time.sleep(0.05)
+            with pytest.raises(ConnectionError, match="have gone, and none came for 0.5 sec"):
+                list(found)
 
 
 def test_the_command_carries_cells_here_and_by_workers(

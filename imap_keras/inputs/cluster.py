@@ -3,6 +3,7 @@
 Dask itself is imported only where a cluster is asked for.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from .cells import Cells, matrix_in, opened
 from .files import path_of
 
 TIMEOUT = 5  # seconds to wait for a scheduler, and for its first worker
+PATIENCE = 60  # seconds without any worker before we give up; a cluster may be starting new ones
 AHEAD = 2  # tasks under way for each thread of the cluster: one is computed, one waits
 
 
@@ -97,6 +99,11 @@ def in_order(client, task: Callable, calls: Iterable[tuple]) -> Iterator:
     calls
         Arguments of each call; looked at when its turn comes.
 
+    Raises
+    ------
+    ConnectionError
+        All workers have gone, and none came for a minute.
+
     Examples
     --------
     >>> from contextlib import closing
@@ -121,11 +128,35 @@ def in_order(client, task: Callable, calls: Iterable[tuple]) -> Iterator:
             for call in calls:
                 under_way.append(client.submit(task, *call, pure=False))
                 if len(under_way) >= AHEAD * max(sum(client.nthreads().values()), 1):
-                    yield under_way.popleft().result()
+                    yield _awaited(client, under_way)
             while under_way:
-                yield under_way.popleft().result()
+                yield _awaited(client, under_way)
         finally:
-            wait(list(under_way))
+            if client.nthreads():
+                wait(list(under_way))
+            else:  # nobody writes
+                client.cancel(list(under_way))
+
+
+def _awaited(client, under_way: deque):
+    """The result of the first task under way, which then is not any more."""
+    alone_since = None
+    while True:
+        try:
+            found = under_way[0].result(timeout=TIMEOUT)
+        except TimeoutError:
+            if under_way[0].done():  # an error of the task itself
+                raise
+            alone_since = None if client.nthreads() else alone_since or time.monotonic()
+            if alone_since and time.monotonic() - alone_since > PATIENCE:
+                raise ConnectionError(
+                    f"All workers of the Dask scheduler at {client.scheduler.address} have gone, and "
+                    f"none came for {PATIENCE} seconds. Nothing was kept; start some with `dask worker "
+                    f"{client.scheduler.address} --nthreads 1` and call again."
+                ) from None
+        else:
+            under_way.popleft()
+            return found
 
 
 class Place(NamedTuple):
