@@ -20,8 +20,8 @@ import anndata
 import numpy as np
 import pandas as pd
 import scanpy as sc
-from harder import HARDER
-from rows import keep
+from harder import HARDER, KEPT_OUT, REAL_HARDER
+from rows import RESULTS, keep
 from sets import SETS, benchmark_set
 from small_batches import without_means
 
@@ -121,8 +121,34 @@ def scores(adata, name: str, methods: list[str]) -> pd.DataFrame:
     return table.join(metrics.scib_table(adata, ["X_pca", *methods]).drop(index="X_pca"))
 
 
+def as_text(table: pd.DataFrame, column: str = "Total", digits: int = 3) -> str:
+    """A number of every method on the harder sets as Markdown: means over the seeds, the best bold."""
+    wide = table[table["set"].isin(HARDER)].pivot_table(index="set", columns="method", values=column)
+    wide = wide[[name for name in [*METHODS, *ELSEWHERE] if name in wide]]
+    tuned = [name for name in HARDER if name not in KEPT_OUT and name in wide.index]
+    parts = {
+        "real": [name for name in tuned if name in REAL_HARDER],
+        "simulated": [name for name in tuned if name not in REAL_HARDER],
+        "kept out": [name for name in KEPT_OUT if name in wide.index],
+    }
+    lines = ["| set | " + " | ".join(wide.columns) + " |", "|---" * (1 + wide.shape[1]) + "|"]
+    for part, names in parts.items():
+        mean = wide.loc[names].mean(skipna=False).rename(f"*mean of the {len(names)} {part}*")
+        for name, row in [*wide.loc[names].iterrows(), (mean.name, mean)]:
+            best = row.round(digits).max()
+            cells = ["–" if np.isnan(v) else f"{v:.{digits}f}" for v in row]
+            cells = [
+                f"**{c}**" if round(v, digits) == best else c for c, v in zip(cells, row, strict=True)
+            ]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--text", metavar="COLUMN", help="print a column of the harder sets as Markdown"
+    )
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=[*SETS, *HARDER])
     parser.add_argument(
         "--methods", nargs="+", default=list(METHODS), choices=[*METHODS, *SLOW, *ELSEWHERE]
@@ -133,6 +159,9 @@ def main() -> None:
     parser.add_argument("--reference-epochs", nargs=2, type=int, default=(50, 40))
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.text:
+        print(as_text(pd.read_csv(RESULTS / "peers.csv"), arguments.text))
+        return
     if arguments.measure:
         measure(arguments.measure[0], arguments.measure[1], int(arguments.measure[2]))
         return

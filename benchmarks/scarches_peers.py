@@ -6,7 +6,7 @@ Three CEL-seq2 plates are the reference, Drop-seq and CEL-seq2 the query; both p
 files. `by_neighbors` is the share of query labels that `transfer_labels` gets right in the program's
 latent space, `by_head` what its own classifier gets right, neither with Unknown; `mixing` is iLISI of
 the three lines that all batches hold; seconds are the clock's; `parameters` are what the reference
-trains, `query_parameters` what the query does. Rows are added to benchmarks/results/scarches_peers.csv.
+trains, `query_parameters` what the query changes. Rows are added to results/scarches_peers.csv.
 """
 
 import argparse

@@ -43,6 +43,29 @@ def test_a_row_measured_again_takes_the_place_of_the_older(benchmark, monkeypatc
     }
 
 
+def test_the_page_shows_the_harder_sets_as_they_were_measured(benchmark):
+    peers = benchmark("peers")
+    table = pd.read_csv(BENCHMARKS / "results" / "peers.csv")
+    page = (BENCHMARKS / "README.md").read_text()
+    assert set(peers.HARDER) <= set(table["set"])
+    assert f"\n\n{peers.as_text(table)}\n\n" in page
+    # What the text says of it.
+    wide = table[table["set"].isin(peers.HARDER)].pivot_table(
+        index="set", columns="method", values="Total"
+    )
+    ours, rivals = wide.pop("iMAP (this kit)"), wide.drop(columns="uncorrected")
+    ahead = ours.round(3) >= rivals.round(3).max(axis=1)
+    assert f"ahead on {ahead.sum()} of {len(ours)} sets" in page
+    behind = [
+        f"{name} ({ours[name]:.3f} against {rivals.loc[name].max():.3f}, {rivals.loc[name].idxmax()})"
+        for name in rivals.index[~ahead]
+    ]
+    assert all(text in " ".join(page.split()) for text in behind)
+    share = table.pivot_table(index="set", columns="method", values="negative").loc[ours.index]
+    worse = share["iMAP (this kit)"] - share["uncorrected"]
+    assert f"at most {worse.max():.3f} more negative cells than uncorrected" in page
+
+
 def test_notebook_10_shows_the_table_of_likelihoods_as_it_was_measured(benchmark):
     table = pd.read_csv(BENCHMARKS / "results" / "scarches_variants.csv")
     assert (
