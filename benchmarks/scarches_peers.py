@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from peers import HERE, run_process
 from rows import keep
@@ -64,6 +65,20 @@ def judged(found: dict, cells: AnnData, query: AnnData) -> dict:
         "by_head": np.nan if label is None else (label == truth).mean(),
         "mixing": mixing(home, away, cells, query),
     }
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """The table of the page: one number a seed, Markdown."""
+    shown = {"by_neighbors": 3, "by_head": 3, "mixing": 2, "reference_seconds": 0, "query_seconds": 0}
+    lines = []
+    for program, rows in table.sort_values("seed").groupby("program"):
+        cells = []
+        for column, digits in shown.items():
+            values = [f"{value:.{digits}f}" for value in rows[column]]
+            cells.append("–" if rows[column].isna().any() else " / ".join(values))
+        cells += [f"{rows[name].iloc[0]:,}" for name in ("parameters", "query_parameters")]
+        lines.append(f"| {program} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def main() -> None:
