@@ -55,6 +55,8 @@ def test_the_page_shows_the_harder_sets_as_they_were_measured(benchmark):
     ours, rivals = wide.pop("iMAP (this kit)"), wide.drop(columns="uncorrected")
     ahead = ours.round(3) >= rivals.round(3).max(axis=1)
     assert f"ahead on {ahead.sum()} of {len(ours)} sets" in page
+    start = (BENCHMARKS.parent / "README.md").read_text()
+    assert f"On {len(ours)} harder sets" in start and f"it is ahead on {ahead.sum()}," in start
     behind = [
         f"{name} ({ours[name]:.3f} against {rivals.loc[name].max():.3f}, {rivals.loc[name].idxmax()})"
         for name in rivals.index[~ahead]
