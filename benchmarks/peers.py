@@ -122,7 +122,7 @@ def scores(adata, name: str, methods: list[str]) -> pd.DataFrame:
 
 
 def as_text(table: pd.DataFrame, column: str = "Total", digits: int = 3) -> str:
-    """A number of every method on the harder sets as Markdown: means over the seeds, the best bold."""
+    """A number of every method on the harder sets: means over the seeds, Markdown, the highest bold."""
     wide = table[table["set"].isin(HARDER)].pivot_table(index="set", columns="method", values=column)
     wide = wide[[name for name in [*METHODS, *ELSEWHERE] if name in wide]]
     tuned = [name for name in HARDER if name not in KEPT_OUT and name in wide.index]

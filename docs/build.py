@@ -144,12 +144,13 @@ def gather(folder: Path) -> None:
     for place in {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}:
         if place not in made and place not in files:
             (folder / place).unlink()
-    made |= {place: path.read_text() for place, path in files.items()}
-    for place, text in made.items():
+    wanted = {place: text.encode() for place, text in made.items()}
+    wanted |= {place: path.read_bytes() for place, path in files.items()}  # figures, too
+    for place, content in wanted.items():
         target = folder / place
-        if not target.is_file() or target.read_text() != text:
+        if not target.is_file() or target.read_bytes() != content:
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text)
+            target.write_bytes(content)
 
 
 def copy_mathjax(folder: Path) -> None:
