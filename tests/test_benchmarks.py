@@ -97,6 +97,15 @@ def test_the_page_shows_scvi_tools_beside_this_kit_as_it_was_measured(benchmark)
     assert (wide["query_parameters"][theirs] < wide["query_parameters"][head]).all()
 
 
+def test_the_page_shows_scores_by_number_of_cells_as_they_were_measured():
+    table = pd.read_csv(BENCHMARKS / "results" / "size_and_score.csv").set_index("cells")
+    said = " ".join((BENCHMARKS / "README.md").read_text().split())
+    few, many = table.loc[10_000], table.loc[100_000]
+    assert f"{few['total']:.3f} of 10,000 cells, {many['total']:.3f} of 100,000" in said
+    assert f"{few['true_positive']:.3f} and {many['true_positive']:.3f}; no cell negative" in said
+    assert (table["negative"] == 0).all() and (many >= few).all()
+
+
 def test_notebook_10_shows_the_table_of_likelihoods_as_it_was_measured(benchmark):
     table = pd.read_csv(BENCHMARKS / "results" / "scarches_variants.csv")
     assert (
