@@ -265,7 +265,7 @@ def _rows_of(values) -> Cells:
     values = values if hasattr(values, "shape") and hasattr(values, "dtype") else np.asarray(values)
     if len(values.shape) != 2:
         raise ValueError(f"values have the shape {values.shape}; expected cells x features.")
-    obs, var = (pd.DataFrame(index=pd.RangeIndex(n).astype(str)) for n in values.shape)
+    obs, var = (pd.DataFrame(index=pd.RangeIndex(n)) for n in values.shape)
     return Cells(values, obs, var)
 
 

@@ -153,8 +153,7 @@ class Store:
 
 @contextmanager
 def written_behind(put: Callable) -> Iterator[Callable]:
-    """The same `put`, called by a thread of its own in the same order: what comes next is computed
-    while the last is written.
+    """The same `put` in a thread of its own, in the same order, while the next is computed.
 
     Parameters
     ----------
@@ -171,20 +170,19 @@ def written_behind(put: Callable) -> Iterator[Callable]:
     >>> written
     ['first', 'second']
     """
-    waiting = deque()
-    with ThreadPoolExecutor(1) as writer:
+    waiting, writer = deque(), ThreadPoolExecutor(1)
 
-        def put_later(*given) -> None:
-            while len(waiting) >= BEHIND:
-                waiting.popleft().result()
-            waiting.append(writer.submit(put, *given))
+    def put_later(*given) -> None:
+        while len(waiting) >= BEHIND:
+            waiting.popleft().result()
+        waiting.append(writer.submit(put, *given))
 
-        try:
-            yield put_later
-            while waiting:
-                waiting.popleft().result()
-        finally:
-            writer.shutdown(cancel_futures=True)  # an error: what waits is for nothing
+    try:
+        yield put_later
+        while waiting:
+            waiting.popleft().result()
+    finally:
+        writer.shutdown(cancel_futures=True)  # an error: what waits is for nothing
 
 
 def put_rows(store: str | Path, key: str, start: int, block: np.ndarray) -> None:
