@@ -262,6 +262,26 @@ def test_version_is_printed(capsys):
     assert capsys.readouterr().out == f"imap_keras {imap_keras.__version__}\n"
 
 
+@pytest.mark.parametrize(
+    ("n", "types", "why"),
+    [
+        (72, ["t", "u", "u", "t"], "scIB's table needs at least 90 cells"),
+        (120, ["t", "u"], "scIB's table needs a type with several cells in two batches"),
+    ],
+    ids=["few cells", "types of one batch each"],
+)
+def test_a_report_without_scib_says_why(n, types, why):
+    rng = np.random.default_rng(0)
+    judged = anndata.AnnData(np.zeros((n, 1), "float32"))
+    for space in ("uncorrected", "batch means subtracted", "iMAP"):
+        judged.obsm[space] = rng.normal(size=(n, 4)).astype("float32")
+    judged.obs["batch"] = ["a", "b"] * (n // 2)
+    judged.obs["cell_type"] = types * (n // len(types))
+    found = judging.judge(judged, "batch", "cell_type")
+    assert found.scib is None and found.no_scib.startswith(why)
+    assert found.table.loc["iMAP"].notna().all() and found.verdict
+
+
 def test_report_in_a_browser(done, browser):
     """No console errors, every image loads, tables sort, nothing sticks out of a narrow window."""
     page, errors = browser.new_page(viewport={"width": 400, "height": 900}), []

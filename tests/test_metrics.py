@@ -1,5 +1,7 @@
 """The paper's index on layouts whose answer is known, pair purity, and scIB's table."""
 
+import gc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -198,6 +200,73 @@ def test_scib_table_tells_mixed_from_separated(monkeypatch):
     assert table.loc["mixed", "cLISI"] > 0.95 > 0.6 > table.loc["scrambled", "cLISI"]
     totals = 0.6 * table["Bio conservation"] + 0.4 * table["Batch correction"]
     np.testing.assert_allclose(table["Total"], totals, rtol=1e-6)
+
+
+def test_scib_table_has_garbage_collected_among_its_own_objects_alone(monkeypatch):
+    """It collects before each measure: seconds, among all of TensorFlow's objects."""
+    benchmark = pytest.importorskip("scib_metrics.benchmark", exc_type=ImportError)
+    frozen = []
+
+    def stops(self):
+        frozen.append(gc.get_freeze_count())
+        raise RuntimeError("stopped")
+
+    monkeypatch.setattr(benchmark.Benchmarker, "benchmark", stops)
+    adata = spaced(["t", "t", "u", "u"] * 25, ["a", "b"] * 50)
+    with pytest.raises(RuntimeError, match="stopped"):
+        scib_table(adata, ["X_pca", "X_imap"])
+    assert frozen[0] > 10_000 and gc.get_freeze_count() == 0
+    gc.freeze()
+    try:
+        with pytest.raises(RuntimeError, match="stopped"):
+            scib_table(adata, ["X_pca", "X_imap"])
+        assert gc.get_freeze_count() > 10_000  # whoever asked for it keeps it
+    finally:
+        gc.unfreeze()
+
+
+def test_scib_table_needs_the_cells_before_integration(logged):
+    logged.obsm["X_imap"] = np.asarray(logged.X.todense() if sparse.issparse(logged.X) else logged.X)
+    logged.obs["cell_type"] = "t"
+    with pytest.raises(ValueError) as error:
+        scib_table(logged, ["X_imap"])
+    assert str(error.value) == (
+        "spaces=['X_imap'] has nothing to compare with: scIB's PCR comparison needs the cells before "
+        "integration as the first space, e.g. ['X_pca', 'X_imap']."
+    )
+
+
+def spaced(types, batches) -> AnnData:
+    """Cells of these types and batches at random places of two spaces."""
+    rng, n = np.random.default_rng(0), len(types)
+    spaces = {"X_pca": rng.normal(size=(n, 3)), "X_imap": rng.normal(size=(n, 3))}
+    adata = AnnData(np.zeros((n, 1), "float32"), obsm=spaces)
+    adata.obs["batch"], adata.obs["cell_type"] = batches, types
+    return adata
+
+
+def test_scib_table_says_that_cells_are_too_few():
+    """scib-metrics says: n must be smaller than the number of neighbors."""
+    with pytest.raises(ValueError) as error:
+        scib_table(spaced(["t", "u"] * 36, ["a", "b"] * 36), ["X_pca", "X_imap"])
+    assert str(error.value) == (
+        "scIB's table needs at least 90 cells, for it looks at as many neighbours of each; adata has "
+        "72. imap_index takes fewer."
+    )
+
+
+@pytest.mark.parametrize("first", [[], ["v"] * 2], ids=["of one batch each", "one cell of each"])
+def test_scib_table_says_that_no_type_is_in_two_batches(first):
+    """scib-metrics says: No objects to concatenate."""
+    batches = ["a", "b"] * 50
+    types = first + batches[len(first) :]
+    with pytest.raises(ValueError) as error:
+        scib_table(spaced(types, batches), ["X_pca", "X_imap"])
+    assert str(error.value) == (
+        "scIB's table needs a type with several cells in two batches: each type of 'cell_type' lies in "
+        "one batch of 'batch', or has one cell of each, so there is no mixing to measure. Are the "
+        "types named alike in all batches?"
+    )
 
 
 def test_unknown_space_is_refused(logged):

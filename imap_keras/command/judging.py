@@ -49,12 +49,15 @@ class Judgement:
         The paper's index by space at threshold 3; empty without cell types.
     scib
         scIB's table, where cell types and scib-metrics are at hand.
+    no_scib
+        Why there is none, where there are types.
     """
 
     table: pd.DataFrame
     verdict: str
     indices: dict[str, dict] = field(default_factory=dict)
     scib: pd.DataFrame | None = None
+    no_scib: str | None = None
 
 
 def judge(cells: AnnData, batch_key: str, label_key: str | None) -> Judgement:
@@ -74,11 +77,14 @@ def judge(cells: AnnData, batch_key: str, label_key: str | None) -> Judgement:
     rows["perfect mixing"] = [1.0, strict["ceiling"], loose["ceiling"]]
     columns = ["positive", "true positive, threshold 1", "true positive, threshold 3"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    scib = no_scib = None
     try:
         scib = metrics.scib_table(cells, list(cells.obsm), batch_key, label_key)
     except ImportError:
-        scib = None
-    return Judgement(table, verdict_with_types(table), indices, scib)
+        no_scib = 'scIB\'s table needs the package scib-metrics (the extra "course").'
+    except ValueError as error:  # few cells, or types of one batch each: the rest still says something
+        no_scib = str(error)
+    return Judgement(table, verdict_with_types(table), indices, scib, no_scib)
 
 
 def judge_without_types(cells: AnnData, batch: np.ndarray) -> Judgement:

@@ -42,6 +42,7 @@ def write_report(done: Integration, path: Path) -> str:
         verdict=judged.verdict,
         measures=judged.table,
         scib=judged.scib,
+        no_scib=judged.no_scib,
         figures=figures_of(cells, done, judged),
         batches=batch_table(done),
         pairs=done.model.pair_counts,

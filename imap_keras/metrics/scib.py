@@ -1,6 +1,10 @@
 """scIB's table of measures, by scib-metrics."""
 
+import gc
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -8,6 +12,8 @@ from anndata import AnnData
 from sklearn.neighbors import NearestNeighbors
 
 from ..inputs.labels import labels_of
+
+LEAST_CELLS = 90  # scib-metrics looks at so many neighbours of a cell
 
 
 def scib_table(
@@ -20,7 +26,8 @@ def scib_table(
     adata
         Cells with the embeddings in ``obsm``.
     spaces
-        Keys of ``adata.obsm``.
+        Keys of ``adata.obsm``, the cells before integration first: "PCR comparison" says how much less
+        of the variance batches explain than there, and is 0 for the first itself.
     batch_key, label_key
         Columns of ``adata.obs``.
 
@@ -35,7 +42,8 @@ def scib_table(
     KeyError
         A space is not in ``adata.obsm``, or a column not in ``adata.obs``.
     ValueError
-        A cell has no batch or no type.
+        A cell has no batch or no type; there is one space only, and nothing to compare it with; there
+        are fewer than 90 cells, or no type with cells of two batches.
     ImportError
         scib-metrics is not installed (it is part of the `course` extra).
 
@@ -54,7 +62,24 @@ def scib_table(
         batch_key: labels_of(adata, batch_key),
         label_key: labels_of(adata, label_key, "label_key"),
     }
+    if len(spaces) < 2:
+        raise ValueError(
+            f"spaces={list(spaces)} has nothing to compare with: scIB's PCR comparison needs the cells "
+            "before integration as the first space, e.g. ['X_pca', 'X_imap']."
+        )
+    if adata.n_obs < LEAST_CELLS:
+        raise ValueError(
+            f"scIB's table needs at least {LEAST_CELLS} cells, for it looks at as many neighbours of "
+            f"each; adata has {adata.n_obs}. imap_index takes fewer."
+        )
     obs = pd.DataFrame(labels, index=adata.obs_names, dtype="category")
+    of_type = obs.groupby(label_key, observed=True)[batch_key].agg(["nunique", "size"])
+    if not of_type["nunique"].between(2, of_type["size"] - 1).any():
+        raise ValueError(
+            f"scIB's table needs a type with several cells in two batches: each type of {label_key!r} "
+            f"lies in one batch of {batch_key!r}, or has one cell of each, so there is no mixing to "
+            "measure. Are the types named alike in all batches?"
+        )
     from scib_metrics.benchmark import Benchmarker  # imports JAX: seconds that others need not wait
 
     light = AnnData(
@@ -71,11 +96,40 @@ def scib_table(
         progress_bar=False,
     )
     benchmark.prepare(scib_neighbors)
-    with warnings.catch_warnings():  # its approximate search inside small types, once for each of them
+    with objects_left_alone(), notes_left_out(), warnings.catch_warnings():
+        # Its approximate search inside small types, once for each of them.
         warnings.filterwarnings("ignore", "Failed to correctly find n_neighbors")
         benchmark.benchmark()
     table = benchmark.get_results(min_max_scale=False)
     return table.loc[spaces].astype(float)
+
+
+@contextmanager
+def objects_left_alone() -> Iterator[None]:
+    """Let garbage collection pass over all objects that exist by now.
+
+    scib-metrics collects garbage before each of its ten measures of each space, and every time looks at
+    all that TensorFlow and Keras have loaded: 25 seconds of a table of three spaces, without it 5.
+    """
+    frozen = gc.get_freeze_count()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not frozen:  # else somebody wants them left alone for longer
+            gc.unfreeze()
+
+
+@contextmanager
+def notes_left_out() -> Iterator[None]:
+    """Without scib-metrics' own lines, such as those on types too small for one of its measures."""
+    logger = logging.getLogger("scib_metrics")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def scib_neighbors(space: np.ndarray, k: int):
