@@ -163,6 +163,10 @@ def test_both_classes_hand_the_strategy_over(logged, counts, tiny, eagerly):
         small = {"hidden": (8,), "epochs": 1, "dropout": 0.0}  # see SharedDropout
         plain, both = (scarches.Reference(**small).fit(counts, **told) for told in one)
         assert calls.call_count == 1
+    stopped = mock.patch.object(imap_keras.IMAP, "fit", side_effect=InterruptedError)
+    with stopped as fit, pytest.raises(InterruptedError):
+        imap_keras.IMAP().fit_transform(logged, client="tcp://10.0.0.1:8786", strategy=strategy)
+    assert fit.call_args.args[-2:] == ("tcp://10.0.0.1:8786", strategy)
     names = ["loss", "kl", "mmd", "val_loss"]
     np.testing.assert_allclose(both.history[names], plain.history[names], rtol=1e-4)
 

@@ -232,7 +232,8 @@ class IMAP(Estimator):
             What the result holds of ``"X_imap"``, ``"X_imap_content"`` and ``"imap"``: by default all
             three, with `out` the components ``X_imap`` alone.
         dtype
-            Of the expression in `out`: ``"float32"``, sparse where it is clipped, or ``"float16"``.
+            Of the expression in `out`: ``"float32"``, sparse where a ReLU ends it (`relu_output`), or
+            ``"float16"``.
         verbose
             0 shows no progress bar (there is one with `out`).
         client
@@ -291,9 +292,12 @@ class IMAP(Estimator):
         order: Sequence[str] | None = None,
         verbose: int = 1,
         genes: str | Sequence[str] = "variable",
+        client=None,
+        strategy: tf.distribute.Strategy | None = None,
     ) -> AnnData:
-        """:meth:`fit`, then :meth:`transform` of the same cells."""
-        return self.fit(adata, batch_key, order, verbose, genes).transform(adata)
+        """:meth:`fit`, told all that it takes, then :meth:`transform` of the same cells."""
+        fitted = self.fit(adata, batch_key, order, verbose, genes, client, strategy)
+        return fitted.transform(adata)
 
     def map_query(
         self,

@@ -28,7 +28,7 @@ class Form(NamedTuple):
     Parameters
     ----------
     clipped
-        The expression is clipped, and kept sparse.
+        A ReLU has clipped the expression: it is kept sparse.
     dtype
         Of the expression.
 
