@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 
+KMEANS = [("Total", 3), ("KMeans ARI", 2)]
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
@@ -52,7 +54,8 @@ def test_the_page_shows_the_harder_sets_as_they_were_measured(benchmark):
     wide = table[table["set"].isin(peers.HARDER)].pivot_table(
         index="set", columns="method", values="Total"
     )
-    ours, rivals = wide.pop("iMAP (this kit)"), wide.drop(columns="uncorrected")
+    ours, known = wide.pop("iMAP (this kit)"), wide.pop("types known")
+    rivals = wide.drop(columns="uncorrected")
     ahead = ours.round(3) >= rivals.round(3).max(axis=1)
     assert f"ahead on {ahead.sum()} of {len(ours)} sets" in page
     start = (BENCHMARKS.parent / "README.md").read_text()
@@ -77,6 +80,41 @@ def test_the_page_shows_the_harder_sets_as_they_were_measured(benchmark):
     low = ours - wide["batch means"]
     low = [f"{name} by {-low[name]:.3f}" for name in low.index[low < -0.01]]
     assert f"by more than 0.01: {', '.join(low)}." in said
+    # Against what knowing the types gives, and what the seed does.
+    reached = ours.round(3) >= known.round(3)
+    above = rivals.max(axis=1).round(3) > known.round(3)
+    assert (
+        f"reaches what knowing the types gives on {reached.sum()} of {len(ours)} sets, and on "
+        f"{above.sum()} some peer is above it" in said
+    )
+    both = ", ".join(ours.index[~ahead & reached]) or "none"
+    assert f"Behind a peer and yet at what knowing the types gives: {both}." in said
+    plates = table.set_index(["set", "method", "seed"]).loc["pair_celseq2_5cl_p1_celseq2_5cl_p3"]
+    pcr = plates["PCR comparison"]
+    assert f"({pcr['types known'].mean():.2f} on the plates p1 and p3)" in said
+    assert pcr["batch means"].min() > 0.999
+    seeds = table[(table["method"] == "iMAP (this kit)") & table["set"].isin(peers.HARDER)]
+    seeds = seeds.pivot(index="set", columns="seed", values=["Total", "KMeans ARI"])
+    name = (seeds["Total"].max(axis=1) - seeds["Total"].min(axis=1)).idxmax()
+    totals, ari = (", ".join(f"{v:.{d}f}" for v in seeds.loc[name][c]) for c, d in KMEANS)
+    assert (
+        f"On {name} the total of iMAP is {totals} by seed, and the adjusted Rand index of K-means "
+        f"{ari}," in said
+    )
+    one = [name for name in seeds.index if seeds.loc[name]["Total"].count() == 1]
+    assert (seeds["Total"].drop(one).count(axis=1) == 3).all()
+    assert f"({', '.join(one)}: seed 0 alone)" in said if one else "seed 0 alone)" not in said
+
+
+def test_knowing_the_types_leaves_each_of_them_one_mean_in_all_batches(benchmark):
+    rng = np.random.default_rng(0)
+    kind, batch = np.repeat(["t", "u", "v"], 40), np.tile(["a", "a", "a", "b"], 30)
+    values = rng.normal(size=(120, 6)) + 5 * (kind == "t")[:, None] + 3 * (batch == "b")[:, None]
+    cells = AnnData(values, obs=pd.DataFrame({"batch": batch, "cell_type": kind}))
+    space = benchmark("peers").types_known(cells, seed=0)
+    means = pd.DataFrame(space).groupby([kind, batch]).mean()
+    np.testing.assert_allclose(means.xs("a", level=1), means.xs("b", level=1), atol=1e-5)
+    assert abs(means.loc["t"] - means.loc["u"]).to_numpy().max() > 3
 
 
 def test_the_page_shows_scvi_tools_beside_this_kit_as_it_was_measured(benchmark):

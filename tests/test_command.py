@@ -263,6 +263,34 @@ def test_version_is_printed(capsys):
 
 
 @pytest.mark.parametrize(
+    ("types", "said", "doubt"),
+    [
+        (lambda i, batch: "t", "1 cell type in 'kind'.", None),
+        (lambda i, batch: f"t{i % 2}", "2 cell types in 'kind'.", None),
+        (
+            lambda i, batch: f"t{i}",
+            "120 cell types in 'kind'.",
+            "120 cell types for 120 cells: is --label-key the right column?",
+        ),
+        (
+            lambda i, batch: f"{batch}, t{i % 2}",
+            "4 cell types in 'kind'.",
+            "Each cell type of 'kind' lies in one batch, so the report cannot say how well batches "
+            "mix. Are the types named alike in all batches?",
+        ),
+    ],
+    ids=["one", "two", "names of cells", "of one batch each"],
+)
+def test_types_that_say_nothing_of_mixing_are_a_doubt_before_any_work(cells, types, said, doubt):
+    adata = cells.copy()
+    adata.obs["kind"] = [types(i, batch) for i, batch in enumerate(adata.obs["batch"])]
+    plan = plan_of(adata, "batch", "kind", 100, Hyperparameters(), min_genes=5)
+    assert said in plan.said and not plan.obstacles
+    of_types = [one for one in plan.doubts if "type" in one]
+    assert of_types == ([doubt] if doubt else [])
+
+
+@pytest.mark.parametrize(
     ("n", "types", "why"),
     [
         (72, ["t", "u", "u", "t"], "scIB's table needs at least 90 cells"),

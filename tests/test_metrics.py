@@ -1,6 +1,7 @@
 """The paper's index on layouts whose answer is known, pair purity, and scIB's table."""
 
 import gc
+import logging
 
 import numpy as np
 import pandas as pd
@@ -209,6 +210,7 @@ def test_scib_table_has_garbage_collected_among_its_own_objects_alone(monkeypatc
 
     def stops(self):
         frozen.append(gc.get_freeze_count())
+        assert logging.getLogger("scib_metrics").level == logging.WARNING  # none of its own lines
         raise RuntimeError("stopped")
 
     monkeypatch.setattr(benchmark.Benchmarker, "benchmark", stops)
@@ -216,6 +218,7 @@ def test_scib_table_has_garbage_collected_among_its_own_objects_alone(monkeypatc
     with pytest.raises(RuntimeError, match="stopped"):
         scib_table(adata, ["X_pca", "X_imap"])
     assert frozen[0] > 10_000 and gc.get_freeze_count() == 0
+    assert logging.getLogger("scib_metrics").level == logging.INFO
     gc.freeze()
     try:
         with pytest.raises(RuntimeError, match="stopped"):

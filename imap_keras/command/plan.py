@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
 from ..imap.hyperparameters import Hyperparameters
@@ -74,7 +75,7 @@ def plan_of(
     >>> plan.obstacles, plan.found.where
     ([], "layers['counts']")
     """
-    plan = Plan()
+    plan, found = Plan(), {}
     for key, flag in ((batch_key, "--batch-key"), (label_key, "--label-key")):
         if key is None:
             continue
@@ -83,11 +84,12 @@ def plan_of(
         except (KeyError, ValueError) as error:
             plan.obstacles.append(str(error.args[0]))
             continue
-        names, sizes = np.unique(labels, return_counts=True)
+        found[flag] = labels
         if key == batch_key:
+            names, sizes = np.unique(labels, return_counts=True)
             plan.batches = dict(zip(names.tolist(), sizes.tolist(), strict=True))
-        else:
-            plan.said.append(f"{len(names)} cell types in {key!r}.")
+    if "--label-key" in found:
+        _look_at_types(plan, found["--label-key"], found.get("--batch-key"), label_key)
     _look_at_batches(plan, batch_key)
     try:
         plan.found = find_expression(adata)
@@ -106,6 +108,18 @@ def plan_of(
             "a report about one more."
         )
     return plan
+
+
+def _look_at_types(plan: Plan, types: np.ndarray, batch: np.ndarray | None, label_key: str) -> None:
+    n = len(np.unique(types))
+    plan.said.append(f"{n} cell type{'s' if n > 1 else ''} in {label_key!r}.")
+    if n > len(types) / 3:
+        plan.doubts.append(f"{n} cell types for {len(types):,} cells: is --label-key the right column?")
+    elif batch is not None and pd.Series(batch).groupby(types).nunique().max() == 1:
+        plan.doubts.append(
+            f"Each cell type of {label_key!r} lies in one batch, so the report cannot say how well "
+            "batches mix. Are the types named alike in all batches?"
+        )
 
 
 def _look_at_batches(plan: Plan, batch_key: str) -> None:
