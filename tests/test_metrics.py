@@ -2,6 +2,7 @@
 
 import gc
 import logging
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -215,6 +216,15 @@ def test_scib_table_has_garbage_collected_among_its_own_objects_alone(monkeypatc
 
     monkeypatch.setattr(benchmark.Benchmarker, "benchmark", stops)
     adata = spaced(["t", "t", "u", "u"] * 25, ["a", "b"] * 50)
+    asked = mock.Mock()
+    with (
+        mock.patch.object(gc, "collect", asked.collect),
+        mock.patch.object(gc, "freeze", asked.freeze),
+        pytest.raises(RuntimeError, match="stopped"),
+    ):
+        scib_table(adata, ["X_pca", "X_imap"])
+    assert asked.mock_calls[-2:] == [mock.call.collect(), mock.call.freeze()]
+    frozen.clear()
     with pytest.raises(RuntimeError, match="stopped"):
         scib_table(adata, ["X_pca", "X_imap"])
     assert frozen[0] > 10_000 and gc.get_freeze_count() == 0

@@ -1,5 +1,7 @@
 """Adam as one operation: the same numbers as Keras' Adam."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -126,3 +128,24 @@ def test_moments_stay_with_their_weights_in_whatever_order_these_are_named():
         expected.append(w)
     assert after([there, back, there]) == pytest.approx(expected, rel=1e-5)
     assert after([there] * 3) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_training_leaves_no_weights_behind():
+    """TensorFlow's registry of gradients held each trained network as long as the process lived."""
+
+    def weights_held() -> int:
+        gc.collect()
+        return sum(isinstance(one, tf.Tensor) and one.dtype == tf.resource for one in gc.get_objects())
+
+    def train():
+        inputs = keras.Input((3,))
+        hidden = keras.layers.Dense(4, activation="tanh")(inputs)
+        network = keras.Model(inputs, keras.layers.Dense(1)(hidden))
+        network.compile(adam(0.1, "adam"), "mse")
+        network.fit(np.ones((8, 3)), np.ones((8, 1)), verbose=0)
+
+    train()
+    before = weights_held()
+    for _ in range(3):
+        train()
+    assert weights_held() - before < 6  # 4 weights and their 8 moments each time

@@ -17,6 +17,22 @@ def tensorflow_variable(variable) -> tf.Variable:
     return variable if isinstance(variable, tf.Variable) else variable.value
 
 
+def one_replica() -> bool:
+    """Nobody else has gradients to add.
+
+    The sum over replicas is then the gradient itself. TensorFlow's `all_reduce` registers a gradient of
+    its own for it all the same, and the registry holds the graph of the step, with all weights and
+    moments, as long as the process lives: 220 MB a fit of iMAP at its full widths.
+
+    Examples
+    --------
+    >>> from imap_keras.nn.optimizer import one_replica
+    >>> one_replica()
+    True
+    """
+    return tf.distribute.get_strategy().num_replicas_in_sync == 1
+
+
 @keras.saving.register_keras_serializable(PACKAGE)
 class FusedAdam(keras.optimizers.Adam):
     """Keras' Adam, its update done by TensorFlow's fused operation: the same up to rounding.
@@ -56,6 +72,16 @@ class FusedAdam(keras.optimizers.Adam):
         for kept_together in zip(var_list, self._momentums, self._velocities):
             for w, m, v in zip(*(local(tensorflow_variable(variable)) for variable in kept_together)):
                 self._moments_of[w.ref()] = m, v
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):  # as Keras 3 calls it
+        if one_replica():
+            return list(grads_and_vars)
+        return super()._all_reduce_sum_gradients(grads_and_vars)
+
+    def aggregate_gradients(self, grads_and_vars):  # as Keras 2 does
+        if one_replica():
+            return list(grads_and_vars)
+        return super().aggregate_gradients(grads_and_vars)
 
     def update_step(self, gradient, variable, *learning_rate):
         # Keras 3 hands the rate over, Keras 2 does not.
