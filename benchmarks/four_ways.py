@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2, help="of either stage")
     arguments = parser.parse_args()
     epochs = {"stage1_epochs": arguments.epochs, "stage2_epochs": arguments.epochs, "average_epochs": 1}
-    first, rows = None, []
+    first = None
     with tempfile.TemporaryDirectory() as folder:
         for name, cells in four_ways(Path(folder), arguments.cells).items():
             model = IMAP(seed=0, **epochs).fit(cells, verbose=0)
@@ -54,8 +54,7 @@ def main() -> None:
             for what, values in found.items():
                 row[f"{what}, largest difference"] = np.abs(values - first[what]).max()
                 row[f"{what}, spread"] = values.std()
-            rows.append(row)
-            print(pd.DataFrame(rows[-1:]).to_string(index=False), flush=True)
+            print(pd.DataFrame([row]).to_string(index=False), flush=True)
 
 
 if __name__ == "__main__":

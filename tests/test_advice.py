@@ -168,7 +168,7 @@ def by_inclust(adata, batch_key):
 
 def by_scib(adata, batch_key):
     adata.obsm["X"] = LOGGED
-    return scib_table(adata, ["X", "X"], batch_key)
+    return scib_table(adata, ["X"], batch_key)
 
 
 @pytest.mark.parametrize(

@@ -106,13 +106,13 @@ def scib_table(
 
 @contextmanager
 def objects_left_alone() -> Iterator[None]:
-    """Collect garbage once, then let collections pass over all objects that exist by now.
+    """Let collections of garbage pass over all objects that exist by now.
 
     scib-metrics collects garbage before each of its ten measures of each space, and every time looks at
-    all that TensorFlow and Keras have loaded: 25 seconds of a table of three spaces, without it 5.
+    all that TensorFlow and Keras have loaded: 25 seconds of a table of three spaces, without it 5. It
+    has collected once before, in `prepare`, so that nothing is left alone that nobody holds.
     """
     frozen = gc.get_freeze_count()
-    gc.collect()  # networks trained before are held in circles: hundreds of MB
     gc.freeze()
     try:
         yield
