@@ -150,6 +150,24 @@ def test_the_page_shows_scores_by_number_of_cells_as_they_were_measured():
     assert len(wide) == 3 and (table["negative"] == 0).all()
 
 
+def test_the_page_says_of_the_gpu_what_was_measured():
+    table = pd.read_csv(BENCHMARKS / "results" / "gpu_course.csv")
+    said = " ".join((BENCHMARKS / "README.md").read_text().split())
+    passed = table.groupby("notebook")["holds"].all()
+    assert f"{len(passed)} notebooks ended" in said and f"and {passed.sum()} of them passed" in said
+    drifted = table["drifted"].sum()
+    assert f"Of {len(table)} numbers {drifted} were further from those of the CPU" in said
+    failed = table[~table["holds"]].set_index("result")
+    assert set(failed["notebook"].str[:2]) == {"05", "09", "19"} and len(failed) == 6
+    gpu, cpu = failed["gpu"], failed["cpu"]
+    for name, digits in (("as_the_library", 2), ("memory_or_store_gap", 3)):
+        assert f"`{name}` {gpu[name]:.{digits}f}" in said
+    assert gpu["workers_lost"] == 0 and f"{gpu['transform_ratio']:.2f} instead of 0.67" in said
+    shares = ["bbknn_missing_type", "scanorama_disjoint"]
+    there, here = ([f"{100 * value:.2g} %" for value in column[shares]] for column in (gpu, cpu))
+    assert there == ["1.8 %", "0.5 %"] and here == ["5.4 %", "8.2 %"]
+
+
 def test_notebook_10_shows_the_table_of_likelihoods_as_it_was_measured(benchmark):
     table = pd.read_csv(BENCHMARKS / "results" / "scarches_variants.csv")
     assert (

@@ -1,6 +1,7 @@
 """make gpu-check: what it says of a device, and that a drift is its exit code."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -34,12 +35,31 @@ def test_a_gpu_is_named_with_its_memory(check):
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_three_notebooks_are_compared_and_a_drift_is_the_exit_code(check, monkeypatch, capsys, code):
-    asked = []
-    monkeypatch.setattr(imap_keras.course.runner, "main", lambda told: asked.append(told) or code)
+def test_what_differs_is_listed_and_a_failure_is_the_exit_code(
+    check, monkeypatch, capsys, tmp_path, code
+):
+    asked, results = [], ROOT / "notebooks" / "results"
+
+    def course(told):
+        asked.append(told)
+        (tmp_path / "results").mkdir()
+        rows = json.loads((results / "00_tour.json").read_text())
+        rows["results"][0]["value"] += 1  # and 03 and 05 wrote none
+        (tmp_path / "results" / "00_tour.json").write_text(json.dumps(rows))
+        return code
+
+    monkeypatch.setattr(imap_keras.course.runner, "main", course)
     monkeypatch.setattr(check, "in_own_process", lambda: FOUND)
-    assert check.main(["--output-dir", "somewhere"]) == code
-    results = ROOT / "notebooks" / "results"
-    assert asked == [["00", "03", "05", "--output-dir", "somewhere", "--baseline", str(results)]]
-    assert all(list(results.glob(f"{number}_*.json")) for number in asked[0][:3])
-    assert "| CPU | 0.250 |" in capsys.readouterr().out
+    assert check.main(["--output-dir", str(tmp_path)]) == code
+    assert asked == [["00", "03", "05", "--output-dir", str(tmp_path)]]
+    said = capsys.readouterr().out
+    assert "1 of 15 results drifted" in said and "true_positive_gain" in said
+    assert "| CPU | 0.250 |" in said
+
+
+def test_the_training_in_which_a_gpu_starts_is_not_counted(check, monkeypatch):
+    # With it counted, an epoch on an H200 took less than no time.
+    asked, clock = [], iter([0, 103, 200, 203, 300, 308])
+    monkeypatch.setattr(check.time, "perf_counter", lambda: next(clock))
+    assert check.seconds_an_epoch(asked.append, (2, 12)) == 0.5
+    assert asked == [2, 2, 12]

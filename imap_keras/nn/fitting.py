@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from .backend import check_process, check_training, whole_graphs
+from .backend import check_process, check_training, same_every_time, whole_graphs
 from .callbacks import ProgressBar
 from .replicas import fit_replicas
 
@@ -71,7 +71,10 @@ def fit_network(
     ['epoch', 'loss']
     """
     check_training()
-    with whole_graphs():
+    # Keras 3 compiles with XLA where it sees a GPU: every new shape anew, and it fails on a weight that
+    # TensorFlow keeps on the CPU, as it does whole numbers.
+    network.jit_compile = False
+    with whole_graphs(), same_every_time():
         if some is not None:
             make_variables(network, *some)
         callbacks = [*callbacks, ProgressBar(title, verbose)]
