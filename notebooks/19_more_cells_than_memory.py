@@ -163,7 +163,7 @@ settings.save_figure(figure, "19_memory", alt)
 # **What to see:**
 #
 # - With all cells in memory, transform holds the most: cells and corrected expression lie there together.
-# - From the store, transform holds less than two thirds of that, and less than the steps before it.
+# - From the store, transform holds less than three quarters of that, and less than the steps before it.
 # - Not all is saved: both hold networks, gradients, and the table that components are computed of, which has 20,000
 #   cells however many there are. What transform holds in memory grows with the cells.
 
@@ -231,9 +231,9 @@ print(f"largest difference of components: {gap:.1e}; they reach {np.abs(in_memor
 
 # %%
 def kill(pid, done):
-    """End a process as soon as the first chunks of the result lie on disk."""
+    """End a process as soon as a chunk of the result lies on disk: 0.0, or c/0/0 in newer stores."""
     while not done.is_set():
-        if len([*folder.glob("writing-*.part/obsm/X_imap/*")]) > 3:
+        if any(p.name[0].isdigit() for p in folder.glob("writing-*.part/obsm/X_imap/**/*")):
             os.kill(pid, signal.SIGKILL)
             return
         time.sleep(0.005)
@@ -341,7 +341,7 @@ results.add("workers_lost", lost, ">= 0" if fast else "== 1")
 if not fast:  # of few genes all of this is smaller than the libraries' own ups and downs
     highest_step = peaks["in memory"].idxmax() == "transform"
     results.add("transform_is_highest_in_memory", int(highest_step), "== 1")
-    results.add("transform_ratio", ratio["transform"], "<= 0.67")
+    results.add("transform_ratio", ratio["transform"], "<= 0.75")
     trained = peaks["from the store"].drop("transform").max()
     results.add("highest_gap", peaks.loc["transform", "from the store"] - trained, "<= 0")
 shutil.rmtree(folder)
