@@ -66,7 +66,11 @@ def logged(counts):
 @pytest.fixture(scope="session")
 def fitted(logged):
     """One tiny fit. Shared: ``copy.copy`` it before changing an attribute."""
-    return imap_keras.IMAP(**TINY).fit(logged, verbose=0)
+    before = tf.config.functions_run_eagerly()  # a module that trains so may be the first to ask for it
+    tf.config.run_functions_eagerly(False)
+    model = imap_keras.IMAP(**TINY).fit(logged, verbose=0)
+    tf.config.run_functions_eagerly(before)
+    return model
 
 
 @pytest.fixture(scope="session")
