@@ -19,8 +19,10 @@ from imap_keras.metrics import (
     neighbor_agreement,
     pair_purity,
     predictability,
+    scib_neighbors,
     scib_table,
 )
+from imap_keras.metrics.scib import exact_search
 
 
 def line(n):
@@ -207,11 +209,14 @@ def test_scib_table_tells_mixed_from_separated(monkeypatch):
 def test_scib_table_has_garbage_collected_among_its_own_objects_alone(monkeypatch):
     """It collects before each measure: seconds, among all of TensorFlow's objects."""
     benchmark = pytest.importorskip("scib_metrics.benchmark", exc_type=ImportError)
+    from scib_metrics import nearest_neighbors
+
     frozen = []
 
     def stops(self):
         frozen.append(gc.get_freeze_count())
         assert logging.getLogger("scib_metrics").level == logging.WARNING  # none of its own lines
+        assert nearest_neighbors.pynndescent.__module__ == "imap_keras.metrics.scib"
         raise RuntimeError("stopped")
 
     monkeypatch.setattr(benchmark.Benchmarker, "benchmark", stops)
@@ -236,6 +241,24 @@ def test_scib_table_has_garbage_collected_among_its_own_objects_alone(monkeypatc
         assert gc.get_freeze_count() > 10_000  # whoever asked for it keeps it
     finally:
         gc.unfreeze()
+
+
+def test_kbet_searches_inside_a_type_as_the_table_does(monkeypatch):
+    """Its own search compiles for 40 seconds, and is approximate."""
+    kbet = pytest.importorskip("scib_metrics", exc_type=ImportError).kbet_per_label
+    import scib_metrics.nearest_neighbors
+
+    monkeypatch.setattr("pynndescent.NNDescent", None)  # nobody may call it
+    rng, own = np.random.default_rng(0), scib_metrics.nearest_neighbors.pynndescent
+    batch, kind = np.tile(["a", "b"], 60), np.repeat(["t", "u"], 60)
+    space = rng.normal(size=(120, 5)) + 50 * (kind == "u")[:, None]
+    shares = []
+    for apart in (0, 20):  # cells of one type mixed, and the batches one behind the other
+        cells = scib_neighbors(space + apart * (batch == "b")[:, None] * [1, 0, 0, 0, 0], 40)
+        with exact_search():
+            shares.append(kbet(cells, batch, kind))
+    assert shares[0] > 0.9 and shares[1] < 0.1
+    assert scib_metrics.nearest_neighbors.pynndescent is own
 
 
 def test_scib_table_needs_the_cells_before_integration():
