@@ -1,5 +1,9 @@
 """What a GPU changes, as far as it can be seen without one: XLA is left out, sums keep their order."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -62,3 +66,15 @@ def test_who_wants_it_for_all_of_the_program_keeps_it(a_gpu):
 
 def test_a_cpu_is_left_as_it_is():
     assert not trained(line())
+
+
+@pytest.mark.parametrize("own, kept", [(None, "true"), ("false", "false")])
+def test_processes_share_the_memory_of_a_gpu_unless_told_otherwise(own, kept):
+    name = "TF_FORCE_GPU_ALLOW_GROWTH"
+    environment = {key: value for key, value in os.environ.items() if key != name}
+    environment |= {} if own is None else {name: own}
+    script = f"import os, imap_keras.nn.backend; print(os.environ['{name}'])"
+    ran = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == kept

@@ -35,6 +35,10 @@ def _configured_backend() -> str:
     return os.environ.get("KERAS_BACKEND") or in_file or "tensorflow"
 
 
+# Several processes share a GPU, such as notebooks or workers; left alone, TensorFlow takes all of its
+# memory for the first.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
 with quiet_start():
     try:
         import keras
