@@ -110,12 +110,12 @@ settings.save_figure(plots.critic_curves(curves), "07_critic")
 # %% [markdown] claims=["first_estimate", "highest_last_estimate_dropseq", "highest_last_estimate_others", "penalty_root_dropseq", "pair_loss_change"]
 # **What to see:** one line for each batch that was carried.
 #
-# - The estimates start near 0, because the generator starts with the mean move of its pairs. They end at 25.0 for
-#   Drop-seq, the other technology, and at most at 3.3 for the others.
+# - The estimates start near 0, because the generator starts with the mean move of its pairs. They end at 24.4 for
+#   Drop-seq, the other technology, and at most at 3.0 for the others.
 # - Is that a distance? Only if the critic's slope is near 1. The root of the penalty is how far the slope is off, and
-#   for Drop-seq it ends at 0.66. So its number can be compared with itself, from epoch to epoch, and not be read as a
+#   for Drop-seq it ends at 0.65. So its number can be compared with itself, from epoch to epoch, and not be read as a
 #   length.
-# - The pair loss changes by at most 6 %. Most of it is the cells' own noise.
+# - The pair loss changes by at most 9 %. Most of it is the cells' own noise.
 #
 # ## Scores
 #
@@ -125,7 +125,7 @@ settings.save_figure(plots.critic_curves(curves), "07_critic")
 
 # %%
 names = list(spaces.values())
-if fast:  # scIB's whole table needs a minute to compile
+if fast:  # scIB's whole table needs 20 seconds to compile
     labels = adata.obs["batch"].astype(str).to_numpy()
     near = {n: metrics.scib_neighbors(adata.obsm[n], 90) for n in names}
     mixing = {n: scib_metrics.ilisi_knn(near[n], labels) for n in names}
