@@ -62,9 +62,9 @@ def main() -> int:
         if number not in known:
             parser.error(f"there is no notebook {number}; there are {', '.join(known)}")
     prepare_environment()
-    for source in tqdm(sources, unit="notebook"):
-        if not options.number or source.stem[:2] in options.number:
-            build(source, not options.no_execute)
+    chosen = [source for source in sources if source.stem[:2] in (options.number or known)]
+    for source in tqdm(chosen, unit="notebook"):
+        build(source, not options.no_execute)
     return 0
 
 
