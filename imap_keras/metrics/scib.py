@@ -13,9 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from ..inputs.labels import labels_of
 
 LEAST_CELLS = 90  # scib-metrics looks at so many neighbours of a cell
-LEFT_BY_PYTHON = (
-    1000  # objects at most; Python 3.12 begins with 375 of its own, 3.11 and 3.13 with none
-)
+LEFT_BY_PYTHON = 1000  # objects at most: Python 3.12 begins with 375 that are never collected
 
 
 def scib_table(

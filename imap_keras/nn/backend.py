@@ -178,8 +178,8 @@ def same_every_time() -> Iterator[None]:
     """Train in here: a GPU gives the same numbers each time, as a CPU does anyway.
 
     A GPU adds up in the order in which its threads are done, unless TensorFlow is told otherwise: of
-    two trainings with one seed on an H200 the components were up to 0.33 apart, in here 0, for a tenth
-    more time. A user's own choice for the rest of the program stands.
+    two fits with one seed on an H200 the components were up to 0.33 apart, and 0 with the order kept in
+    all of the program, for a tenth more time. A user's own choice for the rest of the program stands.
 
     Examples
     --------
