@@ -1,4 +1,4 @@
-"""make gpu-check: what it says of a device, and that a drift is its exit code."""
+"""make gpu-check: what it says of a device, what it lists, and when it fails."""
 
 import importlib.util
 import json
@@ -52,6 +52,7 @@ def test_what_differs_is_listed_and_a_failure_is_the_exit_code(
     monkeypatch.setattr(check, "in_own_process", lambda: FOUND)
     assert check.main(["--output-dir", str(tmp_path)]) == code
     assert asked == [["00", "03", "05", "--output-dir", str(tmp_path)]]
+    assert all(list(results.glob(f"{number}_*.json")) for number in asked[0][:3])
     said = capsys.readouterr().out
     assert "1 of 15 results drifted" in said and "true_positive_gain" in said
     assert "| CPU | 0.250 |" in said

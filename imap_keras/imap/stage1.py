@@ -232,7 +232,6 @@ def compile_autoencoder(
         optimizer=adam(learning_rate, "stage1_adam", beta_1=0.5),
         loss={"reconstruction": "mse", "content": "mse"},
         loss_weights={"reconstruction": lambda_reconstruction, "content": lambda_content},
-        jit_compile=False,  # the number of moving rows changes from step to step
     )
 
 

@@ -71,8 +71,8 @@ def fit_network(
     ['epoch', 'loss']
     """
     check_training()
-    # Keras 3 compiles with XLA where it sees a GPU: every new shape anew, and it fails on a weight that
-    # TensorFlow keeps on the CPU, as it does whole numbers.
+    # Keras 3 compiles with XLA where it sees a GPU: every new shape anew, such as the moving rows of
+    # each step of stage I, and it fails on a weight that TensorFlow keeps on the CPU: whole numbers.
     network.jit_compile = False
     with whole_graphs(), same_every_time():
         if some is not None:

@@ -156,7 +156,7 @@ def build_cvae(
         epsilon=hp.adam_epsilon,
         corrected_epsilon=hp.corrected_epsilon,
     )
-    cvae.compile(optimizer=optimizer, jit_compile=False)
+    cvae.compile(optimizer=optimizer)
     optimizer.build(cvae.trainable_variables)  # made inside the step, it would be traced twice
     return cvae
 
