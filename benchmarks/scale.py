@@ -3,6 +3,7 @@
     python benchmarks/scale.py --cells 25000 100000 1000000
     python benchmarks/scale.py --cells 1000000 --preprocess
     python benchmarks/scale.py --cells 1000000 --scarches
+    python benchmarks/scale.py --cells 1000000 --inclust
     python benchmarks/scale.py --cells 656258 --genes 1615 --batches 2
 
 Simulated log-normalised cells (2,000 genes, 8 % of the values above 0, four batches with batch
@@ -10,7 +11,8 @@ effects, eight types) lie in an .h5ad file, or with ``--memory`` in memory as CS
 clock's and the processor's; memory is the highest that the kernel counted for the process so far,
 libraries included. ``--preprocess`` measures `preprocess` out of core from 20,000 genes (3 % of the
 counts above 0) instead of a fit, ``--scarches`` a reference of about 2,000 steps and the latent means
-of all cells.
+of all cells, ``--inclust`` inClust+ at its defaults and a query of 25,000 cells in another file: 100
+genes are imputed there, and all cells of the reference encoded.
 """
 
 import argparse
@@ -28,12 +30,14 @@ from rows import keep
 from scipy import sparse
 
 from imap_keras import IMAP, preprocess
+from imap_keras.inclust import InClust, imputation
 from imap_keras.inputs.cells import BLOCK, open_cells
 from imap_keras.inputs.writing import result_store
 from imap_keras.nn.memory import highest_resident
 from imap_keras.scarches import Reference
 
 N_GENES, N_TYPES, SHARE = 2000, 8, 0.08
+QUERY = 25_000
 ALL_GENES, SHARE_OF_ALL = 20_000, 0.03
 
 
@@ -107,6 +111,20 @@ def measure_scarches(path: Path) -> list[dict]:
     return steps.found
 
 
+def measure_inclust(path: Path, query: Path) -> list[dict]:
+    """Genes of a query imputed from a reference, both in files, and the latent of all of it."""
+    steps = Steps()
+    rows = imputation(path, query, [f"gene_{i}" for i in range(100)], label_key="type")
+    steps.note("inclust rows")
+    model = InClust(seed=0).fit(rows, verbose=0)
+    steps.note("inclust fit")
+    assert model.impute(rows).shape == (QUERY, 100)
+    steps.note("inclust impute")
+    assert np.isfinite(model.latent(rows, "reference")).all()
+    steps.note("inclust latent")
+    return steps.found
+
+
 def measure(path: Path, in_memory: bool, out: Path, dtype: str) -> list[dict]:
     """Fit and transform, as one process does it."""
     import imap_keras.imap.model as model_module
@@ -146,6 +164,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="cells in memory (CSR), not in a file")
     parser.add_argument("--preprocess", action="store_true", help="from counts of 20,000 genes")
     parser.add_argument("--scarches", action="store_true", help="a reference instead of iMAP")
+    parser.add_argument("--inclust", action="store_true", help="inClust+ instead of iMAP")
     parser.add_argument("--dtype", default="float16")
     parser.add_argument(
         "--folder", type=Path, help="where files are written; by default a temporary one"
@@ -159,6 +178,8 @@ def main() -> None:
                 found = measure_preprocessing(path, Path(folder) / "ready.h5ad")
             elif options.scarches:
                 found = measure_scarches(path)
+            elif options.inclust:
+                found = measure_inclust(path, file_of(options, QUERY))
             else:
                 found = measure(path, options.memory, Path(folder) / "result.zarr", options.dtype)
         print(json.dumps(found))
@@ -166,14 +187,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         options.folder = options.folder or Path(temporary)
         for n_cells in options.cells:
-            path = file_of(options, n_cells)
-            if not path.exists():
-                simulate(path, n_cells, options.batches, options.genes, options.preprocess)
+            for n in {n_cells, QUERY} if options.inclust else {n_cells}:
+                if not file_of(options, n).exists():
+                    simulate(file_of(options, n), n, options.batches, options.genes, options.preprocess)
             given = ["--child", str(n_cells), "--folder", str(options.folder), "--dtype", options.dtype]
             given += ["--batches", str(options.batches), "--genes", str(options.genes)]
-            given += [
-                f"--{name}" for name in ("memory", "preprocess", "scarches") if getattr(options, name)
-            ]
+            kinds = ("memory", "preprocess", "scarches", "inclust")
+            given += [f"--{name}" for name in kinds if getattr(options, name)]
             done = subprocess.run([sys.executable, __file__, *given], stdout=subprocess.PIPE, text=True)
             done.check_returncode()
             table = pd.DataFrame(json.loads(done.stdout.splitlines()[-1]))

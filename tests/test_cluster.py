@@ -24,7 +24,7 @@ from imap_keras.imap import cluster as by_workers
 from imap_keras.imap import streaming
 from imap_keras.inputs import cluster as cluster_module
 from imap_keras.inputs import writing
-from imap_keras.inputs.cells import open_cells
+from imap_keras.inputs.cells import open_cells, opened
 from imap_keras.inputs.moments import Moments
 
 distributed = pytest.importorskip("distributed")
@@ -370,6 +370,36 @@ def test_cells_that_change_while_workers_read_them_are_an_error(
         place.block(0, 10)
     with pytest.raises(FileNotFoundError, match=r"A worker finds no /none: every worker must see"):
         place._replace(path="/none").block(0, 10)
+
+
+def test_of_where_rows_begin_only_the_part_asked_for_is_read(tmp_path):
+    values = sparse.random(40, 7, 0.4, "csr", "float32", random_state=0)
+    read = []
+
+    class Watched(np.ndarray):
+        def __getitem__(self, part):
+            read.append((self.title, part.stop - part.start))
+            return np.asarray(self)[part]
+
+    class Group(dict):
+        attrs = {"shape": values.shape}
+
+    group = Group()
+    for name in ("data", "indices", "indptr"):
+        group[name] = getattr(values, name).view(Watched)
+        group[name].title = name
+    found = cluster_module.RowsOf(group)[10:14]
+    assert np.array_equal(found.toarray(), values[10:14].toarray())
+    n = values[10:14].nnz
+    assert sorted(read) == [("data", n), ("indices", n), ("indptr", 5)]
+
+    for path, key in ((tmp_path / "a.zarr", "X"), (tmp_path / "a.h5ad", "layers/x")):
+        adata = AnnData(values, layers={"x": values.toarray()})
+        adata.write_zarr(path) if path.suffix == ".zarr" else adata.write_h5ad(path)
+        for matrix in ("X", key):
+            rows = cluster_module.RowsOf(opened(path)[matrix])
+            assert rows.shape == (40, 7)
+            assert np.array_equal(dense(rows[33:40]), values[33:40].toarray())
 
 
 def test_a_fault_of_a_worker_leaves_nothing_and_is_told(client, fitted, logged, tmp_path):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from .measured import Measured, features_of, stacked
 from .rows import UNLABELLED, Rows
 from .tables import Table, codes_of, column_of
 
@@ -84,15 +85,11 @@ def cells_of_datasets(tables: Mapping[str, Table]) -> dict[str, np.ndarray]:
     return dict(zip(tables, np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])))
 
 
-def stacked_values(tables: Mapping[str, Table], features: pd.MultiIndex) -> np.ndarray:
+def stacked_values(tables: Mapping[str, Table], features: pd.MultiIndex) -> np.ndarray | Measured:
     """All cells x features, data set after data set; 0 where a data set lacks a feature."""
-    cells = cells_of_datasets(tables)
-    values = np.zeros((sum(map(len, cells.values())), len(features)), "float32")
-    for dataset, table in tables.items():
-        column = table.features.get_indexer(features)
-        there = column >= 0
-        values[np.ix_(cells[dataset], there)] = table.values[:, column[there]]
-    return values
+    return stacked(
+        [features_of(table.values, table.features.get_indexer(features)) for table in tables.values()]
+    )
 
 
 def covariates_of(tables: Mapping[str, Table], batch_key: str | None) -> tuple[list[str], np.ndarray]:
@@ -179,7 +176,7 @@ def new_rows(
             f"first is {missing[0]!r}."
         )
     return Rows(
-        values=np.where(column >= 0, table.values[:, column], 0).astype("float32"),
+        values=features_of(table.values, column),
         input_masks=is_read[None],
         output_masks=is_read[None],
         cell=np.arange(n),

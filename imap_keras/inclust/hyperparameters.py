@@ -14,9 +14,9 @@ SUPERVISION = ("unsupervised", "semi-supervised", "supervised")
 class Hyperparameters(Parameters):
     """Hyperparameters of inClust+.
 
-    Widths, weights of the losses, rates and lengths are those of the published code. Five things are
+    Widths, weights of the losses, rates and lengths are those of the published code. Six things are
     not, and ``preset="reference"`` undoes them: `entropy_until`, `cluster_start`, `covariate_start`,
-    `decoder_start`, `recalibrate`.
+    `decoder_start`, `recalibrate`, `pool_size`.
 
     Parameters
     ----------
@@ -49,6 +49,9 @@ class Hyperparameters(Parameters):
     recalibrate
         Set yh to the minimum of the divergence after training; False leaves it where Adam stopped,
         as the published code does.
+    pool_size
+        Of more than 20,000 cells at most so many of each covariate (batch) are trained on, all others
+        only encoded.
     learning_rate, epochs, rows_per_step
         Adam's, passes over all rows, rows per step.
     seed
@@ -81,6 +84,7 @@ class Hyperparameters(Parameters):
             "covariate_start": "random",
             "decoder_start": "random",
             "recalibrate": False,
+            "pool_size": 100_000,  # the published code trains on all cells
         },
     }
 
@@ -99,6 +103,7 @@ class Hyperparameters(Parameters):
     covariate_start: str = choice("zero", STARTS)
     decoder_start: str = choice("mean", ("mean", "random"))
     recalibrate: bool = flag(True)
+    pool_size: int = count(10_000, least=10)
     learning_rate: float = number(1e-3, "above 0")
     epochs: int = count(50)
     rows_per_step: int = count(500)

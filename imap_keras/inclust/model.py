@@ -1,17 +1,20 @@
 """inClust+ behind one class: fit rows, then latent, impute, generate, predict_labels."""
 
+import os
+
 import keras
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from ..inputs.cells import BLOCK
 from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
 from .assemble import new_rows
 from .hyperparameters import Hyperparameters
 from .rows import Rows
 from .tables import read_table
-from .training import encode, train
+from .training import latent_means, train
 
 
 class InClust(Estimator):
@@ -66,7 +69,8 @@ class InClust(Estimator):
         Parameters
         ----------
         rows
-            From one of the task functions, such as :func:`imap_keras.inclust.paired`.
+            From one of the task functions, such as :func:`imap_keras.inclust.paired`. Of more than
+            20,000 cells at most `pool_size` of each covariate are read and trained on.
         verbose
             0 shows no progress bar.
 
@@ -140,9 +144,8 @@ class InClust(Estimator):
             The rows have other features or covariates than :meth:`fit` saw; no such block.
         """
         self._check_rows(rows)
-        cells, mask = rows.of_block(block), rows.input_masks[rows.number_of(block)]
-        z_mean = encode(self.encoder, rows.values[cells], mask)
-        return z_mean if with_covariate else z_mean - self._yh(rows.covariate[cells])
+        z_mean = latent_means(self.encoder, rows, block)
+        return z_mean if with_covariate else z_mean - self._yh(rows.covariate[rows.of_block(block)])
 
     def predict_labels(self, rows: Rows, block: str) -> pd.DataFrame:
         """The classifier's label of each cell of a block, and how sure it is.
@@ -235,7 +238,10 @@ class InClust(Estimator):
         codes = rows.covariate[cells]
         if as_covariate is not None:
             codes = np.full(len(cells), self.covariate_names.index(as_covariate))
-        decoded = run(self.decoder, self.latent(rows, block) + self._yh(codes))[:, features]
+        latent = self.latent(rows, block) + self._yh(codes)
+        starts = range(0, max(len(cells), 1), BLOCK)  # all features of a block of cells at a time
+        parts = [run(self.decoder, latent[i : i + BLOCK])[:, features] for i in starts]
+        decoded = np.concatenate(parts)
         names = np.array(self.features)[features]
         return pd.DataFrame(decoded, [rows.cells[cell] for cell in cells], names)
 
@@ -253,7 +259,7 @@ class InClust(Estimator):
         Parameters
         ----------
         data
-            AnnData, MuData or a dictionary, with all features of the model that are read.
+            AnnData, path, MuData or a dictionary, with all features of the model that are read.
         covariate
             The fitted covariate (batch) the cells belong to.
         modality
@@ -276,7 +282,7 @@ class InClust(Estimator):
             raise ValueError(f"modality={modality!r}: say which one to read, one of {known}.")
         modality = modality or known[0]
         is_read = self.was_read & (np.array(self.modalities) == modality)
-        if isinstance(data, AnnData) and modality_key is None:
+        if isinstance(data, AnnData | str | os.PathLike) and modality_key is None:
             data = {modality: data}
         table = read_table(data, "data", modality_key)
         features = pd.MultiIndex.from_arrays([self.modalities, self.features])

@@ -1,12 +1,14 @@
 """Training rows: which cell is read through which mask, and judged through which other one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
 
-from ..nn.rows import drawn_rows, shuffled_rows
+from ..inputs.cells import AT_ONCE, BLOCK
+from ..nn.rows import drawn_rows, gathered, shuffled_rows
+from .measured import Measured
 from .network import masked
 
 UNLABELLED = -1
@@ -24,7 +26,8 @@ class Rows:
     Parameters
     ----------
     values
-        Cells x features, float32; what stands where a cell was not measured has no effect.
+        Cells x features, float32; what stands where a cell was not measured has no effect. Many cells
+        stay where they are, and are read where rows of them are asked for.
     input_masks, output_masks
         Blocks x features, 1 where a feature is read or judged.
     cell, block
@@ -58,7 +61,7 @@ class Rows:
     (2, 'semi-supervised')
     """
 
-    values: np.ndarray
+    values: np.ndarray | Measured
     input_masks: np.ndarray
     output_masks: np.ndarray
     cell: np.ndarray
@@ -120,9 +123,56 @@ class Rows:
             count[judged] += len(cells)
             # A slice of cells at a time, never a copy of a whole block; sums in double precision.
             for i in range(0, len(cells), SLICE):
-                some = self.values[np.ix_(cells[i : i + SLICE], judged)]
+                some = self.values[cells[i : i + SLICE]].take(judged, axis=1)
                 total[judged] += some.sum(axis=0, dtype=float)
         return total / np.maximum(count, 1)
+
+    def largest(self) -> float:
+        """The largest value; NaN may stand where nothing is read or judged."""
+        starts = range(0, len(self.values), SLICE)
+        return max(
+            np.nanmax(self.values[np.arange(i, min(i + SLICE, len(self.values)))]) for i in starts
+        )
+
+    def slices(self, block: str) -> Iterator[np.ndarray]:
+        """Cells (their numbers) of the block of a name, so many as may be dense at one time."""
+        cells = self.of_block(block)
+        for start in range(0, max(len(cells), 1), BLOCK):
+            yield cells[start : start + BLOCK]
+
+    def in_training(self, pool_size: int, seed: int = 0) -> "Rows":
+        """Rows to train on, in memory: of more than 20,000 cells at most so many of each covariate.
+
+        Parameters
+        ----------
+        pool_size, seed
+            Most cells of a covariate, drawn by this seed.
+
+        Raises
+        ------
+        RuntimeError
+            A file changed while it was read.
+        """
+        if len(self.values) <= AT_ONCE:
+            return self
+        rng, drawn = np.random.default_rng(seed), []
+        for code in range(len(self.covariates)):
+            members = np.flatnonzero(self.covariate == code)
+            if len(members) > pool_size:
+                members = rng.choice(members, pool_size, replace=False)
+            drawn.append(members)
+        drawn = np.sort(np.concatenate(drawn))
+        read = isinstance(self.values, Measured)
+        kept = np.isin(self.cell, drawn)
+        return replace(
+            self,
+            values=self.values.read(drawn) if read else self.values[drawn],
+            cell=np.searchsorted(drawn, self.cell[kept]),
+            block=self.block[kept],
+            cells=[self.cells[number] for number in drawn],
+            covariate=self.covariate[drawn],
+            label=self.label[drawn],
+        )
 
     def keep(self, blocks: Sequence[str]) -> "Rows":
         """Rows of the named blocks alone, for ablations.
@@ -191,14 +241,10 @@ def draw_rows(
     >>> tuple(inputs["cells"].shape), tuple(targets["label"].shape)
     ((8, 10), (8, 4))
     """
-    tables = {
-        name: tf.constant(value, tf.float32)
-        for name, value in (
-            ("cells", rows.values),
-            ("input_mask", rows.input_masks),
-            ("output_mask", rows.output_masks),
-        )
-    }
+    values = rows.values
+    if isinstance(values, np.ndarray):
+        values = tf.constant(values, tf.float32)
+    masks = [tf.constant(mask, tf.float32) for mask in (rows.input_masks, rows.output_masks)]
     cell, block = tf.constant(rows.cell, tf.int32), tf.constant(rows.block, tf.int32)
     covariate, label = tf.constant(rows.covariate, tf.int32), tf.constant(rows.label, tf.int32)
     none = tf.zeros((rows_per_step, 1))
@@ -207,9 +253,9 @@ def draw_rows(
         row = shuffled_rows(step, len(rows), rows_per_step, seed)
         of_cell, of_block = tf.gather(cell, row), tf.gather(block, row)
         inputs = {
-            "cells": tf.gather(tables["cells"], of_cell),
-            "input_mask": tf.gather(tables["input_mask"], of_block),
-            "output_mask": tf.gather(tables["output_mask"], of_block),
+            "cells": gathered(values, of_cell),
+            "input_mask": tf.gather(masks[0], of_block),
+            "output_mask": tf.gather(masks[1], of_block),
             "covariate": tf.one_hot(tf.gather(covariate, of_cell), len(rows.covariates)),
             "noise": tf.random.stateless_normal(
                 (rows_per_step, latent_dim), tf.stack([tf.constant(seed, tf.int64), step])

@@ -1,16 +1,19 @@
-"""One table of cells x features out of an AnnData, a MuData or a dictionary of AnnData."""
+"""One table of cells x features out of an AnnData, a file, a MuData or a dictionary of these."""
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..inputs.expression import dense_expression
+from ..inputs.cells import Cells
+from ..inputs.expression import check_expression, dense_expression
 from ..inputs.genes import check_unique_names
 from ..inputs.labels import coded, obs_column
 from ..inputs.modalities import parts_of, same_cells
-from ..inputs.values import in_memory
+from ..inputs.parts import as_they_lie
+from .measured import Measured, beside, features_of, of_cells
 from .rows import UNLABELLED
 
 
@@ -21,14 +24,14 @@ class Table:
     Parameters
     ----------
     values
-        Cells x features, float32.
+        Cells x features, float32; of more than 20,000 cells they stay where they are.
     features
         Pairs of modality and name, in the order of the columns.
     obs
         Annotation of the cells, their names as its index.
     """
 
-    values: np.ndarray
+    values: np.ndarray | Measured
     features: pd.MultiIndex
     obs: pd.DataFrame
 
@@ -43,7 +46,8 @@ class Table:
 
     def keep(self, columns: np.ndarray) -> "Table":
         """The same cells with some of the columns."""
-        return Table(self.values[:, columns], self.features[columns], self.obs)
+        column = np.flatnonzero(columns)
+        return Table(features_of(self.values, column), self.features[column], self.obs)
 
 
 def read_table(data, what: str = "data", modality_key: str | None = "modality") -> Table:
@@ -52,7 +56,9 @@ def read_table(data, what: str = "data", modality_key: str | None = "modality") 
     Parameters
     ----------
     data
-        AnnData; or MuData or a dictionary of name: AnnData, one for each modality, of the same cells.
+        AnnData in memory, backed or with Dask in ``X``, or the path of an .h5ad file or a .zarr store;
+        or MuData or a dictionary of name: one of these for each modality, of the same cells. More than
+        20,000 cells stay where they are.
     what
         Name of the data set, for errors.
     modality_key
@@ -62,9 +68,13 @@ def read_table(data, what: str = "data", modality_key: str | None = "modality") 
     ------
     KeyError
         An AnnData has no such column.
+    FileNotFoundError
+        There is no such file.
     ValueError
         The modalities hold different cells; names used twice; values that are NaN, negative or not
         log-normalised.
+    RuntimeError
+        A file changed while it was read.
 
     Examples
     --------
@@ -75,9 +85,9 @@ def read_table(data, what: str = "data", modality_key: str | None = "modality") 
     >>> read_table(parts).modalities
     ['rna', 'protein']
     """
-    if not isinstance(data, AnnData):
+    if not isinstance(data, AnnData | str | os.PathLike):
         return _joined(parts_of(data, what), what, getattr(data, "obs", None))
-    adata = in_memory(data)
+    adata = as_they_lie(data)
     check_unique_names(adata)
     if modality_key is None:
         modality = ["genes"] * adata.n_vars
@@ -90,23 +100,37 @@ def read_table(data, what: str = "data", modality_key: str | None = "modality") 
         )
     order = np.argsort(pd.factorize(np.array(modality))[0], kind="stable")  # modality after modality
     features = pd.MultiIndex.from_arrays([modality, adata.var_names.astype(str)])[order]
-    return Table(dense_expression(adata)[:, order], features, adata.obs)
+    return Table(features_of(checked_values(adata), order), features, adata.obs)
 
 
 def _joined(parts: dict[str, AnnData], what: str, shared_obs: pd.DataFrame | None) -> Table:
-    values, features, obs = [], [], []
-    parts = {name: in_memory(adata) for name, adata in parts.items()}
+    parts = {name: as_they_lie(adata) for name, adata in parts.items()}
     cells = same_cells(parts, what)
-    for name, adata in parts.items():
-        adata = adata[cells]
-        values.append(dense_expression(adata))
+    orders = [adata.obs_names.astype(str).get_indexer(cells) for adata in parts.values()]
+    values, features, obs = [checked_values(adata) for adata in parts.values()], [], []
+    for (name, adata), order in zip(parts.items(), orders, strict=True):
         features += [(name, feature) for feature in adata.var_names.astype(str)]
-        obs.append(adata.obs)
+        obs.append(adata.obs.iloc[order])
     if shared_obs is not None:
         obs.insert(0, shared_obs.loc[cells])
     together = pd.concat(obs, axis=1)
     together = together.loc[:, ~together.columns.duplicated()]
-    return Table(np.hstack(values), pd.MultiIndex.from_tuples(features), together)
+    return Table(beside(values, orders), pd.MultiIndex.from_tuples(features), together)
+
+
+def checked_values(adata: AnnData | Cells) -> np.ndarray | Measured:
+    """Log-normalised values: dense of an AnnData, of cells that lie elsewhere one pass looks at all.
+
+    Raises
+    ------
+    ValueError
+        As :func:`imap_keras.inputs.expression.check_expression`.
+    """
+    if isinstance(adata, AnnData):
+        return dense_expression(adata)
+    for start, block in adata.blocks():
+        check_expression(block, None, f"X, cells from {start} on,")
+    return of_cells(adata)
 
 
 def column_of(table: Table, key: str, dataset: str, argument: str = "label_key") -> pd.Series:

@@ -1,7 +1,10 @@
 """The tasks of inClust+: each builds the rows, masks, covariates and labels out of data sets.
 
 Wang et al., BMC Bioinformatics 25:41 (2024), Figs. 2 to 5. Data sets are AnnData whose ``var`` names
-the modality of each feature, MuData, or dictionaries of AnnData by modality.
+the modality of each feature, MuData, or dictionaries of AnnData by modality. An AnnData may be backed
+or have Dask in ``X``; the path of an .h5ad file or a .zarr store stands for one. More than 20,000 cells
+stay where they are: they are looked through once here, and read again where they are trained on or
+encoded.
 """
 
 from collections.abc import Sequence
@@ -29,7 +32,7 @@ def imputation(
     Parameters
     ----------
     reference, query
-        AnnData, log-normalised. Target genes that the query has are hidden.
+        AnnData or path, log-normalised. Target genes that the query has are hidden.
     target_genes
         Genes to impute; by default those of the reference that the query lacks.
     batch_key
@@ -95,7 +98,7 @@ def paired(data, label_key: str | None = None, modality_key: str = "modality") -
     Parameters
     ----------
     data
-        AnnData with two modalities, MuData, or a dictionary of two AnnData.
+        AnnData with two modalities, MuData, or a dictionary of two AnnData or paths.
     label_key
         Column of ``obs`` with the labels; empty ones are unlabelled.
     modality_key

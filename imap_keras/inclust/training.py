@@ -19,7 +19,7 @@ def train(rows: Rows, hp: Hyperparameters, verbose: int = 0) -> tuple[keras.Mode
     Parameters
     ----------
     rows
-        From a task function.
+        From a task function; of more than 20,000 cells at most `hp.pool_size` of each covariate.
     hp, verbose
         Hyperparameters; 0 shows no progress bar.
 
@@ -47,6 +47,7 @@ def train(rows: Rows, hp: Hyperparameters, verbose: int = 0) -> tuple[keras.Mode
     [1, 2]
     """
     clusters = n_clusters(rows, hp)
+    rows = rows.in_training(hp.pool_size, hp.seed)
     start = first_output(rows, hp)  # also refuses values that the last activation cannot reach
     parts = build_parts(
         rows.values.shape[1],
@@ -125,14 +126,27 @@ def recalibrate_covariates(network: keras.Model, rows: Rows) -> None:
     n, means = len(rows.covariates), clusters.means.numpy()
     yh = run(covariates, np.eye(n, dtype="float32"))
     total, count = np.zeros(yh.shape), np.zeros((n, 1))  # float64: sums over all rows
-    for name, mask in zip(rows.blocks, rows.input_masks):
-        cells = rows.of_block(name)
-        z_mean, code = encode(encoder, rows.values[cells], mask), rows.covariate[cells]
+    for name in rows.blocks:
+        z_mean, code = latent_means(encoder, rows, name), rows.covariate[rows.of_block(name)]
         rest = z_mean - run(classifier, z_mean - yh[code]) @ means
         np.add.at(total, code, rest)
         np.add.at(count, code, 1)
     layer = covariates.layers[-1]
     layer.set_weights([np.where(count > 0, total / np.maximum(count, 1), yh), 0 * yh[0]])
+
+
+def latent_means(encoder: keras.Model, rows: Rows, block: str) -> np.ndarray:
+    """z_mean of the cells of a block, read a slice at a time.
+
+    Parameters
+    ----------
+    encoder
+        From :func:`imap_keras.inclust.network.build_parts`.
+    rows, block
+        Cells, and the block through whose input mask they are read.
+    """
+    mask = rows.input_masks[rows.number_of(block)]
+    return np.concatenate([encode(encoder, rows.values[some], mask) for some in rows.slices(block)])
 
 
 def encode(encoder: keras.Model, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -186,7 +200,7 @@ def first_output(rows: Rows, hp: Hyperparameters) -> np.ndarray:
     start = np.maximum(rows.judged_mean(), LEAST_START)
     if hp.output == "relu":
         return start
-    largest = np.nanmax(rows.values)  # NaN may stand where nothing is read or judged
+    largest = rows.largest()
     if largest > 1:
         raise ValueError(
             f"Values reach {largest:.4g} and a {hp.output} at most 1: take output='relu', or scale "

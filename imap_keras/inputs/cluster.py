@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from scipy import sparse
 
-from .cells import Cells, matrix_in, opened
+from .cells import Cells, opened
 from .files import path_of
 
 TIMEOUT = 5  # seconds to wait for a scheduler, and for its first worker
@@ -193,13 +193,39 @@ class Place(NamedTuple):
             )
         group = opened(Path(self.path))
         try:
-            cells = Cells(matrix_in(group, self.key), None, None, self.path, self.columns)
+            cells = Cells(RowsOf(group[self.key]), None, None, self.path, self.columns)
             cells.stamp = self.stamp
             cells.check_unchanged()
             return cells.block(start, stop)
         finally:
             if isinstance(group, h5py.File):
                 group.close()
+
+
+class RowsOf:
+    """Rows of a matrix of an opened file or store, dense or CSR, for a process that wants a block.
+
+    Of a sparse matrix anndata reads where every row begins, 8 bytes a cell; here only the places of the
+    rows that are asked for are read.
+
+    Parameters
+    ----------
+    matrix
+        As it lies in the file.
+    """
+
+    def __init__(self, matrix):
+        self.matrix, self.sparse = matrix, "indptr" in getattr(matrix, "keys", list)()
+        self.shape = tuple(matrix.attrs["shape"]) if self.sparse else matrix.shape
+
+    def __getitem__(self, rows: slice) -> np.ndarray | sparse.csr_matrix:
+        if not self.sparse:
+            return self.matrix[rows]
+        begins = self.matrix["indptr"][rows.start : rows.stop + 1].astype(np.int64)
+        part = slice(int(begins[0]), int(begins[-1]))
+        values, columns = self.matrix["data"][part], self.matrix["indices"][part]
+        shape = len(begins) - 1, self.shape[1]
+        return sparse.csr_matrix((values, columns, begins - begins[0]), shape=shape)
 
 
 def place_of(cells: Cells) -> Place:
