@@ -150,6 +150,94 @@ def test_the_page_shows_scores_by_number_of_cells_as_they_were_measured():
     assert len(wide) == 3 and (table["negative"] == 0).all()
 
 
+MANY = {
+    "one pass: checks, moments, a pool of at most 10,000 cells a batch": "read_pool",
+    "stage I": "train_stage1",
+    "stage II, three query batches": "merge_batches",
+    "components": "components",
+    "transform into zarr": "transform",
+}
+
+
+def test_the_page_shows_seconds_and_memory_of_many_cells_as_they_were_measured():
+    table = pd.read_csv(BENCHMARKS / "results" / "scale.csv")
+    table = table.set_index(["cells", "batches", "where", "step"]).sort_index()
+    page = (BENCHMARKS / "README.md").read_text()
+    said = " ".join(page.split())
+    cases = [(25_000, 4, "h5ad"), (1_000_000, 4, "h5ad"), (25_000, 4, "memory"), (100_000, 4, "memory")]
+    for title, step in MANY.items():
+        rows = [table.loc[(*case, step)] for case in cases]
+        told = " | ".join(f"{row['clock_s']:.1f}, {row['peak_MB'] / 1000:.2f}" for row in rows)
+        assert f"\n| {title} | {told} |\n" in page
+
+    def seconds(case, steps) -> float:
+        return sum(table.loc[(*case, step), "clock_s"] for step in steps)
+
+    every = [f"{seconds(case, MANY.values()):.0f} s" for case in cases]
+    assert f"\n| all | {' | '.join(every)} |\n" in page
+    few, million = (seconds(case, ("train_stage1", "merge_batches")) for case in cases[:2])
+    assert f"no longer than training 25,000 ({million:.1f} against {few:.1f} s)" in said
+    grown = [(cells, 3, "memory") for cells in (1500, 15_000, 150_000)]
+    every = [f"{seconds(case, MANY.values()):.0f}" for case in grown]
+    assert f"in memory take {every[0]}, {every[1]} and {every[2]} s" in said
+    stages = [f"{table.loc[(*case, 'merge_batches'), 'clock_s']:.0f}" for case in grown]
+    assert f"stage II {stages[0]}, {stages[1]} and {stages[2]} s" in said
+    steps = {step: table.loc[(1_000_000, 20, "h5ad", step)] for step in MANY.values()}
+    clock = {step: f"{row['clock_s']:.0f} s" for step, row in steps.items()}
+    assert f"{clock['read_pool']} to read, {clock['train_stage1']} stage I" in said
+    assert f"{clock['merge_batches']} stage II (19 query batches)" in said
+    assert f"{clock['components']} components, {clock['transform']} transform" in said
+    peak = steps["transform"]["peak_MB"] / 1000
+    grows = (steps["merge_batches"]["peak_MB"] - steps["train_stage1"]["peak_MB"]) / 1000
+    assert f"{peak:.2f} GB" in said and f"grows by {grows:.2f} GB" in said
+    assert f"{1000 * grows / 19:.0f} MB a query batch" in said
+    scarches = table.loc[(1_000_000, 4, "h5ad")].loc[["scarches fit", "scarches latent"]]
+    both, peak = [f"{v:.0f}" for v in scarches["clock_s"]], scarches["peak_MB"].max() / 1000
+    assert f"{both[0]} and {both[1]} s, {peak:.2f} GB" in said
+    inclust = table.loc[(1_000_000, 4, "h5ad")]
+    inclust = inclust[inclust.index.str.startswith("inclust")]
+    s = {name.removeprefix("inclust "): f"{v:.0f} s" for name, v in inclust["clock_s"].items()}
+    assert f"{s['rows']} to look through both files, {s['fit']} to train" in said
+    assert f"{s['impute']} to impute 100 genes of the query, {s['latent']} for the latent" in said
+    assert f"the reference; {inclust['peak_MB'].max() / 1000:.2f} GB" in said
+
+
+def test_the_page_shows_seconds_an_epoch_as_they_were_measured():
+    table = pd.read_csv(BENCHMARKS / "results" / "speed.csv").set_index(["program", "round"])
+    page = (BENCHMARKS / "README.md").read_text()
+    theirs, ours = (table.loc[program] for program in ("reference", "ours"))
+
+    def told(column, digits=1) -> str:
+        rounds = ", ".join(f"{value:.{digits}f}" for value in column)
+        return f"{column.median():.{digits}f} ({rounds})"
+
+    for title, name in (
+        ("stage I, seconds an epoch", "stage1_epoch"),
+        ("stage II, seconds an epoch and query batch", "stage2_epoch"),
+    ):
+        ratio = ours[name].median() / theirs[name].median()
+        line = f"| {title} | {told(theirs[name])} | {told(ours[name])} | {ratio:.2f} |"
+        assert f"\n{line}\n" in page
+    queries = 2
+    whole = 150 * (theirs["stage1_epoch"].median() + queries * theirs["stage2_epoch"].median())
+    default = ours["default_total"]
+    told_whole = f"{whole:,.0f} | {told(default, 0)} | {default.median() / whole:.3f} |"
+    assert told_whole in page
+    flops = f"{ours['stage1_gflops'].median():.0f}; {ours['peak_gflops'].median():.0f}"
+    assert f"| {flops} | {told(ours['share_of_peak'], 2)} |" in page
+    late = default - 35
+    assert f"by {late.min():.0f} to {late.max():.0f} s." in " ".join(page.split())
+
+
+def test_the_page_says_of_scvi_what_was_measured():
+    table = pd.read_csv(BENCHMARKS / "results" / "peers.csv").set_index(["set", "seed", "method"])
+    row, ours = (table.loc[("sc_mixology", 0, name)] for name in ("scVI", "iMAP (this kit)"))
+    said = " ".join((BENCHMARKS / "README.md").read_text().split())
+    parts = f"bio {row['Bio conservation']:.3f}, batch {row['Batch correction']:.3f}"
+    assert f"total {row['Total']:.3f} ({parts}) against {ours['Total']:.3f} of iMAP" in said
+    assert f"in {row['seconds']:.0f} s on one core" in said
+
+
 def test_the_readme_shows_the_real_cells_as_they_were_measured():
     table = pd.read_csv(BENCHMARKS / "results" / "peers.csv").query(
         "set == 'sc_mixology' and seed == 0"

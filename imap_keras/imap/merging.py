@@ -150,7 +150,7 @@ def merge_batches(
                 "k1, search='exact', another order, or more stage1_epochs. Batches that share no "
                 "cell type cannot be paired: leave one out."
             ) from None
-        give_back()
+        give_back(circles=carried.table is None)  # of many cells: a training's graph is a circle
         rows = rows_of[name]
         all_pairs[name] = rows[pairs]
         agreeing = len(pairs) // hp.walk_length
