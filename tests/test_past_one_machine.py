@@ -75,9 +75,9 @@ def rows(measured) -> list[str]:
         ),
         (
             "memory of the fit",
-            f"{peak:.1f} GB at a million + {more} more batches x {batch:.0f} MB (their pool and their rows "
-            f"of a step, from stage I in 20 batches and in four) = {more * batch / 1000:.1f} GB + their "
-            f"generators x {generator * 1000:.0f} MB = {more * generator:.1f} GB",
+            f"{peak:.1f} GB at a million + {more} more batches x {batch:.0f} MB (their pool and their "
+            f"rows of a step: stage I in 20 batches and in four) = {more * batch / 1000:.1f} GB + "
+            f"{more} more generators x {generator * 1000:.0f} MB = {more * generator:.1f} GB",
             f"{peak + more * batch / 1000 + more * generator:.1f} GB",
         ),
         ("memory of a worker", f"{peak:.1f} GB, blocks as at a million", f"{peak:.1f} GB"),
