@@ -1,5 +1,6 @@
 """Cells in memory, backed, in a zarr store and in Dask chunks: the same results, and little memory."""
 
+import gc
 import os
 import shutil
 import sys
@@ -10,6 +11,7 @@ import dask.array
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from scipy import sparse
 from sklearn.decomposition import PCA
 
@@ -211,6 +213,31 @@ def test_many_cells_are_carried_only_where_they_are_looked_at(logged, tiny, monk
         query, anchor = model.pairs[name].T
         assert set(labels[query]) == {name}
         assert set(labels[anchor]) <= set(model.order[:i])
+
+
+def test_of_many_cells_nothing_of_a_training_waits_for_the_next(logged, tiny, monkeypatch):
+    """The cells of a training, which its graph holds in a circle, go when its batch is merged."""
+    from imap_keras.imap import merging
+
+    def tables() -> set[int]:
+        """Tensors with a column a gene."""
+        tensors = [x for x in gc.get_objects() if isinstance(x, tf.Tensor) and hasattr(x, "numpy")]
+        return {id(x) for x in tensors if x.shape[1:] == [logged.n_vars]}
+
+    left, give_back, before = [], merging.give_back, tables()
+
+    def counted(*arguments, **options):
+        give_back(*arguments, **options)
+        left.append(len(tables() - before))
+
+    monkeypatch.setattr(merging, "give_back", counted)
+    monkeypatch.setattr(imap_keras.imap.pool, "AT_ONCE", 30)
+    gc.disable()
+    try:
+        IMAP(**tiny | {"n_samples": 20, "pair_agreement": 0}).fit(logged, verbose=0)
+    finally:
+        gc.enable()
+    assert left == [0, 0]
 
 
 def test_many_new_cells_are_mapped_by_some_of_them(places, tiny, monkeypatch, eagerly):
