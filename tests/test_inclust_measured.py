@@ -4,17 +4,20 @@ import os
 
 import anndata
 import dask.array
+import mudata
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
 
+from imap_keras import IMAP
 from imap_keras.datasets import simulate_modalities
 from imap_keras.inclust import InClust, generation, imputation, paired, paired_batches
 from imap_keras.inclust import rows as rows_module
 from imap_keras.inclust.measured import Measured
 from imap_keras.inputs import parts
+from imap_keras.scarches import Reference
 
 SMALL = {"latent_dim": 3, "hidden": (8, 6), "decoder_hidden": (7,), "epochs": 2, "rows_per_step": 30}
 MODALITIES = {"rna": 9, "protein": 4}
@@ -174,6 +177,14 @@ def test_what_is_wrong_is_said_where_it_is_found(two, many, tmp_path, monkeypatc
         paired(path)
     with pytest.raises(FileNotFoundError, match="There is no file .*none.h5ad"):
         paired(tmp_path / "none.h5ad")
+    mudata.MuData(two).write(tmp_path / "two.h5mu")
+    told = (
+        r"two.h5mu is a MuData with the modalities \['protein', 'rna'\]: read it with mudata.read_h5mu"
+    )
+    for method in (paired, IMAP().fit, Reference().fit):
+        with pytest.raises(ValueError, match=told):
+            method(tmp_path / "two.h5mu")
+    assert len(paired(mudata.read_h5mu(tmp_path / "two.h5mu", backed="r"))) == 240
     whole.X[40, 3] = 2.0
     whole.X = sparse.csc_matrix(whole.X)
     whole.write_h5ad(path)

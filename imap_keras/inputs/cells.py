@@ -301,16 +301,25 @@ def opened(path: Path):
     Raises
     ------
     ValueError
-        It is neither an .h5ad file nor a zarr store.
+        It is neither an .h5ad file nor a zarr store, or a MuData with several modalities.
     """
     try:
         if path.is_dir():
             import zarr
 
-            return zarr.open_group(path, mode="r")
-        return h5py.File(path, "r")
+            root = zarr.open_group(path, mode="r")
+        else:
+            root = h5py.File(path, "r")
     except Exception as error:  # zarr and h5py each raise their own
         raise ValueError(f"{path} is neither an .h5ad file nor a .zarr store: {error}.") from error
+    if "mod" in root:
+        names = sorted(root["mod"])
+        raise ValueError(
+            f"{path} is a MuData with the modalities {names}: read it with mudata.read_h5mu or "
+            f"mudata.read_zarr, and hand in one of them, such as mdata[{names[0]!r}], or all where "
+            "several are taken."
+        )
+    return root
 
 
 def memory_left() -> float:
