@@ -178,9 +178,7 @@ def test_what_is_wrong_is_said_where_it_is_found(two, many, tmp_path, monkeypatc
     with pytest.raises(FileNotFoundError, match="There is no file .*none.h5ad"):
         paired(tmp_path / "none.h5ad")
     mudata.MuData(two).write(tmp_path / "two.h5mu")
-    told = (
-        r"two.h5mu is a MuData with the modalities \['protein', 'rna'\]: read it with mudata.read_h5mu"
-    )
+    told = r"two.h5mu is a MuData with the modalities \['protein', 'rna'\]: read it with mudata"
     for method in (paired, IMAP().fit, Reference().fit):
         with pytest.raises(ValueError, match=told):
             method(tmp_path / "two.h5mu")
@@ -197,6 +195,22 @@ def test_what_is_wrong_is_said_where_it_is_found(two, many, tmp_path, monkeypatc
     os.utime(path, ns=(1, 1))
     with pytest.raises(RuntimeError, match=r"cells.h5ad changed while it was read"):
         InClust(**SMALL).fit(rows, verbose=0)
+
+
+def test_of_many_cells_in_memory_the_advice_is_that_of_few(two, many):
+    counts = together(two)
+    counts.layers["logged"], counts.X = counts.X, np.round(counts.X) * 3
+    with pytest.raises(ValueError, match=r"adata.layers\['truth'\] holds log-normalised values"):
+        paired(counts)
+    with pytest.raises(ValueError, match=r"adata.layers\['truth'\] holds log-normalised values"):
+        imputation(counts, counts, ["rna_2"])
+
+
+def test_rows_are_asked_for_as_of_an_array(two, many):
+    values = paired(together(two)).values
+    whole = values[np.arange(60)]
+    assert np.array_equal(values[:7], whole[:7]) and np.array_equal(values[-2:], whole[-2:])
+    assert np.array_equal(values[np.arange(60) > 50], whole[51:])
 
 
 def test_a_sigmoid_looks_at_the_values_it_is_trained_on(two, many, tmp_path):

@@ -60,8 +60,8 @@ class Measured:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        rows = np.asarray(rows)
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+        rows = np.arange(len(self))[rows]
         found = np.zeros((len(rows), self.shape[1]), "float32")
         for part in self.parts:
             place = rows - part.first

@@ -130,9 +130,7 @@ class Rows:
     def largest(self) -> float:
         """The largest value; NaN may stand where nothing is read or judged."""
         starts = range(0, len(self.values), SLICE)
-        return max(
-            np.nanmax(self.values[np.arange(i, min(i + SLICE, len(self.values)))]) for i in starts
-        )
+        return float(np.nanmax([np.nanmax(self.values[i : i + SLICE]) for i in starts]))
 
     def slices(self, block: str) -> Iterator[np.ndarray]:
         """Cells (their numbers) of the block of a name, so many as may be dense at one time."""

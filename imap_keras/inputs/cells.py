@@ -313,11 +313,9 @@ def opened(path: Path):
     except Exception as error:  # zarr and h5py each raise their own
         raise ValueError(f"{path} is neither an .h5ad file nor a .zarr store: {error}.") from error
     if "mod" in root:
-        names = sorted(root["mod"])
         raise ValueError(
-            f"{path} is a MuData with the modalities {names}: read it with mudata.read_h5mu or "
-            f"mudata.read_zarr, and hand in one of them, such as mdata[{names[0]!r}], or all where "
-            "several are taken."
+            f"{path} is a MuData with the modalities {sorted(root['mod'])}: read it with mudata, and "
+            "hand in one of them, such as mdata['rna'], or all where several are taken."
         )
     return root
 
