@@ -43,7 +43,7 @@ SMALL = {
     "stage2_epochs": 30,
 }
 # For the regression tests: small networks for any data, and short training.
-FAST = {**SMALL, "stage1_epochs": 30, "stage2_epochs": 10}
+FAST = {**SMALL, "stage1_epochs": 30, "stage2_epochs": 20}
 
 
 @dataclass(frozen=True)
