@@ -24,7 +24,8 @@ from imap_keras.imap import cluster as by_workers
 from imap_keras.imap import streaming
 from imap_keras.inputs import cluster as cluster_module
 from imap_keras.inputs import writing
-from imap_keras.inputs.cells import open_cells, opened
+from imap_keras.inputs.cells import open_cells
+from imap_keras.inputs.files import opened
 from imap_keras.inputs.moments import Moments
 
 distributed = pytest.importorskip("distributed")

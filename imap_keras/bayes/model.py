@@ -265,8 +265,7 @@ def _rows_of(values) -> Cells:
     values = values if hasattr(values, "shape") and hasattr(values, "dtype") else np.asarray(values)
     if len(values.shape) != 2:
         raise ValueError(f"values have the shape {values.shape}; expected cells x features.")
-    obs, var = (pd.DataFrame(index=pd.RangeIndex(n)) for n in values.shape)
-    return Cells(values, obs, var)
+    return Cells.of(values)
 
 
 def _checked(values) -> np.ndarray:

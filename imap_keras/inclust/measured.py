@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 from ..inputs.cells import Cells, read_rows
 from ..inputs.values import dense
@@ -30,6 +29,16 @@ class Part:
     order: np.ndarray
     column: np.ndarray
     first: int = 0
+
+    def lines(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which of some rows of the whole this part has values of, and their rows of `cells`."""
+        place = rows - self.first
+        inside = np.flatnonzero((place >= 0) & (place < len(self.order)))
+        return inside, self.order[place[inside]]
+
+    def there(self) -> np.ndarray:
+        """Features of the whole that this part has values of."""
+        return np.flatnonzero(self.column >= 0)
 
 
 class Measured:
@@ -64,11 +73,9 @@ class Measured:
         rows = np.arange(len(self))[rows]
         found = np.zeros((len(rows), self.shape[1]), "float32")
         for part in self.parts:
-            place = rows - part.first
-            inside = np.flatnonzero((place >= 0) & (place < len(part.order)))
-            there = np.flatnonzero(part.column >= 0)
+            (inside, lines), there = part.lines(rows), part.there()
             if len(inside) and len(there):
-                values = columns_of(part.cells.rows(part.order[place[inside]]), part.column[there])
+                values = columns_of(part.cells.rows(lines), part.column[there])
                 found[np.ix_(inside, there)] = dense(values)
         return found
 
@@ -88,28 +95,20 @@ class Measured:
         """
         parts = []
         for part in self.parts:
-            place = rows - part.first
-            inside = np.flatnonzero((place >= 0) & (place < len(part.order)))
+            (inside, lines), there = part.lines(rows), part.there()
             if not len(inside):
                 continue
-            wanted, order = np.unique(part.order[place[inside]], return_inverse=True)
-            there = np.flatnonzero(part.column >= 0)
+            wanted, order = np.unique(lines, return_inverse=True)
             column = np.full(len(part.column), -1)
             column[there] = np.arange(len(there))
             matrix = columns_of(read_rows(part.cells, wanted), part.column[there])
-            parts.append(Part(in_memory(matrix), order.ravel(), column, int(inside[0])))
+            parts.append(Part(Cells.of(matrix), order.ravel(), column, int(inside[0])))
         return Measured(parts, (len(rows), self.shape[1]))
 
 
 def columns_of(matrix, column: np.ndarray):
     """Columns of a matrix; the matrix itself where these are all, in their order."""
     return matrix if np.array_equal(column, np.arange(matrix.shape[1])) else matrix[:, column]
-
-
-def in_memory(matrix) -> Cells:
-    """Cells of a matrix without names."""
-    n_cells, n_features = matrix.shape
-    return Cells(matrix, pd.DataFrame(index=range(n_cells)), pd.DataFrame(index=range(n_features)))
 
 
 def features_of(values: np.ndarray | Measured, column: np.ndarray) -> np.ndarray | Measured:
@@ -182,4 +181,4 @@ def stacked(tables: Sequence[np.ndarray | Measured]) -> np.ndarray | Measured:
 
 def measured(table: np.ndarray | Measured) -> Measured:
     """An array as values that stay where they are, in memory."""
-    return table if isinstance(table, Measured) else of_cells(in_memory(table))
+    return table if isinstance(table, Measured) else of_cells(Cells.of(table))

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..inputs.cells import AT_ONCE, BLOCK
+from ..inputs.parts import drawn_of_each
 from ..nn.rows import drawn_rows, gathered, shuffled_rows
 from .measured import Measured
 from .network import masked
@@ -153,13 +154,7 @@ class Rows:
         """
         if len(self.values) <= AT_ONCE:
             return self
-        rng, drawn = np.random.default_rng(seed), []
-        for code in range(len(self.covariates)):
-            members = np.flatnonzero(self.covariate == code)
-            if len(members) > pool_size:
-                members = rng.choice(members, pool_size, replace=False)
-            drawn.append(members)
-        drawn = np.sort(np.concatenate(drawn))
+        drawn = drawn_of_each(self.covariate, pool_size, seed)
         read = isinstance(self.values, Measured)
         kept = np.isin(self.cell, drawn)
         return replace(

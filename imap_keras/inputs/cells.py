@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from anndata.io import read_elem, sparse_dataset
 from scipy import sparse
 
-from .files import path_of
+from .files import opened, path_of
 from .genes import features
 from .recipe import RECIPE
 from .values import check_finite
@@ -90,6 +89,11 @@ class Cells:
         self.matrix, self.obs, self.var = matrix, obs, var
         self.path, self.columns, self.uns, self.obsm = path, columns, uns or {}, obsm or {}
         self.layer, self.stamp = layer, _stamp(path)
+
+    @classmethod
+    def of(cls, matrix) -> "Cells":
+        """Cells of a matrix without names."""
+        return cls(matrix, *(pd.DataFrame(index=pd.RangeIndex(n)) for n in matrix.shape))
 
     @property
     def obs_names(self) -> pd.Index:
@@ -293,31 +297,6 @@ def matrix_in(group, key: str):
     """A matrix of an opened file or store, dense or sparse, read where it is looked at."""
     matrix = group[key]
     return sparse_dataset(matrix) if "data" in getattr(matrix, "keys", list)() else matrix
-
-
-def opened(path: Path):
-    """The root of a file or store.
-
-    Raises
-    ------
-    ValueError
-        It is neither an .h5ad file nor a zarr store, or a MuData with several modalities.
-    """
-    try:
-        if path.is_dir():
-            import zarr
-
-            root = zarr.open_group(path, mode="r")
-        else:
-            root = h5py.File(path, "r")
-    except Exception as error:  # zarr and h5py each raise their own
-        raise ValueError(f"{path} is neither an .h5ad file nor a .zarr store: {error}.") from error
-    if "mod" in root:
-        raise ValueError(
-            f"{path} is a MuData with the modalities {sorted(root['mod'])}: read it with mudata, and "
-            "hand in one of them, such as mdata['rna'], or all where several are taken."
-        )
-    return root
 
 
 def memory_left() -> float:

@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 from scipy import sparse
 
-from .cells import Cells, opened
-from .files import path_of
+from .cells import Cells
+from .files import opened, path_of
 
 TIMEOUT = 5  # seconds to wait for a scheduler, and for its first worker
 PATIENCE = 60  # seconds without any worker before we give up; a cluster may be starting new ones

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import h5py
+
 
 def path_of(path: str | Path) -> Path:
     """Return a path as the user means it: ``~`` is the home folder.
@@ -35,3 +37,28 @@ def check_file(path: str | Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}; give an .h5ad file with counts in X.")
     return path
+
+
+def opened(path: Path):
+    """The root of a file or store.
+
+    Raises
+    ------
+    ValueError
+        It is neither an .h5ad file nor a zarr store, or a MuData with several modalities.
+    """
+    try:
+        if path.is_dir():
+            import zarr
+
+            root = zarr.open_group(path, mode="r")
+        else:
+            root = h5py.File(path, "r")
+    except Exception as error:  # zarr and h5py each raise their own
+        raise ValueError(f"{path} is neither an .h5ad file nor a .zarr store: {error}.") from error
+    if "mod" in root:
+        raise ValueError(
+            f"{path} is a MuData with the modalities {sorted(root['mod'])}: read it with mudata, and "
+            "hand in one of them, such as mdata['rna'], or all where several are taken."
+        )
+    return root

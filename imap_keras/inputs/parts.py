@@ -8,8 +8,8 @@ from anndata import AnnData
 from anndata.io import read_elem
 from scipy import sparse
 
-from .cells import AT_ONCE, BLOCK, Cells, open_cells, opened, read_rows
-from .files import path_of
+from .cells import AT_ONCE, BLOCK, Cells, open_cells, read_rows
+from .files import opened, path_of
 from .labels import labels_of
 from .values import in_memory
 
@@ -55,11 +55,32 @@ def some_of_each(
     cells = as_they_lie(source, layer)
     if isinstance(cells, AnnData):
         return cells
-    labels, rng = labels_of(cells, batch_key), np.random.default_rng(seed)
-    members = [np.flatnonzero(labels == name) for name in np.unique(labels)]
-    kept = [m if len(m) <= most else rng.choice(m, most, replace=False) for m in members]
-    index = np.sort(np.concatenate(kept))
+    index = drawn_of_each(labels_of(cells, batch_key), most, seed)
     return with_names(cells, read_rows(cells, index), index)
+
+
+def drawn_of_each(groups: np.ndarray, most: int, seed: int = 0) -> np.ndarray:
+    """Numbers of cells, in increasing order: all of a small group, and `most` drawn of a larger one.
+
+    Parameters
+    ----------
+    groups
+        Group of each cell, its batch for example.
+    most, seed
+        Cells kept of a larger group, drawn by this seed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inputs.parts import drawn_of_each
+    >>> index = drawn_of_each(np.array(["a", "b", "a", "a"]), most=2)
+    >>> len(index), 1 in index
+    (3, True)
+    """
+    rng = np.random.default_rng(seed)
+    members = [np.flatnonzero(groups == name) for name in np.unique(groups)]
+    kept = [m if len(m) <= most else rng.choice(m, most, replace=False) for m in members]
+    return np.sort(np.concatenate(kept))
 
 
 def blocks_of(source: AnnData | str | Path | Cells, layer: str | None = None) -> Iterator[AnnData]:
