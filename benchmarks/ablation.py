@@ -44,6 +44,8 @@ CHANGES = {
     "mean of the last weights": ["average_epochs"],
     "one scale": ["spread"],
     "unit length": ["unit_length"],
+    "components weighed": ["component_neighbors"],
+    "one spread": ["match_spread"],
 }
 
 

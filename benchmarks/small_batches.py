@@ -59,7 +59,7 @@ def small_set(name: str, n: int, seed: int) -> AnnData:
 
 
 def components(values: np.ndarray) -> np.ndarray:
-    """30 principal components of cells of unit length, as iMAP makes them."""
+    """30 principal components of cells of unit length, as iMAP makes them before it weighs them."""
     cells = AnnData(unit_length(values))
     sc.pp.pca(cells, n_comps=min(30, *(n - 1 for n in values.shape)), random_state=0)
     return cells.obsm["X_pca"]

@@ -146,7 +146,7 @@ settings.save_figure(figure, "00_before_after")
 # **What to see:**
 #
 # - Top: the batches lie apart before and overlap after. Of a cell's neighbours 87 % were of its own batch, now
-#   35 % are; chance is 34 %.
+#   37 % are; chance is 34 %.
 # - Bottom: the types are as far apart as they were. The share of neighbours of the own type changes by 0.00.
 
 # %% [markdown]
@@ -165,7 +165,7 @@ settings.save_figure(plots.critic_curves(curves), "00_critic")
 # - The estimate starts near 0, because the generator starts by adding the mean difference of its pairs.
 # - It dips to -1.5. A distance is never below 0: here the critic is behind the generator, and its estimate is
 #   wrong. Then it learns finer differences, and the estimate ends at 0.4.
-# - The pair loss wanders by at most 1 %. Most of it is the cells' own noise, which nobody can guess.
+# - The pair loss wanders by at most 5 %. Most of it is the cells' own noise, which nobody can guess.
 
 # %% [markdown]
 # ## Picture 3: the index, one number per cell
@@ -188,8 +188,8 @@ settings.save_figure(plots.index_bars(index, "The paper's index"), "00_index")
 # %% [markdown] claims=["true_positive_before", "true_positive_after", "negative_change", "ceiling"]
 # **What to see:**
 #
-# - Green, true positive, grows from 0.19 to 0.86. Perfect mixing would have 1.00.
-# - Orange, negative, changes by 0.01: nearly no cell was mixed with a foreign type.
+# - Green, true positive, grows from 0.19 to 0.85. Perfect mixing would have 1.00.
+# - Orange, negative, changes by 0.00: nearly no cell was mixed with a foreign type.
 
 # %% [markdown]
 # ## Exercises

@@ -35,6 +35,7 @@ import pandas as pd
 
 from imap_keras import datasets, integrate, metrics, plots, preprocess
 from imap_keras.course import Check, Results, handover, versions_table
+from imap_keras.imap.components import morans_i
 from imap_keras.nn.memory import highest_resident
 from imap_keras.peers import PEERS, uncorrected
 
@@ -69,7 +70,8 @@ disjoint = prepared(n_batches=2, n_types=6, missing={"batch_0": none, "batch_1":
 # ## The methods
 #
 # `imap_keras.peers` wraps each package with its own defaults, but 30 dimensions for all: log-normalised cells in, a
-# space out.
+# space out. iMAP weighs its components by what neighbours share (notebook 05). Any method could, so Scanorama is here
+# twice: as it is, and weighed in the same way.
 
 
 # %%
@@ -78,7 +80,13 @@ def imap(adata, batch_key="batch", seed=0):
     return integrate(adata, batch_key, verbose=0, **options).obsm["X_imap"]
 
 
-methods = PEERS | {"iMAP": imap}
+def scanorama_weighed(adata, batch_key="batch", seed=0):
+    space = PEERS["Scanorama"](adata, batch_key, seed=seed).astype(float)
+    return space * morans_i(space, 20)
+
+
+# %%
+methods = PEERS | {"Scanorama, weighed": scanorama_weighed, "iMAP": imap}
 seconds = {}
 for name, method in methods.items():
     start = time.perf_counter()
@@ -126,13 +134,13 @@ plt.close(figure)
 alt = "Bars of each method's scores, one panel for each score."
 settings.save_figure(figure, "09_scores", alt)
 
-# %% [markdown] claims=["total_imap", "total_scanorama", "bio_imap", "bio_scanorama", "scanorama_keeps_types_better", "index_imap", "index_bbknn", "ilisi_bbknn", "nmi_bbknn", "nmi_imap"]
+# %% [markdown] claims=["total_imap", "total_scanorama", "bio_imap", "bio_scanorama", "total_weighed", "bio_weighed", "index_imap", "index_scanorama", "index_weighed", "index_bbknn", "ilisi_bbknn", "nmi_bbknn", "nmi_imap"]
 # **What to see:**
 #
-# - In the total iMAP (0.84) and Scanorama (0.82) are nearly level, and Scanorama keeps the types a little better (0.86
-#   against 0.85). The seconds are in the table.
-# - BBKNN joins neighbourhoods most (iLISI 0.71), and its graph blurs the types (NMI 0.71, iMAP 0.94). By the paper's own
-#   index iMAP (0.61) loses to BBKNN (0.88).
+# - In the total iMAP (0.95) is ahead of Scanorama (0.82), and keeps the types better (0.96 against 0.86). Most of that is
+#   the weighing: weighed alike, Scanorama has 0.92 and 0.96. The seconds are in the table.
+# - BBKNN joins neighbourhoods most (iLISI 0.71), and its graph blurs the types (NMI 0.71, iMAP 1.00). By the paper's own
+#   index iMAP has 1.00, BBKNN 0.88, Scanorama 0.55 as it is and 0.82 weighed.
 # - Only iMAP gives a corrected value for every gene here; Scanorama could (`scanorama.correct`), Harmony and BBKNN
 #   cannot.
 #
@@ -174,7 +182,7 @@ harmony.round(3)
 
 # %% [markdown] claims=["harmony_own_batch_defaults", "harmony_own_batch_best", "harmony_index_defaults", "harmony_index_best", "index_imap"]
 # At its defaults 96 % of a cell's 15 nearest neighbours are of its own batch; softer or harder asked, it can be 43 %. The true
-# positives go from 0.16 to 0.53, iMAP has 0.61. So Harmony's place in the figure above is that of its defaults on this
+# positives go from 0.16 to 0.53, iMAP has 1.00. So Harmony's place in the figure above is that of its defaults on this
 # simulation.
 #
 # ## Where nothing should move
@@ -304,12 +312,15 @@ if told:
 # %% tags=["plumbing"]
 if told:
     bio, true = table["Bio conservation"], table["true positive"]
-    results.add("total_imap", total["iMAP"], ">= 0.78")
+    results.add("total_imap", total["iMAP"], ">= 0.86")
     results.add("total_scanorama", total["Scanorama"], ">= 0.75")
     results.add("bio_imap", bio["iMAP"], ">= 0.8")
     results.add("bio_scanorama", bio["Scanorama"], ">= 0.82")
-    results.add("scanorama_keeps_types_better", bio["Scanorama"] - bio["iMAP"], ">= 0")
-    results.add("index_imap", true["iMAP"], "<= 0.8")
+    results.add("total_weighed", total["Scanorama, weighed"], ">= 0.75")
+    results.add("bio_weighed", bio["Scanorama, weighed"], ">= 0.82")
+    results.add("index_imap", true["iMAP"], ">= 0.8")
+    results.add("index_scanorama", true["Scanorama"], "<= 0.8")
+    results.add("index_weighed", true["Scanorama, weighed"], ">= 0.3")
     results.add("index_bbknn", true["BBKNN"], ">= 0.8")
 
 # %% tags=["plumbing"]

@@ -27,6 +27,7 @@ from imap_keras.imap import (
     head,
     importance,
     row_layers,
+    spread,
     training,
 )
 from imap_keras.inclust import network as inclust_network
@@ -305,6 +306,7 @@ PLACES = (
     balance,
     components,
     training,
+    spread,
     row_layers,
     head,
     importance,
@@ -397,7 +399,7 @@ def pieces_behind(name: str) -> set[str]:
     return found & own
 
 
-IMAP_MODULES = (stage1, stage2, pairs, agreement, balance, components, training)
+IMAP_MODULES = (stage1, stage2, pairs, agreement, balance, components, training, spread)
 # Read about in the text of a notebook, and too long or too plain for a lesson.
 TOLD_IN_WORDS = {
     "Initializers",  # 02
@@ -430,6 +432,7 @@ def test_every_mechanism_of_imap_that_is_on_by_default_is_a_lesson():
 def test_every_central_piece_of_the_other_methods_is_a_lesson():
     taught = {parameter.values[0] for parameter in lessons()}
     assert taught >= {
+        "spread_between",
         "hidden_blocks",
         "build_conditional_encoder",
         "negative_binomial",

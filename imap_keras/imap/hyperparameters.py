@@ -121,6 +121,14 @@ class Hyperparameters(Parameters):
         their profile and not by their depth, as in the search for pairs.
     n_components
         Principal components of the corrected expression in ``obsm["X_imap"]``.
+    component_neighbors
+        Each component is multiplied by the share of it that a cell has in common with so many cells
+        near it, see :func:`imap_keras.imap.components.morans_i`: most components hold little but the
+        noise of single cells. 0 leaves all at their length.
+    match_spread
+        Components of a query batch are scaled, and moved, until its paired cells are spread as their
+        partners in the anchor, see :func:`imap_keras.imap.spread.spread_between`: a batch of shallower
+        cells is noisier. Corrected expression is not scaled.
     seed
         Seed of everything random, 0 to 2**32 - 1.
 
@@ -189,6 +197,8 @@ class Hyperparameters(Parameters):
     average_epochs: int = count(5)
     unit_length: bool = flag(True)
     n_components: int = count(30)
+    component_neighbors: int = count(20, least=0)
+    match_spread: bool = flag(True)
     seed: int = seed()
 
     @property
@@ -255,5 +265,7 @@ REFERENCE = dict(
     average_epochs=1,
     unit_length=False,
     n_components=30,
+    component_neighbors=0,
+    match_spread=False,
 )
 Hyperparameters.PRESETS = {"default": {}, "reference": REFERENCE}

@@ -32,6 +32,7 @@ from .pool import for_components, read_pool, searched
 from .query_batch import check_apart
 from .result_file import check_fits, into_file
 from .saving import networks_of, restore, state_of, widths_of
+from .spread import match_spreads
 from .streaming import check_kept, fitted_labels, into_memory, summary
 from .training import train_stage1
 
@@ -55,6 +56,8 @@ class IMAP(Estimator):
         The other genes by chunk, each with generators of its own.
     scale
         Number the cells were multiplied by for training, see `spread`; the networks do so themselves.
+    spreads
+        By query batch, what its components are multiplied by and moved by, see `match_spread`.
     encoder
         E of stage I, a Keras model: cells x variable genes -> cells x `latent_dim`.
     generators
@@ -190,6 +193,7 @@ class IMAP(Estimator):
         sample = for_components(read, merged.carried, batches, hp)
         pca = principal_components(sample, hp, overwrite=True)
         del sample
+        spreads = match_spreads(pca, merged, scale, hp)
         # Nothing of an earlier fit is replaced before this one has succeeded.
         self.batch_key, self.order = batch_key, order
         self.variable_genes, self.chunks = variable, chunks
@@ -201,7 +205,8 @@ class IMAP(Estimator):
         self.pairs = {name: pool.index[pairs] for name, pairs in merged.pairs.items()}
         self.pair_counts = merged.pair_counts
         self.history = {"stage1": stage1_history, "stage2": merged.history}
-        self.pca, self.scale, self.preprocessing = pca, scale, recipe_of(cells)
+        self.pca, self.spreads = pca, spreads
+        self.scale, self.preprocessing = scale, recipe_of(cells)
         return self
 
     # ------------------------------------------------------------ transform
@@ -248,7 +253,8 @@ class IMAP(Estimator):
             With `out` its path: an AnnData without ``X``. Else a copy, same cells in the same order,
             with ``obsm["X_imap_content"]`` (stage I), ``layers["imap"]`` (corrected expression, clipped
             at 0 with `clip_output`), ``obsm["X_imap"]`` (principal components of the corrected variable
-            genes, before they are clipped) and
+            genes, before they are clipped, weighed by `component_neighbors`, of one
+            spread by `match_spread`) and
             ``uns["imap"]`` (hyperparameters, order, pair counts, losses, preprocessing). If `adata`
             has more genes than were fitted, the copy has the fitted ones.
 
@@ -366,8 +372,9 @@ class IMAP(Estimator):
             check_fits(self, open_cells(adata).with_genes(self.genes), keep, out, dtype)
         new, known = read_sides(self, adata, reference, batch_key)
         merged = map_batches(known, new, self.generators, self.order, self.scale, hp, verbose)
+        spreads = match_spreads(self.pca, merged, self.scale, hp, self.spreads)
         self.chunks = map_chunks(self.chunks, known, new, merged, self.order, hp, verbose)
-        self.order = self.order + list(merged.pairs)
+        self.order, self.spreads = self.order + list(merged.pairs), spreads
         self.generators = self.generators | unscaled(merged.generators, self.scale)
         rows = np.concatenate([known.rows, len(open_cells(reference)) + new.rows])
         self.pairs = self.pairs | {name: rows[pairs] for name, pairs in merged.pairs.items()}
@@ -390,8 +397,9 @@ class IMAP(Estimator):
 
     @classmethod
     def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "IMAP":
-        # Models saved before the expression was clipped go on as they did.
-        model = cls(**{"clip_output": False} | state["hyperparameters"])
+        # Models saved before the expression was clipped, or components weighed, go on as they did.
+        before = {"clip_output": False, "component_neighbors": 0, "match_spread": False}
+        model = cls(**before | state["hyperparameters"])
         restore(model, networks, state)
         return model
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from ..nn.estimator import Widths
 from .gene_chunks import Chunk
+from .spread import Spread
 
 
 def networks_of(model) -> dict[str, keras.Model]:
@@ -40,6 +41,10 @@ def state_of(model) -> dict:
         "preprocessing": model.preprocessing,
         "pair_counts": model.pair_counts.to_dict("list"),
         "history": {stage: table.to_dict("list") for stage, table in model.history.items()},
+        "spreads": {
+            batch: {name: numbers.tolist() for name, numbers in spread._asdict().items()}
+            for batch, spread in model.spreads.items()
+        },
         "pairs": {batch: pairs.tolist() for batch, pairs in model.pairs.items()},
     }
 
@@ -75,6 +80,10 @@ def restore(model, networks: dict[str, keras.Model], state: dict) -> None:
     model.history = {stage: pd.DataFrame(table) for stage, table in state["history"].items()}
     model.pairs = {
         batch: np.array(pairs, int).reshape(-1, 2) for batch, pairs in state["pairs"].items()
+    }
+    model.spreads = {
+        batch: Spread(**{name: np.array(numbers) for name, numbers in spread.items()})
+        for batch, spread in state.get("spreads", {}).items()  # early models matched none
     }
     carried = [batch for batch in model.order[1:] if len(model.pairs[batch])]
     model.generators = {batch: networks[f"generator:{batch}"] for batch in carried}

@@ -17,6 +17,7 @@ from ..inputs.values import dense
 from ..nn.fitting import run
 from ..nn.parameters import check_choice
 from .pool import AT_ONCE, carry
+from .spread import matched
 
 # What a result may hold, and where it lies in an AnnData.
 PLACES = {"X_imap": "obsm/X_imap", "X_imap_content": "obsm/X_imap_content", "imap": "layers/imap"}
@@ -139,7 +140,7 @@ def integrated(model, block, labels: np.ndarray, keep: Sequence[str]) -> dict[st
         cells = cells if sparse.issparse(block) else cells.copy()  # the caller's own otherwise
         found["imap"] = carry(cells, labels, model.generators)
         if "X_imap" in keep:
-            found["X_imap"] = run(model.pca, cells)
+            found["X_imap"] = matched(run(model.pca, cells), labels, model.spreads)
     if "imap" in keep:
         if model.chunks:
             found["imap"] = with_chunks(model, block, labels, cells)
