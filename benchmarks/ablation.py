@@ -15,6 +15,7 @@ from dataclasses import replace
 from unittest import mock
 
 import pandas as pd
+from harder import HARDER
 from peers import KEYS
 from rows import keep
 from sets import SETS, benchmark_set
@@ -88,7 +89,7 @@ class SharedStage1:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", nargs="+", default=CHOSEN_ON, choices=SETS)
+    parser.add_argument("--sets", nargs="+", default=CHOSEN_ON, choices=[*SETS, *HARDER])
     parser.add_argument("--variants", nargs="+", default=list(variants()), choices=list(variants()))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     arguments = parser.parse_args()

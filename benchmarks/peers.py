@@ -221,13 +221,18 @@ def first_text(table: pd.DataFrame, column: str = "Total", spread: bool = True) 
 
 
 def weighed_text(table: pd.DataFrame) -> str:
-    """Mean totals of the harder sets, components as they come and weighed, seed 0, Markdown."""
+    """Mean totals of the harder sets, components as they come and weighed, seed 0, Markdown.
+
+    Of the sets on which all of them were weighed.
+    """
     wide = table[table["set"].isin(HARDER) & (table["seed"] == 0)]
-    wide = wide.pivot(index="set", columns="method", values="Total")
+    wide = wide.pivot(index="set", columns="method", values="Total").dropna(subset=list(WEIGHED))
     both = {name.removesuffix(", weighed"): (name.removesuffix(", weighed"), name) for name in WEIGHED}
     both["iMAP (this kit)"] = ("iMAP, not weighed", "iMAP (this kit)")
     lines = ["| mean of | " + " | ".join(both) + " |", "|---" * (1 + len(both)) + "|"]
     for part, names in parts_of(list(wide.index)).items():
+        if not names:
+            continue
         means = wide.loc[names].mean(skipna=False)
         cells = [f"{means[plain]:.3f} -> {means[done]:.3f}" for plain, done in both.values()]
         lines.append(f"| {len(names)} {part} | " + " | ".join(cells) + " |")

@@ -294,6 +294,9 @@ if told:
     results.add("mixing_one_scale", after["one scale, unit length"], ">= 0.2")
     results.add("mixing_weighed", after["components weighed"], ">= 0.35")
     results.add("mixing_default", after["one spread"], ">= 0.35")
+
+# %% tags=["plumbing"]
+if told:
     results.add("types_one_scale", types["one scale, unit length"], ">= 0.5")
     results.add("types_weighed", types["components weighed"], ">= 0.7")
     results.add("types_default", types["one spread"], ">= 0.7")

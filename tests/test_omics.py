@@ -687,8 +687,8 @@ def test_memory_is_measured_with_and_without_the_matrix(file, capsys, eagerly):
     memory.main(json.dumps([str(file), memory.SETTINGS | {"hidden": [4], "latent_dim": 2}]))
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert found["dense_bytes"] == 4 * 700 * 30 and len(found["val_loss"]) == 1
-    # The file is small here: a megabyte more or less is the process's own.
-    assert found["dense_peak"] >= found["backed_peak"] - 2**20 and found["backed_peak"] >= 0
+    # The file is small here: a megabyte more or less is the process's own, which may shrink meanwhile.
+    assert found["dense_peak"] >= found["backed_peak"] - 2**20 and found["backed_peak"] >= -(2**20)
 
 
 def test_resident_memory_rises_with_what_is_held():
