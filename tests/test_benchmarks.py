@@ -83,6 +83,28 @@ def test_the_page_says_what_weighing_does_for_peers_too(benchmark):
     assert f"weighed, Scanorama has {theirs:.3f} on the real sets, iMAP {ours:.3f}" in said
 
 
+def test_the_page_shows_what_the_two_last_changes_bring():
+    table = pd.read_csv(BENCHMARKS / "results" / "ablation.csv")
+    page = (BENCHMARKS / "README.md").read_text()
+    totals = table.pivot(index="method", columns=["set", "seed"], values="Total")
+    sets = ["simulated", "close_types", "surface_protein", "proteins_100"]
+    changes = ["components weighed", "one spread"]
+    for name in ["default", *(f"without: {change}" for change in changes)]:
+        cells = (" / ".join(f"{v:.3f}" for v in totals.loc[name, s].dropna()) for s in sets)
+        assert f"\n| {name} | {' | '.join(cells)} |\n" in page
+    gains = [
+        (totals.loc["default"] - totals.loc[f"without: {change}"]).dropna().round(3)
+        for change in changes
+    ]
+    gained = gains[0][gains[0] > 0]
+    assert (len(gained), len(gains[0])) == (7, 8)
+    assert f"brings {gained.min():.3f} to {gained.max():.3f} on seven of the eight runs" in page
+    assert f"costs {-gains[0].min():.3f} on one of surface proteins" in page
+    rest = gains[1].drop("proteins_100")
+    assert f"One spread brings {rest.min():.3f} to {rest.max():.3f}, and" in page
+    assert (gains[1]["proteins_100"] == 0).all()
+
+
 def test_the_page_shows_the_harder_sets_as_they_were_measured(benchmark):
     peers = benchmark("peers")
     table = peers.measured()
@@ -115,6 +137,7 @@ def test_the_page_shows_the_harder_sets_as_they_were_measured(benchmark):
     assert f"scores higher on {softer} of {len(ours)} sets" in said
     gap = ours - rivals.max(axis=1)
     assert f"largest lead over the best peer is {gap.max():.3f} (on {gap.idxmax()})" in said
+    assert f"it is behind, by at most {-gap.min():.3f}," in " ".join(start.split())
     low = ours - wide["batch means"]
     low = [f"{name} by {-low[name]:.3f}" for name in low.index[low < -0.01]]
     assert f"by more than 0.01: {', '.join(low) or 'none'}." in said
