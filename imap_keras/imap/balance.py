@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .hyperparameters import Hyperparameters
+
 ROUNDS = 5
 
 
@@ -41,3 +43,18 @@ def balanced_weights(pairs: np.ndarray) -> np.ndarray:
         for side in (anchor, query):
             weights /= np.bincount(side, weights)[side]
     return weights / weights.sum()
+
+
+def pair_weights(pairs: np.ndarray, hp: Hyperparameters) -> np.ndarray:
+    """Weights of pairs, their sum 1: balanced, or, without `hp.balance_pairs`, all alike.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.imap.balance import pair_weights
+    >>> from imap_keras.imap.hyperparameters import Hyperparameters
+    >>> pairs = np.array([[0, 5], [0, 5], [1, 6], [1, 7]])
+    >>> pair_weights(pairs, Hyperparameters(balance_pairs=False)).tolist()
+    [0.25, 0.25, 0.25, 0.25]
+    """
+    return balanced_weights(pairs) if hp.balance_pairs else np.full(len(pairs), 1 / len(pairs))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..nn.fitting import run
-from .balance import balanced_weights
+from .balance import pair_weights
 from .hyperparameters import Hyperparameters
 from .seeds import seed_of
 from .stage2 import WGANGP
@@ -157,8 +157,7 @@ def explained_share(
 
 def mean_of(cells: np.ndarray, pairs: np.ndarray, hp: Hyperparameters) -> np.ndarray:
     """Mean move of pairs, weighted as stage II weights them."""
-    weights = balanced_weights(pairs) if hp.balance_pairs else np.full(len(pairs), 1 / len(pairs))
-    return mean_move(cells, pairs, weights)
+    return mean_move(cells, pairs, pair_weights(pairs, hp))
 
 
 def only_move(generator: keras.Model, move: np.ndarray) -> None:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from ..nn.fitting import run
-from .balance import balanced_weights
+from .balance import pair_weights
 from .few_pairs import GENERATOR
 from .hyperparameters import Hyperparameters
 from .merging import Merged
@@ -104,8 +104,8 @@ def match_spreads(
         rows, local = np.unique(pairs, return_inverse=True)
         cells = merged.carried[rows] / np.float32(scale)
         points = matched(run(components, cells), merged.carried.labels[rows], spreads).astype(float)
-        weights = balanced_weights(pairs) if hp.balance_pairs else np.full(len(pairs), 1 / len(pairs))
-        spreads[name] = Spread(*spread_between(points, local.reshape(pairs.shape), weights))
+        local = local.reshape(pairs.shape)
+        spreads[name] = Spread(*spread_between(points, local, pair_weights(local, hp)))
     return spreads
 
 

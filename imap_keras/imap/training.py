@@ -12,7 +12,7 @@ from ..nn.callbacks import AverageWeights, StopWhenSettled
 from ..nn.fitting import fit_network
 from ..nn.replicas import on_replicas, shared_rows
 from .agreement import pair_agreement
-from .balance import balanced_weights
+from .balance import pair_weights
 from .components import content_components, pair_space, scaled_components
 from .hyperparameters import Hyperparameters
 from .pairs import SEARCHES, NoPairsError, mutual_neighbors, neighbor_graph, random_walk_pairs
@@ -241,7 +241,7 @@ def train_stage2(
     # Only cells of pairs are trained on: from here on the pairs number these.
     used, local = np.unique(pairs, return_inverse=True)
     paired, local = cells[used], local.reshape(pairs.shape)
-    weights = balanced_weights(local) if hp.balance_pairs else np.full(len(local), 1 / len(local))
+    weights = pair_weights(local, hp)
     generator = None
     if gan is None:
         gan = build_gan(cells.shape[1], hp, number)
