@@ -175,6 +175,13 @@ def test_what_is_wrong_is_said_where_it_is_found(two, many, tmp_path, monkeypatc
     whole.write_h5ad(path)
     with pytest.raises(ValueError, match=r"X, cells from 0 on, holds 1 negative values"):
         paired(path)
+    told = r"^query: adata.X, cells from 0 on, holds 1 negative values"
+    with pytest.raises(ValueError, match=told):  # of two data sets: which
+        imputation(together(two), path, ["g0"])
+    wrong = {"rna": two["rna"], "protein": two["protein"].copy()}
+    wrong["protein"].X = -wrong["protein"].X
+    with pytest.raises(ValueError, match=r"^data, 'protein': adata.X holds .* negative values"):
+        paired(wrong)
     with pytest.raises(FileNotFoundError, match="There is no file .*none.h5ad"):
         paired(tmp_path / "none.h5ad")
     mudata.MuData(two).write(tmp_path / "two.h5mu")

@@ -100,14 +100,17 @@ def read_table(data, what: str = "data", modality_key: str | None = "modality") 
         )
     order = np.argsort(pd.factorize(np.array(modality))[0], kind="stable")  # modality after modality
     features = pd.MultiIndex.from_arrays([modality, adata.var_names.astype(str)])[order]
-    return Table(features_of(checked_values(adata, data), order), features, adata.obs)
+    values = checked_values(adata, data, "" if what == "data" else f"{what}: ")
+    return Table(features_of(values, order), features, adata.obs)
 
 
 def _joined(parts: dict[str, AnnData], what: str, shared_obs: pd.DataFrame | None) -> Table:
     sources, parts = parts, {name: as_they_lie(adata) for name, adata in parts.items()}
     cells = same_cells(parts, what)
     orders = [adata.obs_names.astype(str).get_indexer(cells) for adata in parts.values()]
-    values = [checked_values(adata, sources[name]) for name, adata in parts.items()]
+    values = [
+        checked_values(adata, sources[name], f"{what}, {name!r}: ") for name, adata in parts.items()
+    ]
     features, obs = [], []
     for (name, adata), order in zip(parts.items(), orders, strict=True):
         features += [(name, feature) for feature in adata.var_names.astype(str)]
@@ -119,7 +122,7 @@ def _joined(parts: dict[str, AnnData], what: str, shared_obs: pd.DataFrame | Non
     return Table(beside(values, orders), pd.MultiIndex.from_tuples(features), together)
 
 
-def checked_values(adata: AnnData | Cells, source=None) -> np.ndarray | Measured:
+def checked_values(adata: AnnData | Cells, source=None, where: str = "") -> np.ndarray | Measured:
     """Log-normalised values: dense of an AnnData; of many cells one pass looks at all where they lie.
 
     Parameters
@@ -128,19 +131,24 @@ def checked_values(adata: AnnData | Cells, source=None) -> np.ndarray | Measured
         Of :func:`imap_keras.inputs.parts.as_they_lie`.
     source
         What it was made of: of an AnnData in memory, errors say where values of the right kind are.
+    where
+        What errors begin with: which of several data sets it is.
 
     Raises
     ------
     ValueError
         As :func:`imap_keras.inputs.expression.check_expression`.
     """
-    if isinstance(adata, AnnData):
-        return dense_expression(adata)
-    if adata.in_memory:
-        check_expression(adata.matrix, source if isinstance(source, AnnData) else None)
-        return of_cells(adata)
-    for start, block in adata.blocks():
-        check_expression(block, None, f"X, cells from {start} on,")
+    try:
+        if isinstance(adata, AnnData):
+            return dense_expression(adata)
+        if adata.in_memory:
+            check_expression(adata.matrix, source if isinstance(source, AnnData) else None)
+        else:
+            for start, block in adata.blocks():
+                check_expression(block, None, f"X, cells from {start} on,")
+    except ValueError as error:
+        raise ValueError(f"{where}{error}") from None
     return of_cells(adata)
 
 
