@@ -8,7 +8,9 @@ from sklearn.neighbors import NearestNeighbors
 
 from imap_keras import IMAP, preprocess
 from imap_keras.datasets import simulate
+from imap_keras.imap import components
 from imap_keras.imap.components import morans_i, principal_components
+from imap_keras.imap.seeds import seed_of
 from imap_keras.inputs.values import dense
 from imap_keras.nn.fitting import run
 
@@ -61,6 +63,24 @@ def test_components_are_weighed_by_what_neighbours_share(unit):
     np.testing.assert_allclose(
         abs(run(principal_components(cells, weighed), cells)), abs(pca) * shares, atol=2e-4
     )
+
+
+def test_of_many_cells_weights_are_those_of_a_sample(monkeypatch):
+    cells = three_types(600)
+    plain, weighed = (IMAP(n_components=6, component_neighbors=n).hyperparameters for n in (0, 15))
+    scores = run(principal_components(cells, plain), cells)
+
+    def weights():
+        long = run(principal_components(cells, weighed), cells)
+        return (long * scores).sum(axis=0) / (scores**2).sum(axis=0)
+
+    all_cells = weights()
+    np.testing.assert_allclose(all_cells, morans_i(scores, 15), atol=1e-3)
+    monkeypatch.setattr(components, "LOOKED_AT", 60)
+    rows = np.random.default_rng(seed_of("components", weighed)).choice(600, 60, replace=False)
+    sampled = weights()
+    np.testing.assert_allclose(sampled, morans_i(scores[np.sort(rows)], 15), atol=1e-3)
+    assert abs(sampled - all_cells).max() > 0.02
 
 
 def test_components_as_long_as_they_are_in_the_reference_preset():

@@ -13,6 +13,9 @@ from .hyperparameters import Hyperparameters
 from .seeds import seed_of
 
 BLOCK = 1024
+# Of more, Moran's I is that of a sample: noise, too, has the more in common with its neighbours the
+# denser cells lie, and weights should not hang on how many there are.
+LOOKED_AT = 5000
 
 
 def scale_factor(cells: np.ndarray | Moments, hp: Hyperparameters) -> float:
@@ -141,8 +144,9 @@ def principal_components(
 ) -> keras.Model:
     """Principal components of the corrected expression as a Keras model, so that Keras saves them.
 
-    With `hp.component_neighbors` each is multiplied by its :func:`morans_i`: what a cell has in common
-    with the cells near it stays, and the noise of single cells counts little.
+    With `hp.component_neighbors` each is multiplied by its :func:`morans_i`, among at most 5,000 of the
+    cells: what a cell has in common with the cells near it stays, and the noise of single cells counts
+    little.
 
     Parameters
     ----------
@@ -162,7 +166,12 @@ def principal_components(
     solver = "arpack" if n < min(corrected.shape) else "full"
     pca = PCA(n, copy=False, svd_solver=solver, random_state=seed_of("components", hp))
     found = pca.fit_transform(corrected)
-    weights = morans_i(found, hp.component_neighbors) if hp.component_neighbors else np.ones(n)
+    weights = np.ones(n)
+    if hp.component_neighbors:
+        if len(found) > LOOKED_AT:
+            rng = np.random.default_rng(seed_of("components", hp))
+            found = found[np.sort(rng.choice(len(found), LOOKED_AT, replace=False))]
+        weights = morans_i(found, hp.component_neighbors)
     cells = keras.Input((corrected.shape[1],), name="corrected_cells")
     # Keras' own start would draw from Python's global random state.
     layer = keras.layers.Dense(n, kernel_initializer="zeros", name="components")
