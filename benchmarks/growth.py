@@ -34,7 +34,7 @@ def seconds(table: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     rows = pd.read_csv(RESULTS / "scale.csv")
-    other = rows["step"].str.contains("preprocess|scarches")  # in processes of their own
+    other = rows["step"].str.contains("preprocess|scarches|inclust")  # in processes of their own
     kept = [
         (where, batches, table)
         for (where, batches), table in rows[~other].groupby(["where", "batches"])

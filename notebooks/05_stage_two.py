@@ -626,7 +626,8 @@ pd.DataFrame({s: [value[c] for c in columns] for s, value in index.items()}, col
 #
 # $$I = \frac{\sum_i z_i\, \overline{z_{N(i)}}}{\sum_i z_i^2}$$
 #
-# The library multiplies each component of its result by it (`component_neighbors`). That is not in the paper.
+# The library multiplies each component of its result by it (`component_neighbors`; of more than 5,000 cells, that of a
+# sample). That is not in the paper.
 
 
 # %% tags=["lesson"]

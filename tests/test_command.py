@@ -15,7 +15,7 @@ from imap_keras import IMAP, Hyperparameters, datasets
 from imap_keras.command import judging, reading, report
 from imap_keras.command.integrating import ready_cells
 from imap_keras.command.main import main
-from imap_keras.command.plan import cost_of, plan_of
+from imap_keras.command.plan import plan_of
 
 TINY = {
     "latent_dim": 4,
@@ -229,15 +229,6 @@ def test_genes_that_drive_batches_are_those_that_were_shifted(cells):
     assert set(drivers.index) == {logged.var_names[7], logged.var_names[11]}
     assert set(drivers["highest in"]) == {"batch_1"}
     assert drivers["variance explained by batch"].between(0.5, 1).all()
-
-
-@pytest.mark.parametrize(
-    "cells, genes, batches, alone",
-    [(1_600, 216, 2, 25.5), (1_200, 1_500, 3, 58.5), (1_021, 2_000, 5, 114.1)],
-)
-def test_promised_seconds_are_near_those_measured_alone(cells, genes, batches, alone):
-    """The sets of benchmarks/README.md whose runs had the machine to themselves."""
-    assert cost_of(cells, genes, batches, Hyperparameters())[0] == pytest.approx(alone, rel=0.1)
 
 
 def test_an_interrupted_run_does_not_deny_what_it_has_written(file, monkeypatch, tmp_path, capsys):

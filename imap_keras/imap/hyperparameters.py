@@ -158,7 +158,7 @@ class Hyperparameters(Parameters):
     pool_size: int = count(10_000, least=10)
     lambda_content: float = number(3.0)
     lambda_reconstruction: float = number(1.0)
-    stage1_epochs: int = count(15)
+    stage1_epochs: int = count(12)
     stage1_steps: int = count(20)
     stage1_rows: int = count(64)
     stage1_learning_rate: float = number(1e-3, "above 0")
