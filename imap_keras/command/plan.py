@@ -11,9 +11,9 @@ from ..inputs.expression import COUNTS
 from ..inputs.labels import MIN_CELLS, labels_of
 from .reading import Found, find_expression, with_counts
 
-# Fitted to runs of the default hyperparameters that had two cores to themselves (benchmarks/README.md,
-# "What check promises"). A batch costs some seconds whatever its genes, and more for every gene. The
-# memory at rest was measured: the demo with its report, 2.06 GB.
+# Between what a faster and a slower machine took for the default, with two cores to themselves
+# (benchmarks/README.md, "What check promises"). A batch costs some seconds whatever its genes, and more
+# for every gene. The memory at rest was measured: the demo with its report, 2.06 GB.
 START_SECONDS, SECONDS_PER_BATCH, SECONDS_PER_BATCH_OF_2000_GENES = 6.0, 4.0, 8.5
 SECONDS_PER_1000_CELLS = 1.0
 LIBRARIES_GB, COPIES = 2.0, 4.5
