@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from ..inputs.moments import Moments
 from .agreement import unit_length
 from .hyperparameters import Hyperparameters
-from .seeds import seed_of
+from .seeds import sample_cells, seed_of
 
 BLOCK = 1024
 # Of more, Moran's I is that of a sample: noise, too, has the more in common with its neighbours the
@@ -168,10 +168,8 @@ def principal_components(
     found = pca.fit_transform(corrected)
     weights = np.ones(n)
     if hp.component_neighbors:
-        if len(found) > LOOKED_AT:
-            rng = np.random.default_rng(seed_of("components", hp))
-            found = found[np.sort(rng.choice(len(found), LOOKED_AT, replace=False))]
-        weights = morans_i(found, hp.component_neighbors)
+        some = sample_cells(np.arange(len(found)), "components", hp, most=LOOKED_AT)
+        weights = morans_i(found[some], hp.component_neighbors)
     cells = keras.Input((corrected.shape[1],), name="corrected_cells")
     # Keras' own start would draw from Python's global random state.
     layer = keras.layers.Dense(n, kernel_initializer="zeros", name="components")

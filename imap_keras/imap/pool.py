@@ -91,9 +91,10 @@ def read_pool(cells: Cells, codes: np.ndarray, hp: Hyperparameters, source=None)
     RuntimeError
         The file changed while it was read.
     """
+    batches = [np.flatnonzero(codes == code) for code in range(codes.max() + 1)]
     chosen = np.sort(
         np.concatenate(
-            [drawn(np.flatnonzero(codes == code), hp, code) for code in range(codes.max() + 1)]
+            [sample_cells(batch, "pool", hp, i, hp.pool_size) for i, batch in enumerate(batches)]
         )
     )
     moments, parts = Moments(int(codes.max()) + 1, cells.shape[1]), []
@@ -110,14 +111,6 @@ def read_pool(cells: Cells, codes: np.ndarray, hp: Hyperparameters, source=None)
         matrix = stacked(parts)
         check_varied(matrix)
     return Read(Pool(matrix, chosen), codes[chosen], moments)
-
-
-def drawn(members: np.ndarray, hp: Hyperparameters, code: int) -> np.ndarray:
-    """At most `hp.pool_size` cells of a batch, in order."""
-    if len(members) <= hp.pool_size:
-        return members
-    rng = np.random.default_rng(seed_of("pool", hp, code))
-    return np.sort(rng.choice(members, hp.pool_size, replace=False))
 
 
 def searched(read: Read, hp: Hyperparameters) -> np.ndarray:

@@ -32,9 +32,12 @@ def seed_of(stream: str, hp: Hyperparameters, number: int = 0) -> int:
     return int(sequence.generate_state(1)[0] % 2**30)
 
 
-def sample_cells(cells: np.ndarray, stream: str, hp: Hyperparameters, number: int = 0) -> np.ndarray:
-    """At most `n_samples` of the given cell indices, in order."""
-    if len(cells) <= hp.n_samples:
+def sample_cells(
+    cells: np.ndarray, stream: str, hp: Hyperparameters, number: int = 0, most: int | None = None
+) -> np.ndarray:
+    """At most so many of the given cell indices, in order: `most`, or else `n_samples`."""
+    most = most or hp.n_samples
+    if len(cells) <= most:
         return cells
     rng = np.random.default_rng(seed_of(stream, hp, number))
-    return np.sort(rng.choice(cells, hp.n_samples, replace=False))
+    return np.sort(rng.choice(cells, most, replace=False))
