@@ -188,8 +188,8 @@ settings.save_figure(plots.index_bars(index, "The paper's index"), "00_index")
 # %% [markdown] claims=["true_positive_before", "true_positive_after", "negative_change", "ceiling"]
 # **What to see:**
 #
-# - Green, true positive, grows from 0.19 to 0.85. Perfect mixing would have 1.00.
-# - Orange, negative, changes by 0.00: nearly no cell was mixed with a foreign type.
+# - Green, true positive, grows from 0.19 to 0.84. Perfect mixing would have 1.00.
+# - Orange, negative, changes by 0.01: nearly no cell was mixed with a foreign type.
 
 # %% [markdown]
 # ## Exercises

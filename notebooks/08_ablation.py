@@ -174,8 +174,8 @@ print(f"your guess: {guess}; what raised it most: {by_step['mixing'].mean().diff
 # - Twice as many generator steps mix (0.07). A paired term takes that back (0.00) as long as the generator starts far
 #   from its targets; a start at the mean move brings it to 0.11, no ReLU at the end to 0.19, and one scale with unit
 #   length to 0.24.
-# - Weighed components more than double it, to 0.51, and tell the types apart better (0.61 before, 0.82 after). One spread
-#   brings the mixing to 0.88, and the types to 0.80. Here the noise of each cell is drawn for itself, which suits both; of
+# - Weighed components more than triple it, to 0.76, and tell the types apart better (0.61 before, 0.85 after). One spread
+#   brings the mixing to 0.85, and leaves the types at 0.85. Here the noise of each cell is drawn for itself, which suits both; of
 #   real cells the gains are smaller, and on some sets of few genes there is none (`benchmarks/README.md`).
 # - Balanced pairs and the mean of the last weights change the mixing by 0.00 and 0.00 here. They were chosen on other sets.
 #   The order matters: a step is judged with all before it and none after.

@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 from imap_keras import IMAP, preprocess
 from imap_keras.datasets import simulate
 from imap_keras.imap import components
-from imap_keras.imap.components import morans_i, principal_components
+from imap_keras.imap.components import component_weights, morans_i, principal_components
 from imap_keras.imap.seeds import seed_of
 from imap_keras.inputs.values import dense
 from imap_keras.nn.fitting import run
@@ -58,11 +58,40 @@ def test_components_are_weighed_by_what_neighbours_share(unit):
     rows = cells / np.linalg.norm(cells, axis=1, keepdims=True) if unit else cells
     pca = PCA(6, svd_solver="arpack", random_state=0).fit_transform(rows)
     np.testing.assert_allclose(abs(scores), abs(pca), atol=2e-4)
-    shares = morans_i(pca, 15)
-    assert shares[:2].min() > 0.9 and shares[2:].max() < 0.5
+    weights = component_weights(pca, 15, seed_of("component_signs", weighed))
+    assert weights[:2].min() > 0.9 and weights[2:].max() < 0.2
     np.testing.assert_allclose(
-        abs(run(principal_components(cells, weighed), cells)), abs(pca) * shares, atol=2e-4
+        abs(run(principal_components(cells, weighed), cells)), abs(pca) * weights, atol=2e-4
     )
+
+
+def test_weights_by_hand():
+    points, signs = three_types(90)[:, :7], np.random.default_rng(4).choice([-1, 1], (90, 1))
+    noise = points - points.mean(axis=0)
+    least = np.argmin(points.std(axis=0))
+    noise[:, [least]] *= signs
+    floor, shares = morans_i(noise, 12)[least], morans_i(points, 12)
+    by_hand = np.maximum((shares - floor) / (1 - floor), 0) ** 0.75
+    np.testing.assert_allclose(component_weights(points, 12, seed=4), by_hand, rtol=1e-5)
+
+
+@pytest.mark.parametrize("n_cells", (100, 3000))
+def test_noise_counts_nothing_however_dense_cells_lie(n_cells):
+    rng = np.random.default_rng(1)
+    # Shallow cells are noisier in every component alike.
+    noise = (
+        rng.normal(size=(n_cells, 12)) * rng.uniform(0.5, 2, (n_cells, 1)) * np.linspace(1, 0.95, 12)
+    )
+    types = np.where(np.arange(n_cells) % 2, 6.0, -6.0)[:, None]
+    shares, weights = (found(np.hstack([types, noise]), 20) for found in (morans_i, component_weights))
+    assert shares[0] > 0.9 and weights[0] > 0.9
+    assert weights[1:].mean() < 0.04
+    assert n_cells == 100 or shares[1:].mean() > 0.15
+
+
+def test_where_all_is_noise_components_keep_their_length():
+    alike = np.tile([[1.0], [-1.0]], (20, 1))  # of all others more are unlike than alike
+    np.testing.assert_array_equal(component_weights(alike, 39), [1.0])
 
 
 def test_of_many_cells_weights_are_those_of_a_sample(monkeypatch):
@@ -75,11 +104,13 @@ def test_of_many_cells_weights_are_those_of_a_sample(monkeypatch):
         return (long * scores).sum(axis=0) / (scores**2).sum(axis=0)
 
     all_cells = weights()
-    np.testing.assert_allclose(all_cells, morans_i(scores, 15), atol=1e-3)
+    signs = seed_of("component_signs", weighed)
+    np.testing.assert_allclose(all_cells, component_weights(scores, 15, signs), atol=1e-3)
     monkeypatch.setattr(components, "LOOKED_AT", 60)
     rows = np.random.default_rng(seed_of("components", weighed)).choice(600, 60, replace=False)
     sampled = weights()
-    np.testing.assert_allclose(sampled, morans_i(scores[np.sort(rows)], 15), atol=1e-3)
+    expected = component_weights(scores[np.sort(rows)], 15, signs)
+    np.testing.assert_allclose(sampled, expected, atol=1e-3)
     assert abs(sampled - all_cells).max() > 0.02
 
 

@@ -15,8 +15,13 @@ import imap_keras
 import imap_keras.imap.model
 import imap_keras.imap.training
 from imap_keras import IMAP, Hyperparameters, integrate
-from imap_keras.imap.components import content_components, morans_i, pair_space, scaled_components
-from imap_keras.imap.seeds import sample_cells
+from imap_keras.imap.components import (
+    component_weights,
+    content_components,
+    pair_space,
+    scaled_components,
+)
+from imap_keras.imap.seeds import sample_cells, seed_of
 from imap_keras.imap.training import find_pairs
 from imap_keras.nn.callbacks import StopWhenSettled
 from imap_keras.nn.fitting import run
@@ -94,7 +99,8 @@ def test_components_are_those_of_the_corrected_cells(integrated, fitted, logged)
     cells = unclipped.transform(logged).layers["imap"].astype("float64")
     cells /= np.linalg.norm(cells, axis=1, keepdims=True)
     expected = PCA(5, svd_solver="full").fit_transform(cells)
-    expected *= morans_i(expected, 20)
+    signs = seed_of("component_signs", fitted.hyperparameters)
+    expected *= component_weights(expected, 20, signs)
     found = integrated.obsm["X_imap"].copy()
     for name, (scale, shift) in fitted.spreads.items():
         rows = (logged.obs["batch"] == name).to_numpy()

@@ -13,9 +13,9 @@ from .hyperparameters import Hyperparameters
 from .seeds import sample_cells, seed_of
 
 BLOCK = 1024
-# Of more, Moran's I is that of a sample: noise, too, has the more in common with its neighbours the
-# denser cells lie, and weights should not hang on how many there are.
-LOOKED_AT = 5000
+LOOKED_AT = 5000  # cells that weights are found among: of more, a sample
+OF_LEAST = 6  # of so many components one, of the least variance, tells what noise has in common
+POWER = 0.75
 
 
 def scale_factor(cells: np.ndarray | Moments, hp: Hyperparameters) -> float:
@@ -144,9 +144,9 @@ def principal_components(
 ) -> keras.Model:
     """Principal components of the corrected expression as a Keras model, so that Keras saves them.
 
-    With `hp.component_neighbors` each is multiplied by its :func:`morans_i`, among at most 5,000 of the
-    cells: what a cell has in common with the cells near it stays, and the noise of single cells counts
-    little.
+    With `hp.component_neighbors` each is multiplied by its :func:`component_weights`, found among at
+    most 5,000 of the cells: what a cell has in common with the cells near it stays, and the noise of
+    single cells goes.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def principal_components(
     weights = np.ones(n)
     if hp.component_neighbors:
         some = sample_cells(np.arange(len(found)), "components", hp, most=LOOKED_AT)
-        weights = morans_i(found[some], hp.component_neighbors)
+        weights = component_weights(found[some], hp.component_neighbors, seed_of("component_signs", hp))
     cells = keras.Input((corrected.shape[1],), name="corrected_cells")
     # Keras' own start would draw from Python's global random state.
     layer = keras.layers.Dense(n, kernel_initializer="zeros", name="components")
@@ -180,12 +180,56 @@ def principal_components(
     return model
 
 
+def component_weights(points: np.ndarray, n_neighbors: int, seed: int = 0) -> np.ndarray:
+    """How long to make each principal component: by how much more neighbours share of it than of noise.
+
+    Noise of single cells has a Moran's I above 0, for it, too, decides who is near whom, the more so
+    the denser cells lie. So it is measured: the components of least variance get a random sign in each
+    cell. Every cell stays as far from the middle as it was, and what neighbours had in common is gone.
+    What is shared beyond that counts, to the power 3/4: the power 1 is the best guess of a cell by its
+    neighbours and shortens fine differences most, 1/2 leaves as much variance as is shared, and more
+    noise.
+
+    Parameters
+    ----------
+    points
+        Cells x components.
+    n_neighbors
+        As for :func:`morans_i`.
+    seed
+        Of the signs.
+
+    Returns
+    -------
+    numpy.ndarray
+        One number a component, 0 to 1. Where none has more than noise, all are 1.
+
+    References
+    ----------
+    Not in the iMAP paper. What the signs and the power do: benchmarks/README.md.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.imap.components import component_weights
+    >>> rng = np.random.default_rng(0)
+    >>> two_types = np.repeat([0.0, 9.0], 100)[:, None]
+    >>> component_weights(np.hstack([two_types, rng.normal(size=(200, 4))]), 20).round().tolist()
+    [1.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    noise = points - points.mean(axis=0)
+    least = np.argsort(noise.var(axis=0))[: max(points.shape[1] // OF_LEAST, 1)]
+    noise[:, least] *= np.random.default_rng(seed).choice([-1, 1], (len(noise), len(least)))
+    floor = morans_i(noise, n_neighbors)[least].mean()
+    above = np.clip((morans_i(points, n_neighbors) - floor) / max(1 - floor, 1e-12), 0, 1)
+    return above**POWER if above.any() else np.ones(len(above))
+
+
 def morans_i(points: np.ndarray, n_neighbors: int) -> np.ndarray:
     """Moran's I of each column among nearest neighbours: the share of it that they have in common.
 
     Near 1 for a component that tells types or states apart. The less, the more of it is noise that each
-    cell has for itself; not 0, for such noise, too, decides who is near whom. All cells count alike, of
-    whatever batch.
+    cell has for itself. All cells count alike, of whatever batch.
 
     Parameters
     ----------

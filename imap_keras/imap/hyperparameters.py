@@ -122,9 +122,9 @@ class Hyperparameters(Parameters):
     n_components
         Principal components of the corrected expression in ``obsm["X_imap"]``.
     component_neighbors
-        Each component is multiplied by the share of it that a cell has in common with so many cells
-        near it, see :func:`imap_keras.imap.components.morans_i`: most components hold little but the
-        noise of single cells. 0 leaves all at their length.
+        Each component is made the shorter the less of it a cell has in common with so many cells near
+        it, see :func:`imap_keras.imap.components.component_weights`: most components hold little but
+        the noise of single cells. 0 leaves all at their length.
     match_spread
         Components of a query batch are scaled, and moved, until its paired cells are spread as their
         partners in the anchor, see :func:`imap_keras.imap.spread.spread_between`: a batch of shallower

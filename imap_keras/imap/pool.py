@@ -47,7 +47,13 @@ class Pool:
         return self.shape[0]
 
     def __getitem__(self, rows) -> np.ndarray:
-        return dense(self.matrix[rows]) * np.float32(self.scale)
+        found = dense(self.matrix[rows])
+        if sparse.issparse(
+            self.matrix
+        ):  # made just now: of many cells a copy counts
+            found *= np.float32(self.scale)
+            return found
+        return found * np.float32(self.scale)
 
     def some(self, rows: np.ndarray) -> "Pool":
         """A pool of these rows."""

@@ -23,6 +23,7 @@ STREAMS = (
     "searched",
     "gene_chunks",
     "stage2_held_out",
+    "component_signs",
 )
 
 
