@@ -48,9 +48,7 @@ class Pool:
 
     def __getitem__(self, rows) -> np.ndarray:
         found = dense(self.matrix[rows])
-        if sparse.issparse(
-            self.matrix
-        ):  # made just now: of many cells a copy counts
+        if sparse.issparse(self.matrix):  # made just now: of many cells a copy counts
             found *= np.float32(self.scale)
             return found
         return found * np.float32(self.scale)
