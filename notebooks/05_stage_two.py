@@ -651,14 +651,14 @@ def component_weights(points, n_neighbors, seed=0):
     least = np.argsort(noise.var(axis=0))[: max(points.shape[1] // OF_LEAST, 1)]
     noise[:, least] *= np.random.default_rng(seed).choice([-1, 1], (len(noise), len(least)))
     floor = morans_i(noise, n_neighbors)[least].mean()
-    above = np.clip((morans_i(points, n_neighbors) - floor) / max(1 - floor, 1e-12), 0, 1)
-    return above**POWER if above.any() else np.ones(len(above))
+    above = np.clip((morans_i(points, n_neighbors) - floor) / max(1 - floor, 1e-12), LEAST, 1)
+    return above**POWER if above.max() > LEAST else np.ones(len(above))
 
 
 # %%
 from sklearn.neighbors import NearestNeighbors
 
-from imap_keras.imap.components import OF_LEAST, POWER  # 6, 3/4
+from imap_keras.imap.components import LEAST, OF_LEAST, POWER  # 0.0001, 6, 3/4
 
 components = two.obsm["carried"]
 shares = morans_i(components, hp.component_neighbors)

@@ -15,7 +15,7 @@ from .seeds import sample_cells, seed_of
 BLOCK = 1024
 LOOKED_AT = 5000  # cells that weights are found among: of more, a sample
 OF_LEAST = 6  # of so many components one, of the least variance, tells what noise has in common
-POWER = 0.75
+POWER, LEAST = 0.75, 1e-4  # none vanishes: who standardises components divides by their length
 
 
 def scale_factor(cells: np.ndarray | Moments, hp: Hyperparameters) -> float:
@@ -202,7 +202,7 @@ def component_weights(points: np.ndarray, n_neighbors: int, seed: int = 0) -> np
     Returns
     -------
     numpy.ndarray
-        One number a component, 0 to 1. Where none has more than noise, all are 1.
+        One number a component, 0.001 to 1. Where none has more than noise, all are 1.
 
     References
     ----------
@@ -221,8 +221,8 @@ def component_weights(points: np.ndarray, n_neighbors: int, seed: int = 0) -> np
     least = np.argsort(noise.var(axis=0))[: max(points.shape[1] // OF_LEAST, 1)]
     noise[:, least] *= np.random.default_rng(seed).choice([-1, 1], (len(noise), len(least)))
     floor = morans_i(noise, n_neighbors)[least].mean()
-    above = np.clip((morans_i(points, n_neighbors) - floor) / max(1 - floor, 1e-12), 0, 1)
-    return above**POWER if above.any() else np.ones(len(above))
+    above = np.clip((morans_i(points, n_neighbors) - floor) / max(1 - floor, 1e-12), LEAST, 1)
+    return above**POWER if above.max() > LEAST else np.ones(len(above))
 
 
 def morans_i(points: np.ndarray, n_neighbors: int) -> np.ndarray:
