@@ -277,7 +277,12 @@ def test_the_page_shows_seconds_and_memory_of_many_cells_as_they_were_measured()
 
     every = [f"{seconds(case, MANY.values()):.0f} s" for case in cases]
     assert f"\n| all | {' | '.join(every)} |\n" in page
-    few, million = (seconds(case, ("train_stage1", "merge_batches")) for case in cases[:2])
+    trained = [seconds(case, ("train_stage1", "merge_batches")) for case in cases]
+    (few, million), (fewer, many) = trained[:2], trained[2:]
+    peaks = [table.loc[(*case, "transform"), "peak_MB"] / 1000 for case in cases[2:]]
+    assert peaks[1] <= 2 and many <= 1.1 * fewer
+    assert f"at most 2 GB were asked: met ({peaks[1]:.2f}; 25,000 take {peaks[0]:.2f})." in said
+    assert f"within 10 % of training 25,000: {many:.1f} against {fewer:.1f} s." in said
     assert f"no longer than training 25,000 ({million:.1f} against {few:.1f} s)" in said
     grown = [(cells, 3, "memory") for cells in (1500, 15_000, 150_000)]
     every = [f"{seconds(case, MANY.values()):.0f}" for case in grown]
