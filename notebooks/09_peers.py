@@ -140,7 +140,7 @@ settings.save_figure(figure, "09_scores", alt)
 # - In the total iMAP (0.95) is ahead of Scanorama (0.82), and keeps the types better (0.97 against 0.86). Most of that is
 #   the weighing: weighed alike, Scanorama has 0.94 and 0.97. The seconds are in the table.
 # - BBKNN joins neighbourhoods most (iLISI 0.71), and its graph blurs the types (NMI 0.71, iMAP 1.00). By the paper's own
-#   index iMAP has 1.00, BBKNN 0.88, Scanorama 0.55 as it is and 0.82 weighed.
+#   index iMAP has 1.00, BBKNN 0.88, Scanorama 0.55 as it is and 0.91 weighed.
 # - Only iMAP gives a corrected value for every gene here; Scanorama could (`scanorama.correct`), Harmony and BBKNN
 #   cannot.
 #

@@ -48,10 +48,9 @@ class Pool:
 
     def __getitem__(self, rows) -> np.ndarray:
         found = dense(self.matrix[rows])
-        if sparse.issparse(self.matrix):  # made just now: of many cells a copy counts
-            found *= np.float32(self.scale)
-            return found
-        return found * np.float32(self.scale)
+        # What was sparse is ours now: of many cells one more copy counts.
+        own = found if sparse.issparse(self.matrix) else None
+        return np.multiply(found, np.float32(self.scale), out=own)
 
     def some(self, rows: np.ndarray) -> "Pool":
         """A pool of these rows."""
