@@ -36,6 +36,7 @@ CHANGES = {
     "20 neighbours": ["k1", "k2"],
     "walks of 10 pairs": ["walk_length"],
     "merged batches join": ["incremental"],
+    "batches wait": ["least_paired"],
     "paired term": ["lambda_pair"],
     "balanced pairs": ["balance_pairs"],
     "neighbour's move as target": ["neighbor_target"],

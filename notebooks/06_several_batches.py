@@ -50,7 +50,7 @@ check = Check("06_several_batches", output_dir)
 # ## The order
 #
 # The batch that varies most is the anchor: it most likely holds most of the diversity. What counts is the sum over
-# genes of the standard deviation. The others follow in decreasing order. You can give your own:
+# genes of the standard deviation. The others follow in decreasing order, unless one has to wait (below). You can give your own:
 # `fit(adata, order=["best", "second", ...])`, for instance the batch with the most cell types first.
 
 # %%

@@ -72,8 +72,8 @@ PINNED = {
 NAMES = [entry.name for entry in fields(Hyperparameters)]
 # What is not looked at before the pairs: fits that differ in these alone share one stage I.
 AFTER_STAGE1 = {"critic_hidden", *NAMES[NAMES.index("k1") : NAMES.index("seed")]}
-# Tested where it can be felt: tests/test_all_genes.py, tests/test_few_pairs.py.
-ELSEWHERE = ("chunk_genes", "clip_output", "few_cells", "least_explained")
+# Tested where it can be felt: tests/test_all_genes.py, test_few_pairs.py, test_waiting.py.
+ELSEWHERE = ("chunk_genes", "clip_output", "few_cells", "least_explained", "least_paired")
 
 
 @pytest.fixture(scope="module")

@@ -72,6 +72,10 @@ class Hyperparameters(Parameters):
         ``"annoy"`` with so many trees, or ``"exact"``.
     incremental
         Each merged batch joins the anchor (the paper); False: all go to the first batch alone.
+    least_paired
+        A batch waits until the others have joined the anchor while fewer than this share of its cells
+        have a pair, see :func:`imap_keras.imap.merging.merge_batches`; 0: none waits, as in the paper.
+        Where :meth:`imap_keras.IMAP.fit` is told the order, none does.
     stage2_epochs, stage2_steps
         Epochs of stage II for each query batch, and critic steps an epoch.
     stage2_rows
@@ -176,6 +180,7 @@ class Hyperparameters(Parameters):
     search: str = choice("annoy", tuple(SEARCHES))
     n_trees: int = count(10)
     incremental: bool = flag(True)
+    least_paired: float = number(0.5, "0 or more and below 1")
     stage2_epochs: int = count(10)
     stage2_steps: int = count(10)
     stage2_rows: int = count(64)
@@ -244,6 +249,7 @@ REFERENCE = dict(
     search="annoy",
     n_trees=10,
     incremental=False,
+    least_paired=0.0,
     stage2_epochs=150,
     stage2_steps=10,
     stage2_rows=1024,

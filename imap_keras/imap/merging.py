@@ -12,7 +12,6 @@ from ..nn.memory import give_back
 from .components import content_components
 from .few_pairs import MEAN_MOVE, NOTHING
 from .hyperparameters import Hyperparameters
-from .pairs import NoPairsError
 from .pool import Carried, Pool
 from .query_batch import Query, merge_by_workers, merge_query
 from .stage2 import WGANGP
@@ -60,12 +59,16 @@ def merge_batches(
     known: "Merged | None" = None,
     gans: dict[int, WGANGP] | None = None,
     client=None,
+    keep_order: bool = False,
 ) -> Merged:
     """Carry the batches ``order[n_merged:]`` into the anchor, in this order.
 
     Where expression takes part in the search for pairs, it is that of the cells carried so far: the
     merged batches then lie together, and a query batch meets them as one. Without `hp.incremental` a
     batch meets the first one alone, and the rest as measured.
+
+    A batch waits until the others have joined if fewer than `hp.least_paired` of its cells have a pair:
+    the anchor may lack most of its types as yet. It is asked once more, and then taken as it comes.
 
     A batch whose pairs do not agree (:func:`imap_keras.imap.agreement.pair_agreement`) shares no
     cell type with what is merged already. It is left as it is, with a warning, and joins the anchor all
@@ -92,6 +95,8 @@ def merge_batches(
         join.
     client
         Of a Dask cluster that trains the batches apart, where not `hp.incremental`; None: here.
+    keep_order
+        No batch waits.
 
     Raises
     ------
@@ -100,7 +105,8 @@ def merge_batches(
 
     References
     ----------
-    Wang et al., Genome Biology 22:63 (2021), Methods, "Integration of multiple batches".
+    Wang et al., Genome Biology 22:63 (2021), Methods, "Integration of multiple batches". Waiting is not
+    in the paper.
 
     Examples
     --------
@@ -119,37 +125,43 @@ def merge_batches(
     generators, all_pairs, counts, history = {}, {}, [], [pd.DataFrame()]
     gans, rows_of = {} if gans is None else gans, {}
 
+    waits = hp.incremental and known is None and not keep_order and hp.least_paired > 0
+
+    def merged_so_far() -> list[str]:
+        return [*order[:n_merged], *all_pairs] if hp.incremental else list(order[:1])
+
     def queries() -> Iterator[Query]:
         """Each batch with the cells as carried when its turn comes."""
-        anchor = np.flatnonzero(np.isin(labels, order[:n_merged] if hp.incremental else order[:1]))
-        for number, name in enumerate(order[n_merged:], start=n_merged - 1):
+        left, waiting, number = list(order[n_merged:]), [], n_merged - 1
+        anchor = np.flatnonzero(np.isin(labels, merged_so_far()))
+        while left or waiting:
+            may_wait = waits and len(left) > 1
+            name = (left or waiting).pop(0)
             query = np.flatnonzero(labels == name)
             rows, own, others = carried.rows(query, anchor, hp, number)
             rows_of[name] = rows
-            told = name, number, carried[rows], own, others
+            asked = Query(name, number, carried[rows], own, others, merged_so_far(), may_wait)
             if known is None:
                 of_rows = None if searched_content is None else searched_content[rows]
-                yield Query(*told, content[rows], of_rows)
+                yield asked._replace(content=content[rows], searched_content=of_rows)
             else:
                 pairs = np.searchsorted(rows, known.pairs[name])
-                yield Query(*told, pairs=pairs, carrier=known.carriers[name])
+                yield asked._replace(pairs=pairs, carrier=known.carriers[name])
+            if may_wait and name not in all_pairs:
+                waiting.append(name)
+                continue
+            number += 1
             if hp.incremental:
                 anchor = np.concatenate([anchor, query])
 
     if client is None:
-        results = (merge_query(query, hp, gans, verbose) for query in queries())
+        results = ((query.name, merge_query(query, hp, gans, verbose)) for query in queries())
     else:
-        results = merge_by_workers(client, queries(), hp, verbose)
-    for number, name in enumerate(order[n_merged:], start=n_merged - 1):
-        merged = list(order[: number + 1]) if hp.incremental else list(order[:1])
-        try:
-            pairs, n_mnn, trained = next(results)
-        except NoPairsError as error:
-            raise NoPairsError(
-                f"No pairs between batch {name!r} and the anchor {merged}: {error}. Try a larger "
-                "k1, search='exact', another order, or more stage1_epochs. Batches that share no "
-                "cell type cannot be paired: leave one out."
-            ) from None
+        results = zip(order[n_merged:], merge_by_workers(client, queries(), hp, verbose), strict=True)
+    for name, found in results:
+        if found is None:
+            continue  # it waits
+        merged, (pairs, n_mnn, trained) = merged_so_far(), found
         give_back(circles=carried.table is None)  # of many cells: a training's graph is a circle
         rows = rows_of[name]
         all_pairs[name] = rows[pairs]

@@ -122,7 +122,8 @@ class IMAP(Estimator):
             Column of ``adata.obs`` that names the batch.
         order
             All batches in the order to merge them, the anchor first; by default in decreasing total
-            variance (sum over genes of the standard deviation).
+            variance (sum over genes of the standard deviation), where one with few pairs may wait
+            (`least_paired`).
         verbose
             0 shows no progress bar.
         genes
@@ -179,7 +180,7 @@ class IMAP(Estimator):
         space = embedding_of(cells, hp.own_space, "pair_space") if hp.own_space else None
         read = read_pool(cells, codes, hp, adata if isinstance(adata, AnnData) else None)
         scale = read.pool.scale = scale_factor(read.moments, hp)
-        order = order or variable_first(read.moments, batches)
+        planned = order or variable_first(read.moments, batches)
         many = len(read.pool) > AT_ONCE
         give_back()
         models, stage1_history = train_stage1(read.pool, read.codes, hp, verbose, strategy)
@@ -187,7 +188,9 @@ class IMAP(Estimator):
         looked_at = searched(read, hp)
         pool, labels = read.pool.some(looked_at), np.asarray(batches)[read.codes[looked_at]]
         content = run(models["encoder"], pool) if space is None else space[pool.index]
-        merged = merge_batches(pool, labels, content, order, hp, verbose=verbose, client=client)
+        told = dict(verbose=verbose, client=client, keep_order=order is not None)
+        merged = merge_batches(pool, labels, content, planned, hp, **told)
+        order = [planned[0], *merged.pairs]
         chunks = carry_chunks(everything, pool.index, labels, merged, rest, order, hp, verbose, client)
         give_back(circles=many)
         sample = for_components(read, merged.carried, batches, hp)
@@ -397,8 +400,14 @@ class IMAP(Estimator):
 
     @classmethod
     def _restored(cls, networks: dict[str, keras.Model], state: dict) -> "IMAP":
-        # Models saved before the expression was clipped, or components weighed, go on as they did.
-        before = {"clip_output": False, "component_neighbors": 0, "match_spread": False}
+        # Models saved before the expression was clipped, components weighed or batches waited go on
+        # as they did.
+        before = {
+            "clip_output": False,
+            "component_neighbors": 0,
+            "match_spread": False,
+            "least_paired": 0,
+        }
         model = cls(**before | state["hyperparameters"])
         restore(model, networks, state)
         return model

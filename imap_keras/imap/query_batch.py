@@ -14,6 +14,7 @@ from ..inputs.cluster import connected, in_order
 from ..inputs.values import dense
 from .few_pairs import Trained, train_carrier
 from .hyperparameters import Hyperparameters
+from .pairs import NoPairsError
 from .stage2 import WGANGP
 from .training import build_gan, find_pairs, stage2_networks
 
@@ -29,6 +30,8 @@ class Query(NamedTuple):
         Cells x genes: of the query batch as measured, of merged ones as carried over.
     own, others
         Which of them are the query batch's and the anchor's.
+    merged, may_wait
+        Batches of the anchor; whether the batch may wait until others have joined them.
     content, searched_content
         As for :func:`imap_keras.imap.training.find_pairs`, of the same cells.
     pairs, carrier
@@ -40,6 +43,8 @@ class Query(NamedTuple):
     table: np.ndarray | sparse.csr_matrix
     own: np.ndarray
     others: np.ndarray
+    merged: list[str]
+    may_wait: bool = False
     content: np.ndarray | None = None
     searched_content: np.ndarray | None = None
     pairs: np.ndarray | None = None
@@ -64,8 +69,10 @@ class Found(NamedTuple):
     trained: Trained | None
 
 
-def merge_query(query: Query, hp: Hyperparameters, gans: dict[int, WGANGP], verbose: int = 0) -> Found:
-    """Find the pairs of a query batch, and train what carries it.
+def merge_query(
+    query: Query, hp: Hyperparameters, gans: dict[int, WGANGP], verbose: int = 0
+) -> Found | None:
+    """Find the pairs of a query batch, and train what carries it; None if it had better wait.
 
     Parameters
     ----------
@@ -83,15 +90,19 @@ def merge_query(query: Query, hp: Hyperparameters, gans: dict[int, WGANGP], verb
     """
     pairs, n_mnn = query.pairs, None
     if pairs is None:
-        pairs, n_mnn = find_pairs(
-            query.content,
-            query.table,
-            query.own,
-            query.others,
-            hp,
-            query.number,
-            query.searched_content,
-        )
+        sides = query.content, query.table, query.own, query.others
+        try:
+            pairs, n_mnn = find_pairs(*sides, hp, query.number, query.searched_content)
+        except NoPairsError as error:
+            if query.may_wait:
+                return None
+            raise NoPairsError(
+                f"No pairs between batch {query.name!r} and the anchor {query.merged}: {error}. Try a "
+                "larger k1, search='exact', another order, or more stage1_epochs. Batches that share "
+                "no cell type cannot be paired: leave one out."
+            ) from None
+        if query.may_wait and paired_share(pairs, len(query.own), hp) < hp.least_paired:
+            return None
     if not len(pairs):
         return Found(pairs, n_mnn, None)
     n_genes = query.table.shape[1]
@@ -101,6 +112,20 @@ def merge_query(query: Query, hp: Hyperparameters, gans: dict[int, WGANGP], verb
     return Found(
         pairs, n_mnn, train_carrier(query.table, pairs, query.own, *told, carrier=query.carrier)
     )
+
+
+def paired_share(pairs: np.ndarray, n_cells: int, hp: Hyperparameters) -> float:
+    """Which share of a query batch's cells has a pair: of those that pairs were searched among.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.imap.hyperparameters import Hyperparameters
+    >>> from imap_keras.imap.query_batch import paired_share
+    >>> paired_share(np.array([[0, 7], [0, 8], [3, 7]]), 5, Hyperparameters())
+    0.4
+    """
+    return len(np.unique(pairs[:, 0])) / min(n_cells, hp.n_samples)
 
 
 # ------------------------------------------------------------------ on a cluster
