@@ -185,7 +185,7 @@ index = {
 }
 settings.save_figure(plots.index_bars(index, "The paper's index"), "00_index")
 
-# %% [markdown] claims=["true_positive_before", "true_positive_after", "negative_change", "ceiling"]
+# %% [markdown] claims=["true_positive_before", "true_positive_after", "ceiling", "negative_change"]
 # **What to see:**
 #
 # - Green, true positive, grows from 0.19 to 0.84. Perfect mixing would have 1.00.

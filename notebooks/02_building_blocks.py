@@ -74,7 +74,7 @@ with tf.GradientTape() as tape:
 slope = tape.gradient(y, variable).numpy()
 print(f"largest difference from the library: {np.abs(y - mish_by_hand(x)).max():.1e}")
 
-# %% [markdown] claims=["mish_slope_at_minus_one", "mish_lowest"]
+# %% [markdown] claims=["mish_lowest", "mish_slope_at_minus_one"]
 # **What to see:** ReLU is flat left of zero. A unit that lies there for every cell gets no gradient, and cannot come
 # back by itself. Mish dips to −0.31 and keeps a slope: at $x = -1$ it is 0.06.
 
@@ -179,7 +179,7 @@ errors = {
 }
 pd.Series(errors, name="mean squared error").round(4).to_frame()
 
-# %% [markdown] claims=["error_against_mean", "pca_error_against_mean", "pca_ahead"]
+# %% [markdown] claims=["pca_error_against_mean", "error_against_mean", "pca_ahead"]
 # PCA leaves 78 % of the variance, the autoencoder 85 %: after so short a training on so few cells PCA is ahead. Are
 # autoencoders useless, then? No. The first half of
 # [notebook 13](13_autoencoder_or_pca.ipynb) shows when they win, and can be read now. And an autoencoder can have a

@@ -270,7 +270,7 @@ walks = pd.DataFrame(
 )
 walks.round(3)
 
-# %% [markdown] claims=["wrong_at_1", "wrong_at_10", "wrong_at_50", "covered_at_1", "covered_at_5"]
+# %% [markdown] claims=["covered_at_5", "covered_at_1", "wrong_at_1", "wrong_at_10", "wrong_at_50"]
 # **What to see:**
 #
 # - Five steps already cover 99.6 % of the query cells; without walks it is 92 %.

@@ -233,7 +233,7 @@ columns = ["negative", "positive", "true_positive"]
 scores = pd.DataFrame({title: [value[c] for c in columns] for title, value in index.items()}, columns).T
 scores.round(3)
 
-# %% [markdown] claims=["pca_at_1", "content_at_1", "imap_at_1", "ceiling_at_1", "ceiling_at_3", "content_at_3", "imap_at_3", "centred_at_1", "centred_at_3", "negative_change"]
+# %% [markdown] claims=["pca_at_1", "content_at_1", "imap_at_1", "ceiling_at_1", "ceiling_at_3", "negative_change", "content_at_3", "imap_at_3", "centred_at_1", "centred_at_3"]
 # **What to see:**
 #
 # - At threshold 1 the true positives grow from PCA (0.02) to the content of stage I (0.18) to the corrected expression (0.52).

@@ -135,7 +135,7 @@ else:
     table = metrics.scib_table(adata, names)
 table.T.round(3)
 
-# %% [markdown] claims=["batch_correction_before", "batch_correction_after", "bio_conservation_change", "ilisi_gain"]
+# %% [markdown] claims=["batch_correction_before", "batch_correction_after", "ilisi_gain", "bio_conservation_change"]
 # **What to see:** batch correction rises from 0.42 to 0.79, iLISI by 0.23. Bio conservation changes by 0.04.
 
 # %% [markdown] claims=["negative_before", "negative_after", "true_positive_before", "true_positive_after"]

@@ -534,7 +534,7 @@ alt = (
 )
 settings.save_figure(figure, "10_unknown", alt)
 
-# %% [markdown] claims=["unseen_auroc", "unseen_auroc_by_distance", "unseen_called_unknown", "seen_called_unknown"]
+# %% [markdown] claims=["unseen_auroc", "unseen_called_unknown", "seen_called_unknown", "unseen_auroc_by_distance"]
 # **What to see:**
 #
 # - Cells of unseen lines are more uncertain than the others (AUROC 0.97). Of them 73 % are called Unknown, and 2 % of

@@ -245,7 +245,7 @@ spaces = {title: title for title in latents}
 figure = plots.before_after(joint, spaces, ("modality", "cell_type"), seed, project)
 settings.save_figure(figure, "11_cross_blocks")
 
-# %% [markdown] claims=["partner_rank_with_cross_blocks", "partner_rank_without"]
+# %% [markdown] claims=["partner_rank_without", "partner_rank_with_cross_blocks"]
 # Two numbers. `modality told`: how often 15 neighbours predict the modality that a cell was read through; chance is
 # one half. `partner rank`: each cell has a partner, itself read through the other modality. What share of the
 # partners' cells lies nearer than its own partner? 0 is best, one half is chance. It falls from 0.62 to 0.003.

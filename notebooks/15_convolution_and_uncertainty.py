@@ -372,7 +372,7 @@ thinned = pd.DataFrame(
 )
 thinned.round(3)
 
-# %% [markdown] claims=["calibration_error_bayesian", "calibration_error_softmax", "calibration_error_unpenalised", "bayesian_minus_softmax_calibration_error", "cells_accuracy", "cells_certain_half"]
+# %% [markdown] claims=["calibration_error_unpenalised", "calibration_error_bayesian", "calibration_error_softmax", "cells_accuracy", "cells_certain_half", "bayesian_minus_softmax_calibration_error"]
 # **What to see:**
 #
 # - Left, the reliability diagram. Without a penalty (`C = 1e4`) the softmax claims more than it keeps, and its

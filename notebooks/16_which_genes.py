@@ -266,7 +266,7 @@ def judged(key):
 of_types = judged("cell_type")
 of_types.round(3)
 
-# %% [markdown] claims=["types_auroc_importance", "types_auroc_ttest", "types_auroc_mean", "types_first20_importance", "types_first20_ttest", "types_ttest_above_importance"]
+# %% [markdown] claims=["types_auroc_importance", "types_auroc_mean", "types_auroc_ttest", "types_first20_ttest", "types_first20_importance", "types_ttest_above_importance"]
 # **What to see:**
 #
 # - Importance finds the genes of the types (AUROC 0.95), and mean expression does not (0.49).
@@ -304,7 +304,7 @@ told["condition"] = found["condition"].uns["importance"]
 of_conditions = judged("condition")
 of_conditions.round(3)
 
-# %% [markdown] claims=["condition_auroc_importance", "condition_first20_importance", "condition_best_baseline", "condition_accuracy"]
+# %% [markdown] claims=["condition_best_baseline", "condition_auroc_importance", "condition_first20_importance", "condition_accuracy"]
 # **What to see:**
 #
 # - No baseline is better than chance: the best has an AUROC of 0.50.

@@ -225,17 +225,16 @@ def changed(row, **changes):
 
 
 def test_a_claim_is_held_against_the_results():
-    every = ["before", "after", "gain"]
+    every = ["gain", "before", "after"]
     assert broken_claims(claiming(claims=every), ROWS) == []
-    told = "before = 0.2143, after = 0.8786, gain = 0.7"
+    told = "gain = 0.7, before = 0.2143, after = 0.8786"
     assert broken_claims(claiming(claims=every), changed(2, value=0.7)) == [
         f"cell 0: 0.66 is none of the claimed results {told}"
     ]
-    told = "before = 0.2143, after = 0.8843, gain = 0.6643"
     assert broken_claims(claiming(claims=every), changed(1, value=0.8843)) == []
     (fault,) = broken_claims(claiming(claims=every), changed(1, value=0.8851))
     assert fault.startswith(
-        "cell 0: 88 % is none of the claimed results before = 0.2143, after = 0.8851"
+        "cell 0: 88 % is none of the claimed results gain = 0.6643, before = 0.2143, after = 0.8851"
     )
     assert broken_claims(claiming(claims=every), changed(0, value=0.2143, holds=False)) == [
         "cell 0: before = 0.2143, not <= 0.3"
@@ -243,6 +242,19 @@ def test_a_claim_is_held_against_the_results():
     assert broken_claims(claiming(claims=[*every, "loss"]), ROWS) == [
         "cell 0: no result is named 'loss'"
     ]
+
+
+def test_a_number_that_is_another_result_of_the_cell_is_found_by_its_place():
+    every = ["gain", "before", "after"]
+    wrong = TEXT.replace("from 21 % to 88 %", "from 88 % to 21 %")
+    assert broken_claims(claiming(wrong, claims=every), ROWS) == [
+        "cell 0: 21 % is quoted after after = 0.8786, but the claims name it before"
+    ]
+    late = TEXT.replace("orange stays", "orange stays at 21 %")
+    assert broken_claims(claiming(late, claims=every), ROWS) == [
+        "cell 0: 21 % is quoted after after = 0.8786, but the claims name it before"
+    ]
+    assert broken_claims(claiming(late, claims=[*every, "before"]), ROWS) == []
 
 
 @pytest.mark.parametrize("metadata", [{}, {"claims": []}])

@@ -46,7 +46,8 @@ def broken_claims(cells: Iterable, rows: list[dict]) -> list[str]:
     A text cell that says what to see, or quotes a number, names the results it rests on in its
     metadata: ``# %% [markdown] claims=["true_positive_gain"]``. Each of them is a row of the results
     that holds its bound, and each decimal number or percentage of the cell is one of these, to the
-    digits shown.
+    digits shown. They are named in the order in which the text quotes them, each as often: a wrong
+    number that happens to be another result of the cell is found by its place.
 
     Parameters
     ----------
@@ -88,8 +89,15 @@ def broken_claims(cells: Iterable, rows: list[dict]) -> list[str]:
             if not row["holds"]
         ]
         told = ", ".join(f"{row['name']} = {row['value']:.4g}" for row in claimed)
+        left = claimed
         for number, percent in quoted_numbers(cell.source):
-            if not any(agrees(number, percent, row["value"]) for row in claimed):
-                sign = " %" if percent else ""
-                faults.append(f"cell {place}: {number}{sign} is none of the claimed results {told}")
+            said = f"cell {place}: {number}{' %' if percent else ''}"
+            agreeing = [i for i, row in enumerate(left) if agrees(number, percent, row["value"])]
+            if agreeing:
+                left = left[agreeing[0] :]
+            elif any(agrees(number, percent, row["value"]) for row in claimed):
+                last = f"{left[0]['name']} = {left[0]['value']:.4g}"
+                faults.append(f"{said} is quoted after {last}, but the claims name it before")
+            else:
+                faults.append(f"{said} is none of the claimed results {told}")
     return faults
