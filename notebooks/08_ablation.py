@@ -81,7 +81,7 @@ path = {
     "sound BatchNorm, zero biases": {"initialization": "zero_bias", "recalibrate": True},
     "pairs in both spaces, agreeing": {"pair_space": "both", "k1": 20, "k2": 20, "pair_agreement": 0.5},
 }
-path["pairs in both spaces, agreeing"] |= {"walk_length": 10, "incremental": True}
+path["pairs in both spaces, agreeing"] |= {"walk_length": 10, "incremental": True, "least_paired": 0.5}
 path["pairs in both spaces, agreeing"] |= {"cap_neighbors": True, "lazy_walk": False}
 
 # %%
