@@ -1,6 +1,7 @@
 """What each change to the reference brings: the default with one change taken back at a time.
 
-    python benchmarks/ablation.py --sets simulated surface_protein --seeds 0 1 2
+    python benchmarks/ablation.py --sets simulated surface_protein --seeds 0 1
+    python benchmarks/ablation.py --text
 
 Notebook 08 walks from the reference to the default on small networks; here the networks have their full
 width and every change is judged by itself, by scIB's table. Variants that differ only after stage I
@@ -17,7 +18,7 @@ from unittest import mock
 import pandas as pd
 from harder import HARDER
 from peers import KEYS
-from rows import keep
+from rows import RESULTS, keep
 from sets import SETS, benchmark_set
 
 from imap_keras import IMAP, metrics
@@ -25,6 +26,7 @@ from imap_keras.imap.hyperparameters import Hyperparameters
 from imap_keras.imap.training import train_stage1
 
 CHOSEN_ON = ["simulated", "sc_mixology", "surface_protein"]  # the sets the default was chosen on
+SHOWN = ["simulated", "close_types", "surface_protein", "proteins_100", "mixology_25"]
 # One change may need several hyperparameters.
 CHANGES = {
     "64 rows in stage I": ["stage1_rows", "stage1_learning_rate"],
@@ -70,6 +72,23 @@ def variants() -> dict[str, Hyperparameters]:
     } | taken_back
 
 
+def as_text(table: pd.DataFrame) -> str:
+    """The rows in Markdown: totals by seed, and in brackets what taking the change back does."""
+    totals = table.pivot(index="method", columns=["set", "seed"], values="Total")
+    sets = [name for name in SHOWN if name in totals.columns.get_level_values("set")]
+    lines = [f"| | {' | '.join(sets)} |", "|---|" + "---|" * len(sets)]
+    for method in (m for m in variants() if m in totals.index):
+        cells = []
+        for name in sets:
+            found = totals.loc[method, name].dropna()
+            change = (found - totals.loc["default", name]).mean()
+            text = " / ".join(f"{value:.3f}" for value in found) or "–"
+            of_change = method != "default" and len(found) > 0
+            cells.append(f"{text} ({change:+.3f})" if of_change else text)
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 class SharedStage1:
     """Stands in for `train_stage1`: trains a stage I of the settings above once, then hands it out."""
 
@@ -93,7 +112,12 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=CHOSEN_ON, choices=[*SETS, *HARDER])
     parser.add_argument("--variants", nargs="+", default=list(variants()), choices=list(variants()))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument(
+        "--text", action="store_true", help="show what was measured, and measure nothing"
+    )
     arguments = parser.parse_args()
+    if arguments.text:
+        return print(as_text(pd.read_csv(RESULTS / "ablation.csv")))
     for seed in arguments.seeds:
         for name in arguments.sets:
             adata, seconds, stage1 = benchmark_set(name, seed=seed), {}, SharedStage1()
