@@ -102,19 +102,29 @@ def test_exactly_the_named_share_is_enough(asked, eagerly):
 
 
 @pytest.mark.filterwarnings("ignore:Batch 'b' is left")
-def test_it_waits_once_and_only_for_batches_that_have_not_been_asked(asked, eagerly):
-    cells = chain({"a": (0, 1), "b": (0, 1), "c": (0, 1), "d": (0, 1)})
-    seen = asked(cells.obs["batch"].to_numpy(), {"b": [0, 0], "c": [0.2, 0.2], "d": [0.3]})
-    found = merged(cells, ["a", "b", "c", "d"])
+def test_those_that_wait_are_asked_once_more_the_largest_share_first(asked, eagerly):
+    cells = chain({"a": (0, 1), "b": (0, 1), "c": (0, 1), "d": (0, 1), "e": (0, 1)})
+    shares = {"b": [0, 0], "c": [0.2, 0.1], "d": [1], "e": [0.3, 0.1]}
+    seen = asked(cells.obs["batch"].to_numpy(), shares)
+    found = merged(cells, ["a", "b", "c", "d", "e"])
     assert seen == [
         ("b", ["a"]),
         ("c", ["a"]),
         ("d", ["a"]),
-        ("b", ["a", "d"]),
-        ("c", ["a", "b", "d"]),
+        ("e", ["a", "d"]),
+        ("e", ["a", "d"]),
+        ("c", ["a", "d", "e"]),
+        ("b", ["a", "c", "d", "e"]),
     ]
-    assert found.pair_counts["batch"].tolist() == ["d", "b", "c"]
-    assert found.pair_counts["carrier"].tolist() == ["generator", "nothing", "generator"]
+    assert found.pair_counts["batch"].tolist() == ["d", "e", "c", "b"]
+    assert found.pair_counts["carrier"].tolist() == [*["generator"] * 3, "nothing"]
+
+
+def test_the_only_batch_left_is_asked_once(asked, eagerly):
+    cells = chain({"a": (0, 1), "b": (0, 1), "c": (0, 1)})
+    seen = asked(cells.obs["batch"].to_numpy(), {"b": [0.6], "c": [0.1]})
+    assert merged(cells, ["a", "b", "c"]).pair_counts["batch"].tolist() == ["b", "c"]
+    assert seen == [("b", ["a"]), ("c", ["a", "b"])]
 
 
 def test_a_batch_without_any_mutual_neighbour_waits_too(asked, eagerly):

@@ -68,7 +68,8 @@ def merge_batches(
     batch meets the first one alone, and the rest as measured.
 
     A batch waits until the others have joined if fewer than `hp.least_paired` of its cells have a pair:
-    the anchor may lack most of its types as yet. It is asked once more, and then taken as it comes.
+    the anchor may lack most of its types as yet. Those that wait are then taken as they come, the one
+    with the largest share first.
 
     A batch whose pairs do not agree (:func:`imap_keras.imap.agreement.pair_agreement`) shares no
     cell type with what is merged already. It is left as it is, with a warning, and joins the anchor all
@@ -124,7 +125,7 @@ def merge_batches(
     searched_content = content_components(content, hp) if known is None else None
     generators, all_pairs, counts, history = {}, {}, [], [pd.DataFrame()]
     gans, rows_of = {} if gans is None else gans, {}
-
+    waiting = {}  # batches, and which share of their cells had a pair
     waits = hp.incremental and known is None and not keep_order and hp.least_paired > 0
 
     def merged_so_far() -> list[str]:
@@ -132,11 +133,12 @@ def merge_batches(
 
     def queries() -> Iterator[Query]:
         """Each batch with the cells as carried when its turn comes."""
-        left, waiting, number = list(order[n_merged:]), [], n_merged - 1
+        left, number = list(order[n_merged:]), n_merged - 1
         anchor = np.flatnonzero(np.isin(labels, merged_so_far()))
         while left or waiting:
-            may_wait = waits and len(left) > 1
-            name = (left or waiting).pop(0)
+            may_wait = waits and bool(left) and len(left) + len(waiting) > 1
+            name = left.pop(0) if left else max(waiting, key=waiting.get)
+            waiting.pop(name, None)
             query = np.flatnonzero(labels == name)
             rows, own, others = carried.rows(query, anchor, hp, number)
             rows_of[name] = rows
@@ -147,8 +149,7 @@ def merge_batches(
             else:
                 pairs = np.searchsorted(rows, known.pairs[name])
                 yield asked._replace(pairs=pairs, carrier=known.carriers[name])
-            if may_wait and name not in all_pairs:
-                waiting.append(name)
+            if name in waiting:
                 continue
             number += 1
             if hp.incremental:
@@ -159,8 +160,9 @@ def merge_batches(
     else:
         results = zip(order[n_merged:], merge_by_workers(client, queries(), hp, verbose), strict=True)
     for name, found in results:
-        if found is None:
-            continue  # it waits
+        if isinstance(found, float):
+            waiting[name] = found
+            continue
         merged, (pairs, n_mnn, trained) = merged_so_far(), found
         give_back(circles=carried.table is None)  # of many cells: a training's graph is a circle
         rows = rows_of[name]

@@ -71,8 +71,8 @@ class Found(NamedTuple):
 
 def merge_query(
     query: Query, hp: Hyperparameters, gans: dict[int, WGANGP], verbose: int = 0
-) -> Found | None:
-    """Find the pairs of a query batch, and train what carries it; None if it had better wait.
+) -> Found | float:
+    """Find the pairs of a query batch, and train what carries it.
 
     Parameters
     ----------
@@ -82,6 +82,11 @@ def merge_query(
         Hyperparameters; 0 shows no progress bar.
     gans
         By number of genes, one to train in; a new one joins.
+
+    Returns
+    -------
+    Found or float
+        The share of its cells that have a pair, where the batch had better wait.
 
     Raises
     ------
@@ -95,14 +100,15 @@ def merge_query(
             pairs, n_mnn = find_pairs(*sides, hp, query.number, query.searched_content)
         except NoPairsError as error:
             if query.may_wait:
-                return None
+                return 0.0
             raise NoPairsError(
                 f"No pairs between batch {query.name!r} and the anchor {query.merged}: {error}. Try a "
                 "larger k1, search='exact', another order, or more stage1_epochs. Batches that share "
                 "no cell type cannot be paired: leave one out."
             ) from None
-        if query.may_wait and paired_share(pairs, len(query.own), hp) < hp.least_paired:
-            return None
+        share = paired_share(pairs, len(query.own), hp)
+        if query.may_wait and share < hp.least_paired:
+            return share
     if not len(pairs):
         return Found(pairs, n_mnn, None)
     n_genes = query.table.shape[1]
