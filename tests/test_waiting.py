@@ -1,12 +1,9 @@
 """A batch of which few cells have a pair waits until the others have joined the anchor."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from anndata import AnnData
 
-import imap_keras.imap.training
 from imap_keras import IMAP
 from imap_keras.imap.hyperparameters import REFERENCE, Hyperparameters
 from imap_keras.imap.merging import merge_batches
@@ -33,10 +30,14 @@ def chain(types=TYPES, n=20):
             cells.append(np.maximum(centres[k] + shift + noise, 0))
             batch += [name] * n
             kind += [f"type_{k}"] * n
-    obs = {"batch": batch, "cell_type": kind}
     made = AnnData(np.concatenate(cells).astype("float32"))
-    made.obs = made.obs.assign(**obs)
+    made.obs = made.obs.assign(batch=batch, cell_type=kind)
     return made
+
+
+def alike(names):
+    """Batches that have the same two types."""
+    return chain(dict.fromkeys(names, (0, 1)))
 
 
 def merged(cells, order, hp=None, **told):
@@ -94,7 +95,7 @@ def test_the_paper_lets_nobody_wait():
 
 
 def test_exactly_the_named_share_is_enough(asked, eagerly):
-    cells = chain({"a": (0, 1), "b": (0, 1), "c": (0, 1)})
+    cells = alike("abc")
     batch = cells.obs["batch"].to_numpy()
     for share, order in ((0.5, ["b", "c"]), (0.475, ["c", "b"])):
         asked(batch, {"b": [share, 1], "c": [1]})
@@ -103,7 +104,7 @@ def test_exactly_the_named_share_is_enough(asked, eagerly):
 
 @pytest.mark.filterwarnings("ignore:Batch 'b' is left")
 def test_those_that_wait_are_asked_once_more_the_largest_share_first(asked, eagerly):
-    cells = chain({"a": (0, 1), "b": (0, 1), "c": (0, 1), "d": (0, 1), "e": (0, 1)})
+    cells = alike("abcde")
     shares = {"b": [0, 0], "c": [0.2, 0.1], "d": [1], "e": [0.3, 0.1]}
     seen = asked(cells.obs["batch"].to_numpy(), shares)
     found = merged(cells, ["a", "b", "c", "d", "e"])
@@ -121,14 +122,14 @@ def test_those_that_wait_are_asked_once_more_the_largest_share_first(asked, eage
 
 
 def test_the_only_batch_left_is_asked_once(asked, eagerly):
-    cells = chain({"a": (0, 1), "b": (0, 1), "c": (0, 1)})
+    cells = alike("abc")
     seen = asked(cells.obs["batch"].to_numpy(), {"b": [0.6], "c": [0.1]})
     assert merged(cells, ["a", "b", "c"]).pair_counts["batch"].tolist() == ["b", "c"]
     assert seen == [("b", ["a"]), ("c", ["a", "b"])]
 
 
 def test_a_batch_without_any_mutual_neighbour_waits_too(asked, eagerly):
-    cells = chain({"a": (0, 1), "b": (0, 1), "c": (0, 1)})
+    cells = alike("abc")
     asked(cells.obs["batch"].to_numpy(), {"b": [None, 1], "c": [1]})
     assert merged(cells, ["a", "b", "c"]).pair_counts["batch"].tolist() == ["c", "b"]
     asked(cells.obs["batch"].to_numpy(), {"b": [None, None], "c": [1]})
@@ -137,21 +138,21 @@ def test_a_batch_without_any_mutual_neighbour_waits_too(asked, eagerly):
 
 
 def test_where_all_go_to_the_first_batch_nobody_waits(asked, eagerly):
-    cells = chain({"a": (0, 1), "b": (0, 1), "c": (0, 1)})
+    cells = alike("abc")
     asked(cells.obs["batch"].to_numpy(), {"b": [0.1], "c": [1]})
     hp = Hyperparameters(**TINY, incremental=False)
     assert merged(cells, ["a", "b", "c"], hp).pair_counts["batch"].tolist() == ["b", "c"]
 
 
-def test_of_many_cells_the_share_is_that_of_those_looked_at(asked, monkeypatch, eagerly):
-    cells = chain({"a": (0, 1), "b": (0, 1), "c": (0, 1)})
+def test_of_many_cells_the_share_is_that_of_those_looked_at(asked, eagerly):
+    cells = alike("abc")
     asked(cells.obs["batch"].to_numpy(), {"b": [0.2], "c": [1]})
     hp = Hyperparameters(**TINY, n_samples=16)  # of 40: 8 with a pair are half of 16
     assert merged(cells, ["a", "b", "c"], hp).pair_counts["batch"].tolist() == ["b", "c"]
 
 
 def test_a_fit_in_which_nobody_waits_is_the_same_to_the_bit(eagerly):
-    cells = chain({"a": (0, 1), "b": (0, 1), "c": (0, 1)})
+    cells = alike("abc")
     results = [IMAP(**TINY, least_paired=share).fit_transform(cells, verbose=0) for share in (0, 0.5)]
     for key in ("X_imap", "X_imap_content"):
         np.testing.assert_array_equal(results[0].obsm[key], results[1].obsm[key])
@@ -191,12 +192,10 @@ def test_new_batches_wait_as_those_of_a_fit(eagerly):
     assert model.order == [*first, "c", "b"]
 
 
-def test_the_search_itself_is_as_before(eagerly):
-    """The library's own search, of a batch that shares nothing and of one that shares all."""
-    cells, hp = chain(), replace(Hyperparameters(), **TINY)
+def test_the_search_finds_no_pair_for_who_shares_nothing_and_most_for_who_shares_all(eagerly):
+    cells, hp = chain(), Hyperparameters(**TINY)
     batch = cells.obs["batch"].to_numpy()
     rows = {name: np.flatnonzero(batch == name) for name in TYPES}
-    assert imap_keras.imap.training.find_pairs is find_pairs
     assert not len(find_pairs(cells.X, cells.X, rows["b"], rows["a"], hp)[0])
     found = find_pairs(cells.X, cells.X, rows["c"], np.concatenate([rows["a"], rows["b"]]), hp)[0]
     assert len(np.unique(found[:, 0])) > 0.5 * len(rows["c"])

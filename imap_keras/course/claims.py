@@ -46,8 +46,8 @@ def broken_claims(cells: Iterable, rows: list[dict]) -> list[str]:
     A text cell that says what to see, or quotes a number, names the results it rests on in its
     metadata: ``# %% [markdown] claims=["true_positive_gain"]``. Each of them is a row of the results
     that holds its bound, and each decimal number or percentage of the cell is one of these, to the
-    digits shown. They are named in the order in which the text quotes them, each as often: a wrong
-    number that happens to be another result of the cell is found by its place.
+    digits shown. They are named in the order in which the text quotes them, and again where it comes
+    back to one: a wrong number that happens to be another result of the cell is found by its place.
 
     Parameters
     ----------

@@ -149,7 +149,7 @@ def merge_batches(
             else:
                 pairs = np.searchsorted(rows, known.pairs[name])
                 yield asked._replace(pairs=pairs, carrier=known.carriers[name])
-            if name in waiting:
+            if name in waiting:  # sent back below
                 continue
             number += 1
             if hp.incremental:

@@ -106,9 +106,10 @@ def merge_query(
                 "larger k1, search='exact', another order, or more stage1_epochs. Batches that share "
                 "no cell type cannot be paired: leave one out."
             ) from None
-        share = paired_share(pairs, len(query.own), hp)
-        if query.may_wait and share < hp.least_paired:
-            return share
+        if query.may_wait:
+            share = paired_share(pairs, len(query.own), hp)
+            if share < hp.least_paired:
+                return share
     if not len(pairs):
         return Found(pairs, n_mnn, None)
     n_genes = query.table.shape[1]
