@@ -78,8 +78,8 @@ settings.save_figure(drawings.pipeline(), "00_pipeline")
 # ## The data
 #
 # The demo is 700 blood cells that ship inside scanpy. We know the truth about them, because we carried
-# them onto three made-up platforms ourselves: every platform sees each gene with an efficiency of its
-# own, and platform C has no B cells. On so few cells the course trains networks of a quarter of the
+# them onto three made-up platforms ourselves: platforms B and C see each gene with an efficiency of
+# their own, C adds RNA that floats between cells, and has no B cells. On so few cells the course trains networks of a quarter of the
 # paper's widths; on other data it takes the paper's.
 
 # %%
@@ -93,8 +93,8 @@ sizes.unstack() if keys[1:] else sizes.to_frame("cells")
 #
 # `integrate` runs both stages and returns a copy of the data with the results in it. (To keep the trained
 # networks, use the class: `model = imap_keras.IMAP()`, `model.fit_transform(adata)`,
-# `model.save("folder")`.) The next cell does the same through a file, so that later notebooks can
-# go on from there:
+# `model.save("folder")`.) The next cell does it with the small networks, and through a file, so that
+# later notebooks can go on from there:
 #
 # ```python
 # adata = imap_keras.integrate(adata, batch_key="batch", seed=0)
@@ -162,7 +162,7 @@ settings.save_figure(plots.critic_curves(curves), "00_critic")
 # %% [markdown] claims=["first_estimate", "lowest_estimate", "last_estimate", "pair_loss_change"]
 # **What to see:**
 #
-# - The estimate starts near 0, because the generator starts by adding the mean difference of its pairs.
+# - The estimate starts near 0: a new critic scores all cells nearly alike.
 # - It dips to -1.5. A distance is never below 0: here the critic is behind the generator, and its estimate is
 #   wrong. Then it learns finer differences, and the estimate ends at 0.4.
 # - The pair loss wanders by at most 5 %. Most of it is the cells' own noise, which nobody can guess.
@@ -189,7 +189,7 @@ settings.save_figure(plots.index_bars(index, "The paper's index"), "00_index")
 # **What to see:**
 #
 # - Green, true positive, grows from 0.19 to 0.84. Perfect mixing would have 1.00.
-# - Orange, negative, changes by 0.01: nearly no cell was mixed with a foreign type.
+# - Orange, negative, changes by 0.01: about as many cells as before have mostly foreign neighbours.
 
 # %% [markdown]
 # ## Exercises

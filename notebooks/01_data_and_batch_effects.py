@@ -75,7 +75,7 @@ settings.save_figure(figure, "01_depth", alt)
 # %% [markdown]
 # ## Normalise, log, select
 #
-# `preprocess` does three things:
+# `preprocess` leaves out poor cells and rare genes, then does three things:
 #
 # 1. It divides each cell by its depth and multiplies by 10,000.
 # 2. It takes `log(1 + x)`. So a gene that doubles counts about the same whether it is strong or stronger, once it
@@ -130,7 +130,7 @@ table = pd.DataFrame(
 # **What to see:**
 #
 # - One component belongs to the batch (blue) by 74 %, another to the cell type (orange) by 91 %.
-# - No component is pure: in one of them both shares are at least 26 %. So removing "the batch component" would
+# - Not all are so pure: in one of them both shares are at least 26 %. So removing "the batch component" would
 #   remove biology too.
 
 # %%

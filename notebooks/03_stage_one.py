@@ -146,12 +146,11 @@ pd.Series([float(loss) for loss in plain], ["content", "reconstruction"], name="
 # %% [markdown]
 # ## The same, with less arithmetic
 #
-# The library computes the same losses with three savings:
+# As above, $E(x)$ is computed once, though both losses need it. The library saves twice more:
 #
-# 1. $E(x)$ is computed once, though both losses need it.
-# 2. $G_1$ sees only as many different inputs as there are batches. `AllBatches` gives each batch once, $G_1$ decodes
+# 1. $G_1$ sees only as many different inputs as there are batches. `AllBatches` gives each batch once, $G_1$ decodes
 #    those few rows, and `AddPicked` adds to every cell the row of its batch.
-# 3. A row whose random batch happens to be its own is not decoded a second time. `RowsThatMove` finds the rows that go
+# 2. A row whose random batch happens to be its own is not decoded a second time. `RowsThatMove` finds the rows that go
 #    to another batch, `TakeRows` takes them, `PutRows` puts what was decoded back in place. With two batches that
 #    saves every second row.
 #
@@ -378,8 +377,8 @@ table.loc["chance"] = [1 / adata.obs[key].nunique() for key in table]
 table.round(3)
 
 # %% [markdown] claims=["batch_readable_pca", "batch_readable_content", "type_readable_pca", "type_readable_content"]
-# **What to see:** from the components the batch is read right in 1.00 of the cells, from the content in 0.33 (chance is one
-# in three). The type is read right in 0.90 and 0.77: some of it is lost.
+# **What to see:** from the components the batch is read with a balanced accuracy of 1.00, from the content of 0.33
+# (each batch counts alike; chance is one in three). The type is read with 0.90 and 0.77: some of it is lost.
 
 # %%
 figure = plots.before_after(
@@ -388,9 +387,9 @@ figure = plots.before_after(
 settings.save_figure(figure, "03_content")
 
 # %% [markdown]
-# A linear classifier is a stern judge: with 30 numbers per cell it can still find traces of the platform that no nearest
-# neighbour would notice. Stage II does not need a perfect code, only one in which the nearest cell of another batch is a
-# cell of the same kind. Notebook 04 measures that.
+# Here a line finds no trace of the platform. That is not all there is: neighbours can still notice it (notebook 06 counts them),
+# and a line cannot see a bent difference. Stage II does not need a perfect code, only one in which the nearest cell of another
+# batch is a cell of the same kind. Notebook 04 measures that.
 
 # %% [markdown]
 # ## Exercises

@@ -57,7 +57,7 @@ check = Check("04_pairs", output_dir)
 # %% [markdown]
 # ## Two batches in content space
 #
-# The anchor is the batch of greatest total variance, the query the next. The encoder comes from notebook
+# The anchor is the batch that varies most (notebook 06), the query the next. The encoder comes from notebook
 # 03 (or is trained now).
 
 # %%
@@ -135,7 +135,7 @@ table = {
 # %% [markdown] claims=["recall_10_trees_content", "recall_10_trees_noise_as_many", "recall_10_trees_2000_points_of_noise", "recall_100_trees_2000_points_of_noise"]
 # **What to see:**
 #
-# - A small batch nearly fits into one leaf of a tree. So ten trees find nearly everything: 1.00 of the content's
+# - Ten trees look at more points than a small batch has. So they find nearly everything: 1.00 of the content's
 #   neighbours, 1.00 in as much noise.
 # - Of 2,000 points of noise without any structure ten trees find 0.35, a hundred 0.95, in more time. So check the recall
 #   where batches are large.
@@ -149,7 +149,7 @@ axis.legend(frameon=False)
 plt.close(figure)
 alt = (
     "Recall of thirty neighbours against the number of trees, one line for each kind of data: every "
-    "line rises towards one."
+    "line rises towards one or is there from the start."
 )
 settings.save_figure(figure, "04_recall", alt)
 
@@ -273,7 +273,7 @@ walks.round(3)
 # %% [markdown] claims=["covered_at_5", "covered_at_1", "wrong_at_1", "wrong_at_10", "wrong_at_50"]
 # **What to see:**
 #
-# - Five steps already cover 99.6 % of the query cells; without walks it is 92 %.
+# - Walks of five pairs already cover 99.6 % of the query cells; without walks it is 92 %.
 # - The share of wrong pairs rises from 14 % to 21 % at $m = 10$ and to 23 % at $m = 50$: the price of each further
 #   step.
 
@@ -285,8 +285,8 @@ axis.set_xticks(list(walks.index), [str(m) for m in walks.index])
 axis.minorticks_off()
 plt.close(figure)
 alt = (
-    "Share of query cells that have a pair, and share of wrong pairs, against the pairs per walk: "
-    "both rise."
+    "Against the pairs per walk: the share of query cells that have a pair, which rises, and the share "
+    "of right pairs, which falls."
 )
 settings.save_figure(figure, "04_walks", alt)
 

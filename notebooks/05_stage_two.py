@@ -557,7 +557,7 @@ settings.save_figure(plots.critic_curves(history), "05_critic")
 # %% [markdown] claims=["first_estimate", "lowest_estimate", "last_estimate", "penalty_root_first", "penalty_root_highest_late", "pair_loss_change"]
 # **What to see:** the curve of platform B in notebook 00.
 #
-# - The estimate starts near 0: the generator starts with the mean move. It dips to -1.5. A distance is never below 0; the
+# - The estimate starts near 0: a new critic is nearly flat, wherever the generator starts. It dips to -1.5. A distance is never below 0; the
 #   critic is behind the generator here. It ends at 0.4.
 # - The root of the penalty says how far the critic's slope is from 1. It falls from 0.97 to at most 0.10 after epoch 5. So the
 #   late estimates are nearly distances.

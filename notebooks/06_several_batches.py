@@ -57,7 +57,7 @@ check = Check("06_several_batches", output_dir)
 adata = handover.prepared(settings)
 cells, labels, kinds = handover.arrays(settings)
 variance = {name: total_deviation(cells[labels == name]) for name in np.unique(labels)}
-pd.Series(variance, name="total variance").sort_values(ascending=False).round(1).to_frame()
+pd.Series(variance, name="sum of standard deviations").sort_values(ascending=False).round(1).to_frame()
 
 # %% [markdown]
 # ## Incremental merging
@@ -143,7 +143,7 @@ for title, least in (("nobody waits", 0), ("waits below a half", 0.5)):
 pd.DataFrame(waited).T.round(2).assign(order=orders)
 
 # %% [markdown] claims=["chain_at_once", "chain_waited", "chain_negative"]
-# **What to see:** at once the second batch has no partners, is left as it is (the warning says so), and true positive is
+# **What to see:** at once the second batch has no partners, is left as it is (it warns when run), and true positive is
 # 0.72. When it waits it meets its types in the third, and true positive is 1.00. Negative is 0.00 either way. If
 # you name an order yourself it is kept, and nobody waits.
 
@@ -204,8 +204,8 @@ missing.round(3)
 #
 # The threshold is 1 in the paper. It is 3 in a later one, with other rules; here only the threshold is changed.
 #
-# What would perfect mixing score? Not 1, for a random neighbourhood deviates too. And not two in three either, as a draw
-# with replacement would: in a small type the neighbours are most of its cells, and can hardly deviate. The *ceiling* counts
+# What would perfect mixing score? Not 1, for a random neighbourhood deviates too. And not two in three either, as draws
+# with replacement from two batches would: in a small type the neighbours are most of its cells, and can hardly deviate. The *ceiling* counts
 # it exactly, for types that lie perfectly apart and batches that are shuffled within each type.
 
 # %%

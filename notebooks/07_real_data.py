@@ -110,11 +110,11 @@ settings.save_figure(plots.critic_curves(curves), "07_critic")
 # %% [markdown] claims=["first_estimate", "highest_last_estimate_dropseq", "highest_last_estimate_others", "penalty_root_dropseq", "pair_loss_change"]
 # **What to see:** one line for each batch that was carried.
 #
-# - The estimates start near 0, because the generator starts with the mean move of its pairs. They end at 25.3 for
+# - The estimates start near 0, for a new critic is nearly flat (notebook 05). They end at 25.3 for
 #   Drop-seq, the other technology, and at most at 3.1 for the others.
 # - Is that a distance? Only if the critic's slope is near 1. The root of the penalty is how far the slope is off, and
-#   for Drop-seq it ends at 0.68. So its number can be compared with itself, from epoch to epoch, and not be read as a
-#   length.
+#   for Drop-seq it ends at 0.68. So its number is no length, and where the slope changes, not even comparable from epoch to
+#   epoch.
 # - The pair loss changes by at most 7 %. Most of it is the cells' own noise.
 #
 # ## Scores

@@ -69,8 +69,8 @@ disjoint = prepared(n_batches=2, n_types=6, missing={"batch_0": none, "batch_1":
 # %% [markdown]
 # ## The methods
 #
-# `imap_keras.peers` wraps each package with its own defaults, but 30 dimensions for all: log-normalised cells in, a
-# space out. iMAP weighs its components by what neighbours share (notebook 05). Any method could, so Scanorama is here
+# `imap_keras.peers` wraps each package with its own defaults, but 30 dimensions for all (BBKNN's graph gives 15): log-normalised
+# cells in, a space out. iMAP weighs its components by what neighbours share (notebook 05). Any method could, so Scanorama is here
 # twice: as it is, and weighed in the same way.
 
 
@@ -139,7 +139,7 @@ settings.save_figure(figure, "09_scores", alt)
 #
 # - In the total iMAP (0.95) is ahead of Scanorama (0.82), and keeps the types better (0.97 against 0.86). Most of that is
 #   the weighing: weighed alike, Scanorama has 0.94 and 0.97. The seconds are in the table.
-# - BBKNN joins neighbourhoods most (iLISI 0.71), and its graph blurs the types (NMI 0.71, iMAP 1.00). By the paper's own
+# - Of the peers as they are BBKNN joins neighbourhoods most (iLISI 0.71), and its graph blurs the types (NMI 0.71, iMAP 1.00). By the paper's own
 #   index iMAP has 1.00, BBKNN 0.88, Scanorama 0.55 as it is and 0.91 weighed.
 # - Only iMAP gives a corrected value for every gene here; Scanorama could (`scanorama.correct`), Harmony and BBKNN
 #   cannot.
@@ -148,8 +148,8 @@ settings.save_figure(figure, "09_scores", alt)
 #
 # ## Does Harmony do anything?
 #
-# Harmony moves the cells of a cluster towards each other, batch by batch. At this strength of effect most of its
-# clusters hold one batch each, so there is little to move. A rival that does nothing says more about the simulation
+# Harmony moves the cells of a cluster towards each other, batch by batch. Where a cluster holds one batch alone
+# there is nothing to move. A rival that does nothing says more about the simulation
 # than about the rival. So let us ask it with other settings: softer clusters (`sigma`), or clusters that are asked
 # harder to hold all batches (`theta`).
 
@@ -248,8 +248,8 @@ reason = "In a mixture each batch has its share; without a common type nothing m
 check("nb09_expect", shares, reason)
 
 # %% [markdown]
-# **2. Write.** Write the measure of the last part by hand. A cell is *at home* if at least half of its
-# neighbours are of its own type. `moved_share(types, before, after)` is the share of all cells that were at
+# **2. Write.** Write a measure like that of the last part by hand. A cell is *at home* if at least half of its
+# neighbours are of its own type (of exactly half, too, where the index above says negative). `moved_share(types, before, after)` is the share of all cells that were at
 # home before and are not after. `before` and `after` hold the positions of each cell's neighbours in `types`,
 # cells x neighbours.
 

@@ -81,7 +81,7 @@ raw.obs.groupby(["cell_type", "batch"], observed=False).size().unstack()
 # A conditional VAE encodes a cell *and its batch*, and decodes the code *and a batch*. In each of the two
 # networks the first layer is a dense layer, plus one row of weights for the batch. The rows are a
 # `BatchTable`: a dense layer on the one-hot batch, without bias. No later layer sees the batch. So whatever a
-# batch does to a cell has to pass through these rows.
+# batch does to the means has to pass through these rows; how much counts scatter has a number for each gene and batch (below).
 
 
 # %% tags=["lesson"]
@@ -344,7 +344,7 @@ settings.save_figure(figure, "10_parameters", alt)
 #
 # - On this small network mapping trains about a hundredth of the weights. The paper's four orders of magnitude
 #   belong to atlases with larger networks.
-# - It takes less time, since it trains for few cells.
+# - It takes less time, mostly since it needs fewer epochs; an epoch is only a little shorter.
 
 # %% [markdown]
 # ## Label transfer

@@ -232,8 +232,8 @@ for title, r in {"cross blocks": unlabelled, "without": unlabelled.keep(alone)}.
 # %% [markdown] claims=["modality_told_with_cross_blocks", "modality_told_without"]
 # **What to see:**
 # - With cross blocks (left) a cell lies at nearly the same place, read through its RNA or through its protein, so
-#   the two colours mix. From the neighbours of a cell its modality is predicted right in 66 % of the cases.
-# - Without them (right) each modality has its own islands: 98 % right.
+#   the two colours mix. From the neighbours of a cell its modality is predicted with a (balanced) accuracy of 66 %.
+# - Without them (right) each modality has its own islands: 98 %.
 
 # %%
 n_drawn = 250
@@ -483,7 +483,7 @@ table.round(3)
 # %% [markdown] claims=["batch_told_in_z_mean", "batch_told_in_z", "batch_told_by_a_line", "type_told_in_z_mean", "type_told_in_z"]
 # **What to see:**
 #
-# - From its neighbours a cell's batch is predicted right in 73 % of the cases in z_mean and 69 % in z; chance is
+# - From its neighbours a cell's batch is predicted with a balanced accuracy of 73 % in z_mean and 69 % in z; chance is
 #   half. So the batches mix better in z, but not fully.
 # - A straight line (logistic regression) still finds the batch in z in 60 %. yh is one shift for all cells of a
 #   batch, and a batch effect is more than that.

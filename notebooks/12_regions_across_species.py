@@ -226,7 +226,7 @@ fits |= {("brain", i): one_repeat("brain", i, select("brain")[0]) for i in range
 # %%
 model = fits["cortex", 0][0]
 figure = plots.loss_curves(model.history, ["loss", "val_loss", "accuracy", "val_accuracy"])
-alt = "Loss falls and accuracy rises over the epochs; on held-out donors both stop earlier."
+alt = "Loss falls and accuracy rises over the epochs; on held-out donors both lag behind."
 settings.save_figure(figure, "12_training", alt)
 
 # %% [markdown]

@@ -110,7 +110,7 @@ axis.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1))
 axis.legend(frameon=False)
 plt.close(figure)
 alt = (
-    "Accuracy by epoch: on new digits it is above that on the digits trained on, most in "
+    "Accuracy by epoch: on new digits it is mostly above that on the digits trained on, furthest in "
     "the first epoch."
 )
 settings.save_figure(figure, "15_convolution", alt)
@@ -548,7 +548,7 @@ check.table()
 #
 # A convolution shares its weights over the image; dropout makes the large dense layer's task harder, max-norm
 # bounds it. A layer with distributions for weights costs twice the parameters and one more term in the loss. It
-# does not find errors or unseen types better than a plain softmax with a fitting penalty. It claims less of what
+# did not find unseen types better than a plain softmax with a fitting penalty, nor was it better calibrated. It claims less of what
 # it cannot know, and tells doubt about the weights from doubt about the cell. Whichever you take: leave the
 # uncertain cells out, and look at them yourself.
 

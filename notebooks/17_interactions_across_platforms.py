@@ -358,7 +358,7 @@ settings.save_figure(figure, "17_clipped", alt)
 # Write between the marks; the cell after it says what it thinks, in green or in red.
 #
 # **1. Predict.** 2,160 tests, 19 shuffles, a rate of 0.1. One interaction is real and strong: no shuffle scores as high. The p of
-# all others are 0.5 and more. What are its p, and its p after adjustment?
+# all others are spread evenly from 0.5 to 1. What are its p, and its p after adjustment?
 
 # %% tags=["exercise"] exercise="nb17_few_shuffles" level="a" points=1 minutes=4
 both = None  # p, and p adjusted

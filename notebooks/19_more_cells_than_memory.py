@@ -163,7 +163,7 @@ settings.save_figure(figure, "19_memory", alt)
 # **What to see:**
 #
 # - With all cells in memory, transform holds the most: cells and corrected expression lie there together.
-# - From the store, transform holds less than three quarters of that, and less than the steps before it.
+# - From the store, transform holds less than three quarters of that, and less than the highest step before it.
 # - Not all is saved: both hold networks, gradients, and the table that components are computed of, which has 20,000
 #   cells however many there are. What transform holds in memory grows with the cells.
 

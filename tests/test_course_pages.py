@@ -1,6 +1,7 @@
 """Glossary, notation, links between notebooks, and the tag of what a student need not see."""
 
 import html
+import json
 import re
 
 import jupytext
@@ -94,3 +95,52 @@ def test_links_of_the_course_lead_somewhere():
     for page, text in pages:
         for target in re.findall(r"\]\(([\w.]+\.(?:md|ipynb))\)", text):
             assert (NOTEBOOKS / target).exists(), (page, target)
+
+
+# What notebooks call, by the name of its row in data/README.md.
+OF_ROW = {
+    "simulated": ["simulate"],
+    "simulate_modalities": ["simulate_modalities"],
+    "simulate_interactions": ["simulate_interactions"],
+    "simulate_manifold": ["simulate_manifold"],
+    "simulate_file": ["simulate_file"],
+    "sc_mixology": ["sc_mixology"],
+    "inclust_plus": ["surface_protein", "merfish_scrna"],
+    "scgem": ["scgem"],
+    "snareseq": ["snareseq"],
+    "cbmc_protein": ["cbmc_protein"],
+}
+
+
+def users(functions: list[str]) -> list[str]:
+    """Numbers of the notebooks that use one of these data sets."""
+    names = "|".join(functions)
+    used = rf'datasets\.(?:{names})\b|Settings\("(?:{names})"'
+    return [source.stem[:2] for source in SOURCES if re.search(used, source.read_text())]
+
+
+def test_the_page_of_data_says_which_notebooks_use_them():
+    page = (NOTEBOOKS.parent / "data" / "README.md").read_text()
+    for name, functions in OF_ROW.items():
+        (row,) = re.findall(rf"^\| `{name}` \|.*\| ([\d, -]*) \|$", page, flags=re.MULTILINE)
+        assert row.split(", ") == users(functions), name
+
+
+def test_the_readme_says_which_notebooks_need_no_download():
+    fetched = ["sc_mixology", "inclust_plus", "scgem", "snareseq", "cbmc_protein"]
+    need = users([function for name in fetched for function in OF_ROW[name]])
+    readme = " ".join((NOTEBOOKS.parent / "README.md").read_text().split())
+    assert need == ["07", "10", "11", "13", "14", "15"]
+    assert "07, 10, 11 and 13-15 fetch 15 MB once" in readme
+    assert "Notebooks 00-06, 08, 09, 12 and 16-19 need no download" in readme
+
+
+def test_the_readme_tells_of_centring_on_the_demo_what_notebook_06_measured():
+    rows = json.loads((NOTEBOOKS / "results" / "06_several_batches.json").read_text())["results"]
+    centred, ours = (
+        {at: r["value"] for r in rows for at in "13" if r["name"] == f"{of}_at_{at}"}
+        for of in ("centred", "imap")
+    )
+    readme = " ".join((NOTEBOOKS.parent / "README.md").read_text().split())
+    told = f"an index of {centred['3']:.2f} where iMAP has {ours['3']:.2f} (threshold 3)"
+    assert f"{told}, and {centred['1']:.2f} against {ours['1']:.2f} at threshold 1" in readme

@@ -29,8 +29,9 @@ def draw_masks(tasks: Mapping[str, Rows]) -> Figure:
     >>> from imap_keras.inclust import paired
     >>> from imap_keras.inclust.plots import draw_masks
     >>> rows = paired(simulate_modalities(30, {"rna": 6, "protein": 4}))
-    >>> len(draw_masks({"paired": rows}).axes)
-    2
+    >>> figure = draw_masks({"paired": rows})
+    >>> len(figure.axes), figure.alt[-25:]
+    (2, 'protein->rna 40% and 60%.')
     """
     heights = [len(rows.blocks) + 1.2 for rows in tasks.values()]
     figure, axes = plt.subplots(
@@ -61,7 +62,17 @@ def draw_masks(tasks: Mapping[str, Rows]) -> Figure:
         line[0].set_title(f"{title}: what is read", fontsize=9)
         line[1].set(title="what is judged", yticks=[])
         line[1].title.set_fontsize(9)
-    return finished(figure)
+    told = "; ".join(f"{title}: {_shares(rows)}" for title, rows in tasks.items())
+    alt = f"Which share of all features each block reads, and by which it is judged. {told}."
+    return finished(figure, alt)
+
+
+def _shares(rows: Rows) -> str:
+    """What each block reads and is judged by, in words."""
+    shares = zip(rows.blocks, rows.input_masks, rows.output_masks, strict=True)
+    return ", ".join(
+        f"{name} {read.mean():.0%} and {judged.mean():.0%}" for name, read, judged in shares
+    )
 
 
 def _order(rows: Rows) -> np.ndarray:

@@ -54,9 +54,10 @@ def preprocess(
     min_genes, min_cells
         Cells with fewer genes and genes seen in fewer cells leave.
     flavor
-        ``"seurat_v3"`` ranks genes over all batches at once (scanpy); ``"per_batch"`` merges the top
-        genes of every batch. The paper chose genes within each batch as well, but by cut-offs of mean
-        and dispersion, after filters within each batch: this is simpler, and not the same genes.
+        ``"seurat_v3"`` ranks genes in each batch and takes their median rank (scanpy); ``"per_batch"``
+        merges the top genes of every batch. The paper chose genes within each batch as well, but by
+        cut-offs of mean and dispersion, after filters within each batch: this is simpler, and not the
+        same genes.
     min_batches
         With ``"per_batch"``: in how many batches a gene must be among the top genes.
     verbose

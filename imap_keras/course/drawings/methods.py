@@ -12,7 +12,7 @@ def surgery() -> Figure:
         8.6,
         2.6,
         "A network whose first layers read the batch: all boxes are grey, frozen, but two "
-        "orange ones, the weights of the new batch.",
+        "orange ones, the weights of the new batch, whose dispersion is new as well.",
     )
     x = [0.8, 2.8, 4.5, 6.2, 7.8]
     words = ["genes", "first layer", "code $z$", "first layer of\nthe decoder", "genes"]
@@ -25,7 +25,8 @@ def surgery() -> Figure:
         sheet.arrow(known, target, color=GREY)
         sheet.arrow(new, target, color=ORANGE)
     sheet.text(4.3, 2.35, "grey: copied from the reference and frozen", GREY)
-    sheet.text(4.3, 0.2, 'orange: the only weights that train (degree "batch")', ORANGE)
+    told = 'orange: what trains (degree "batch"), with a dispersion for each gene'
+    sheet.text(4.3, 0.2, told, ORANGE)
     return sheet.figure
 
 

@@ -198,6 +198,6 @@ def merging_order() -> Figure:
             query = sheet.cloud(middle + 1.55, 1.25, colors[step + 1], markers[step + 1], 0.35)
             sheet.arrow(query, box, color=colors[step + 1])
             sheet.text(middle + 1.55, 0.65, f"query {step + 1}", colors[step + 1])
-    sheet.text(1.0, 0.35, "greatest total variance", BLUE, 8)
+    sheet.text(1.0, 0.35, "the batch that varies most", BLUE, 8)
     sheet.text(4.1, 0.35, "here query 2 may find its partners\nin either batch", GREY, 8)
     return sheet.figure
