@@ -12,7 +12,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from imap_keras import IMAP, Hyperparameters, datasets
-from imap_keras.command import judging, reading, report
+from imap_keras.command import finding, judging, reading, report
 from imap_keras.command.integrating import ready_cells
 from imap_keras.command.main import main
 from imap_keras.command.plan import plan_of
@@ -99,7 +99,7 @@ def test_the_same_command_gives_the_same_cells(done, file, tmp_path):
 
 
 def test_check_says_what_would_be_done(file, capsys):
-    assert main(["check", str(file), "--batch-key", "batch"]) == 0
+    assert main(["check", str(file), "--batch-key", "batch", "--min-genes", "5"]) == 0
     said = capsys.readouterr().out
     assert "Read mine.h5ad: 120 cells x 60 genes." in said
     assert "2 batches in 'batch': batch_0 (60), batch_1 (60)." in said
@@ -138,7 +138,7 @@ def test_several_files_are_joined_by_their_names(cells, tmp_path, capsys):
         part = AnnData(cells.X[rows], obs=pd.DataFrame(index=cells.obs_names[rows]), var=cells.var)
         part.write_h5ad(tmp_path / f"{name}.h5ad")
     files = [str(tmp_path / "first.h5ad"), str(tmp_path / "second.h5ad")]
-    assert main(["check", *files, "--batch-key", "run"]) == 0
+    assert main(["check", *files, "--batch-key", "run", "--min-genes", "5"]) == 0
     said = capsys.readouterr().out
     assert (
         "Joined 2 files: 120 cells, 60 shared genes of at most 60; batches are first, second." in said
@@ -159,16 +159,16 @@ def test_matrix_folder_is_read(cells, tmp_path):
 def test_counts_are_found_in_layers_x_and_raw(cells):
     logged = cells.copy()
     logged.X = logged.X.log1p()
-    assert reading.find_expression(logged) == reading.Found("X", "log-normalised values")
+    assert finding.find_expression(logged) == finding.Found("X", "log-normalised values")
     with_raw = logged.copy()
     with_raw.raw = cells
-    found = reading.find_expression(with_raw)
-    assert found == reading.Found("raw", "counts")
-    np.testing.assert_array_equal(reading.with_counts(with_raw, found).X.toarray(), cells.X.toarray())
+    found = finding.find_expression(with_raw)
+    assert found == finding.Found("raw", "counts")
+    np.testing.assert_array_equal(finding.with_counts(with_raw, found).X.toarray(), cells.X.toarray())
     logged.layers["umi"] = cells.X
-    assert reading.find_expression(logged) == reading.Found("layers['umi']", "counts")
+    assert finding.find_expression(logged) == finding.Found("layers['umi']", "counts")
     logged.layers["counts"] = cells.X
-    assert reading.find_expression(logged) == reading.Found("layers['counts']", "counts")
+    assert finding.find_expression(logged) == finding.Found("layers['counts']", "counts")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from conftest import TINY
 
 import imap_keras
 from imap_keras import IMAP
+from imap_keras.command import reading
 from imap_keras.command.main import main
 from imap_keras.scarches import Reference
 
@@ -104,6 +105,41 @@ def test_what_map_query_warns_of_is_a_note(folder, tmp_path, capsys):
     assert "Note: These cells were normalised by their counts in 29 genes" in capsys.readouterr().out
 
 
+def test_prepared_queries_in_several_files_keep_their_values(folder, tmp_path):
+    query, expected = (anndata.read_h5ad(folder / f"{name}.h5ad") for name in ("prepared", "expected"))
+    files = [str(tmp_path / f"{name}.h5ad") for name in ("first", "second")]
+    for file, rows in zip(files, (slice(0, 25), slice(25, 40)), strict=True):
+        query[rows].write_h5ad(file)
+    out = tmp_path / "out.h5ad"
+    call = ["map", str(folder / "imap"), *files, "-o", str(out)]
+    assert main([*call, "--reference", str(folder / "fitted.h5ad")]) == 0
+    mapped = anndata.read_h5ad(out)
+    np.testing.assert_array_equal(mapped.X.toarray(), query.X.toarray())
+    np.testing.assert_array_equal(mapped.obsm["X_imap"], expected.obsm["X_imap"])
+
+
+@pytest.mark.parametrize("model", ["imap", "scarches", "logged"])
+def test_what_no_file_can_keep_is_found_before_mapping(folder, tmp_path, monkeypatch, model, capsys):
+    query = anndata.read_h5ad(folder / "query.h5ad")
+    query.obs["age"] = [45, "unknown"] * 20
+    read = reading.read_one
+
+    def with_age(path, modality):
+        return query.copy() if path.name == "query.h5ad" else read(path, modality)
+
+    def reached(*args, **kwargs):
+        pytest.fail("training started")
+
+    monkeypatch.setattr(reading, "read_one", with_age)
+    monkeypatch.setattr(imap_keras.imap.model, "map_batches", reached)
+    monkeypatch.setattr(imap_keras.scarches.model, "train", reached)
+    call = ["map", str(folder / model), str(folder / "query.h5ad"), "-o", str(tmp_path / "out.h5ad")]
+    if model == "imap":
+        call += ["--reference", str(folder / "fitted.h5ad")]
+    assert main(call) == 1
+    assert capsys.readouterr().err.startswith("error: obs['age'] holds int and str")
+
+
 def changed(folder, name, change):
     adata = anndata.read_h5ad(folder / "query.h5ad")
     adata = change(adata)
@@ -144,6 +180,14 @@ def odd(folder):
         ("bayes", "query", [], 2, "holds a model of kind 'bayes'; iMAP and scArches can map."),
         ("imap", "query", ["-o", "/no/such/out.h5ad"], 2, "There is no folder /no/such to write"),
         ("imap", "query", ["-o", "FOLDER/x.h5ad/"], 2, "is a folder; name a file."),
+        ("imap", "query", ["-o", "FOLDER/query.h5ad"], 2, "would replace the input"),
+        (
+            "imap",
+            "query",
+            ["--reference", "FOLDER/ref.h5ad", "-o", "FOLDER/ref.h5ad"],
+            2,
+            "would replace",
+        ),
         ("imap", "query", [], 2, "A saved iMAP keeps no cells: name the file it was fitted on, --ref"),
         ("scarches", "query", ["--reference", "x"], 2, "A scArches reference maps without its cells"),
         ("damaged", "query", [], 1, "model.json is damaged; save the model again."),

@@ -2,13 +2,11 @@
 
 import argparse
 import ast
-import os
 import shlex
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from anndata import AnnData
 
@@ -17,12 +15,10 @@ from ..imap.model import IMAP
 from ..inputs.expression import COUNTS
 from ..nn.persistence import write_whole
 from ..preprocessing import preprocess
-from .plan import Plan, few_cells, plan_of
-from .reading import read_cells, with_counts
-
-
-class WrongCall(Exception):
-    """The command was called with something that cannot work; exit code 2."""
+from .finding import with_counts
+from .outputs import WrongCall, check_outputs
+from .plan import ALL_GENES, Plan, few_cells, plan_of
+from .reading import read_cells
 
 
 @dataclass
@@ -94,30 +90,10 @@ def genes_of(text: str) -> int:
     (2000, True)
     """
     if text == "all":
-        return 10**9
+        return ALL_GENES
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number of genes nor 'all'")
     return int(text)
-
-
-def check_outputs(*paths: Path | None) -> None:
-    """Raise before any work if a result could not be written.
-
-    Raises
-    ------
-    WrongCall
-        The folder does not exist or is not writable, or the file is a folder.
-    """
-    for path in paths:
-        if path is None:
-            continue
-        folder = path.absolute().parent
-        if not folder.is_dir():
-            raise WrongCall(f"There is no folder {folder} to write {path.name} into; make it first.")
-        if not os.access(folder, os.W_OK):
-            raise WrongCall(f"{folder} cannot be written to; choose another place for {path.name}.")
-        if path.suffix and path.is_dir():
-            raise WrongCall(f"{path} is a folder; name a file.")
 
 
 def read_and_plan(options: argparse.Namespace, say: Callable = print) -> tuple[AnnData, Plan]:
@@ -135,6 +111,8 @@ def read_and_plan(options: argparse.Namespace, say: Callable = print) -> tuple[A
 
 def ready_cells(adata: AnnData, plan: Plan, options: argparse.Namespace, say: Callable) -> AnnData:
     """Log-normalised variable genes, from counts or from log values as they are."""
+    if plan.prepared:
+        return adata
     cells = with_counts(adata, plan.found)
     if plan.found.kind != COUNTS:
         return cells
@@ -160,7 +138,7 @@ def integrate(options: argparse.Namespace, say: Callable = print) -> int:
     WrongCall
         An option cannot work.
     """
-    check_outputs(options.output, options.report, options.model)
+    check_outputs(options.output, options.report, folder=options.model, inputs=options.files)
     hp = hyperparameters_of(options)
     start = time.perf_counter()
     adata, plan = read_and_plan(options, say)
@@ -174,7 +152,9 @@ def integrate(options: argparse.Namespace, say: Callable = print) -> int:
         seconds = {"read and preprocessed": time.perf_counter() - start}
         start = time.perf_counter()
         model = IMAP(**hp.as_dict())
-        after = model.fit_transform(before, options.batch_key, options.order, verbose=1)
+        after = model.fit_transform(
+            before, options.batch_key, options.order, verbose=1, genes=plan.genes
+        )
         seconds["integrated"] = time.perf_counter() - start
     warned = say_warnings(caught, say)
     after.uns["imap_keras_command"] = shlex.join(["imap-keras", *options.arguments])

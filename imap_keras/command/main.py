@@ -8,8 +8,9 @@ from importlib.metadata import version
 from ..imap.streaming import PLACES
 from ..inputs.files import path_of
 from ..nn.estimator import NotFittedError
-from .integrating import WrongCall, check, genes_of, integrate
+from .integrating import check, genes_of, integrate
 from .mapping import map_query
+from .outputs import WrongCall
 from .transforming import transform
 
 DESCRIPTION = """Integrate batches of single cells from the command line.
@@ -33,7 +34,11 @@ def parser() -> argparse.ArgumentParser:
         verb.add_argument("--batch-key", required=True, help="column of obs that names the batch")
         verb.add_argument("--label-key", help="column of obs with cell types, for the report only")
         verb.add_argument(
-            "--genes", type=genes_of, default=2000, help="variable genes to keep, or 'all'"
+            "--genes",
+            type=genes_of,
+            default=2000,
+            help="variable genes to keep of counts (2000), or 'all'; of log values those marked in "
+            "var['highly_variable'] are kept, or 'all'",
         )
         verb.add_argument("--preset", default="default", help="'default' or 'reference'")
         verb.add_argument("--seed", type=int, default=0, help="of everything random (0)")

@@ -9,13 +9,14 @@ from pathlib import Path
 from anndata import AnnData
 
 from ..imap.model import IMAP
-from ..inputs.expression import COUNTS, LOGGED, kind_of
-from ..inputs.recipe import RECIPE
+from ..inputs.expression import COUNTS
 from ..nn.persistence import DESCRIPTION, write_whole
 from ..preprocessing import preprocess
 from ..scarches import Reference
-from .integrating import WrongCall, check_outputs, say_warnings
-from .reading import find_expression, read_cells, with_counts
+from .finding import find_expression, is_prepared, with_counts
+from .integrating import say_warnings
+from .outputs import WrongCall, check_outputs, check_writable
+from .reading import read_cells
 
 
 def map_query(options: argparse.Namespace, say: Callable = print) -> int:
@@ -28,7 +29,7 @@ def map_query(options: argparse.Namespace, say: Callable = print) -> int:
     FileNotFoundError, KeyError, ValueError
         The model or a file is damaged, or what they hold does not fit together.
     """
-    check_outputs(options.output)
+    check_outputs(options.output, inputs=[*options.files, options.reference])
     kind = kind_of_model(options.model)
     if kind == "imap" and options.reference is None:
         raise WrongCall("A saved iMAP keeps no cells: name the file it was fitted on, --reference.")
@@ -73,6 +74,7 @@ def through_imap(options: argparse.Namespace, say: Callable) -> tuple[AnnData, s
     read = [read_cells(options.files, batch_key, options.modality, say)]
     read.append(read_cells([options.reference], batch_key, options.modality, say))
     query, reference = (prepared(adata, model, batch_key, options.min_genes, say) for adata in read)
+    check_writable(query)
     mapped = model.map_query(query, reference, batch_key)
     return mapped, "obsm['X_imap'] lies in the space of the reference, layers['imap'] has its genes."
 
@@ -87,6 +89,7 @@ def through_scarches(options: argparse.Namespace, say: Callable) -> tuple[AnnDat
     else:
         found = find_expression(query)
         cells = with_counts(query, found) if found.kind == COUNTS else query
+    check_writable(query)
     grown = reference.map_query(cells, batch_key)
     query.obsm["X_scarches"] = grown.latent(cells, batch_key)
     return query, "obsm['X_scarches'] is the latent of the reference."
@@ -97,12 +100,11 @@ def prepared(
 ) -> AnnData:
     """Log-normalised cells in the model's genes: from counts, or as `preprocess` left them.
 
-    Cells that `preprocess` made, or `integrate` wrote, keep their values: their counts are those of
-    chosen genes only, and would be normalised by a part of each cell. Without `min_genes` the bound
-    is that of the fit.
+    Cells that `preprocess` made, or `integrate` wrote, keep their values, see
+    :func:`imap_keras.command.finding.is_prepared`. Without `min_genes` the bound is that of the fit.
     """
     genes = set(adata.var_names.astype(str))
-    if RECIPE in adata.uns and genes.issuperset(model.genes) and kind_of(adata.X) == LOGGED:
+    if genes.issuperset(model.genes) and is_prepared(adata):
         return adata
     found = find_expression(adata)
     cells = with_counts(adata, found)

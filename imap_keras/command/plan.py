@@ -6,10 +6,15 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from ..imap.gene_choice import MARK, variable_genes
 from ..imap.hyperparameters import Hyperparameters
-from ..inputs.expression import COUNTS
+from ..imap.pairs import check_annoy
+from ..inputs.cells import open_cells
+from ..inputs.embeddings import embedding_of
+from ..inputs.expression import COUNTS, LOGGED
 from ..inputs.labels import MIN_CELLS, labels_of
-from .reading import Found, find_expression, with_counts
+from .finding import Found, find_expression, is_prepared, with_counts
+from .outputs import check_writable
 
 # Between what a faster and a slower machine took for the default, with two cores to themselves
 # (benchmarks/README.md, "What check promises"). A batch costs some seconds whatever its genes, and more
@@ -18,6 +23,7 @@ START_SECONDS, SECONDS_PER_BATCH, SECONDS_PER_BATCH_OF_2000_GENES = 6.0, 4.0, 8.
 SECONDS_PER_1000_CELLS = 1.0
 LIBRARIES_GB, COPIES = 2.0, 4.5
 FEW_CELLS = 100
+ALL_GENES = 10**9  # what --genes all is as a number
 
 
 @dataclass
@@ -36,6 +42,10 @@ class Plan:
         What may spoil the result without stopping it.
     obstacles
         What stands in the way; with any of these nothing is done.
+    prepared
+        `preprocess` made the cells: they are taken as they are.
+    genes
+        As :meth:`imap_keras.IMAP.fit` takes it.
     """
 
     found: Found | None = None
@@ -43,6 +53,8 @@ class Plan:
     said: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     obstacles: list[str] = field(default_factory=list)
+    prepared: bool = False
+    genes: str = "variable"
 
 
 def plan_of(
@@ -62,7 +74,7 @@ def plan_of(
     batch_key, label_key
         Columns of ``obs``; no `label_key` where there are no cell types.
     n_genes, min_genes
-        Variable genes to keep; cells with fewer detected genes leave.
+        Variable genes to keep of counts, or `ALL_GENES`; cells with fewer detected genes leave.
     hp
         Hyperparameters of the fit.
 
@@ -71,11 +83,11 @@ def plan_of(
     >>> from imap_keras import Hyperparameters, datasets
     >>> from imap_keras.command.plan import plan_of
     >>> adata = datasets.simulate(n_cells=60, n_genes=20)
-    >>> plan = plan_of(adata, "batch", None, 2000, Hyperparameters())
+    >>> plan = plan_of(adata, "batch", None, 2000, Hyperparameters(), min_genes=5)
     >>> plan.obstacles, plan.found.where
     ([], "layers['counts']")
     """
-    plan, found = Plan(), {}
+    plan, found = Plan(prepared=is_prepared(adata)), {}
     for key, flag in ((batch_key, "--batch-key"), (label_key, "--label-key")):
         if key is None:
             continue
@@ -92,22 +104,77 @@ def plan_of(
         _look_at_types(plan, found["--label-key"], found.get("--batch-key"), label_key)
     _look_at_batches(plan, batch_key)
     try:
-        plan.found = find_expression(adata)
+        plan.found = Found("X", LOGGED) if plan.prepared else find_expression(adata)
     except ValueError as error:
         plan.obstacles.append(str(error))
-    if plan.found is not None:
-        plan.said.append(
-            f"Counts are in {plan.found.where}."
-            if plan.found.kind == COUNTS
-            else f"No counts; {plan.found.where} holds log-normalised values, taken as they are."
-        )
-        _look_at_cells(plan, with_counts(adata, plan.found), min_genes)
-        seconds, gigabytes = cost_of(adata.n_obs, min(n_genes, adata.n_vars), len(plan.batches), hp)
-        plan.said.append(
-            f"Expected on two cores: {gigabytes:.1f} GB, {max(seconds / 60, 0.1):.1f} minutes; "
-            "a report about one more."
-        )
+        return plan
+    cells = with_counts(adata, plan.found)
+    plan.said.append(_said_of(plan))
+    _look_at_cells(plan, cells, min_genes, found.get("--batch-key"))
+    _look_at_the_rest(plan, cells, hp)
+    n_fitted = _look_at_genes(plan, cells.var, n_genes)
+    seconds, gigabytes = cost_of(adata.n_obs, n_fitted, len(plan.batches), hp)
+    plan.said.append(
+        f"Expected on two cores: {gigabytes:.1f} GB, {max(seconds / 60, 0.1):.1f} minutes; "
+        "a report about one more."
+    )
     return plan
+
+
+def _said_of(plan: Plan) -> str:
+    if plan.prepared:
+        return (
+            "preprocess made these cells: X holds its log-normalised values, taken as they are "
+            "(--min-genes plays no part)."
+        )
+    if plan.found.kind == COUNTS:
+        return f"Counts are in {plan.found.where}."
+    return (
+        f"No counts; {plan.found.where} holds log-normalised values, taken as they are (--min-genes "
+        "plays no part)."
+    )
+
+
+def _look_at_genes(plan: Plan, var: pd.DataFrame, n_genes: int) -> int:
+    """Number of genes that will be fitted; of log values --genes cannot choose any."""
+    n, every = len(var), n_genes >= ALL_GENES
+    if plan.found.kind == COUNTS:
+        return min(n_genes, n)
+    if MARK not in var:
+        if n_genes < n:
+            plan.doubts.append(
+                f"All {n:,} genes are fitted: --genes chooses from counts only, and no gene is marked. "
+                "Mark variable genes first, scanpy.pp.highly_variable_genes(adata, batch_key=...)."
+            )
+        return n
+    plan.genes = "all" if every else "variable"
+    try:
+        marked = len(variable_genes(var, plan.genes))
+    except ValueError as error:
+        plan.obstacles.append(str(error))
+        return n
+    if marked < n:
+        plan.said.append(
+            f"Pairs are found in the {marked:,} of {n:,} genes that var[{MARK!r}] marks; "
+            + ("all are corrected." if every else "these are corrected, with --genes all all of them.")
+        )
+    if n_genes < marked:
+        plan.doubts.append(f"All {marked:,} marked genes are fitted: --genes chooses from counts only.")
+    return n if every else marked
+
+
+def _look_at_the_rest(plan: Plan, cells: AnnData, hp: Hyperparameters) -> None:
+    """What else the fit needs, and what comes along into the result."""
+    looks = [lambda: check_writable(cells)]
+    if hp.own_space:
+        looks.append(lambda: embedding_of(open_cells(cells), hp.own_space, "pair_space"))
+    if hp.search == "annoy":
+        looks.append(check_annoy)
+    for look in looks:
+        try:
+            look()
+        except (ImportError, KeyError, RuntimeError, ValueError) as error:
+            plan.obstacles.append(str(error.args[0]))
 
 
 def _look_at_types(plan: Plan, types: np.ndarray, batch: np.ndarray | None, label_key: str) -> None:
@@ -161,18 +228,33 @@ def few_cells(sizes: dict[str, int], have: str = "have") -> str | None:
     )
 
 
-def _look_at_cells(plan: Plan, adata: AnnData, min_genes: int) -> None:
+def _look_at_cells(plan: Plan, adata: AnnData, min_genes: int, batch: np.ndarray | None) -> None:
     if adata.n_vars > 20 * adata.n_obs or (adata.n_obs > 15_000 and adata.n_vars < adata.n_obs / 100):
         plan.doubts.append(
             f"{adata.n_obs:,} cells x {adata.n_vars:,} genes: if rows are genes, turn the matrix round "
             "(adata = adata.T)."
         )
-    detected = np.asarray((adata.X > 0).sum(axis=1)).ravel()
-    low = float(np.mean(detected < min_genes))
+    if plan.found.kind != COUNTS:
+        return
+    enough = np.asarray((adata.X > 0).sum(axis=1)).ravel() >= min_genes
+    low = float(np.mean(~enough))
     if low > 0.2:
         plan.doubts.append(
             f"{low:.0%} of the cells have fewer than {min_genes} detected genes: "
             "lower --min-genes if the file holds chosen genes only."
+        )
+    kept = {} if batch is None else pd.Series(enough).groupby(batch).sum().to_dict()
+    left = {name: n for name, n in kept.items() if n}
+    few = [name for name, n in left.items() if n < MIN_CELLS <= plan.batches[name]]
+    if few:
+        plan.obstacles.append(
+            f"Batch {few[0]!r} keeps {left[few[0]]} of {plan.batches[few[0]]:,} cells with at least "
+            f"{min_genes} detected genes; {MIN_CELLS} are needed. Lower --min-genes."
+        )
+    elif len(left) < 2 <= len(kept):
+        plan.obstacles.append(
+            f"{len(left)} of {len(kept)} batches keep cells with at least {min_genes} detected genes; "
+            "two are needed. Lower --min-genes."
         )
 
 

@@ -12,6 +12,7 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 
 from .. import plots
+from ..inputs.expression import COUNTS
 from ..nn.backend import installed_versions
 from ..nn.persistence import write_whole
 from .integrating import Integration
@@ -47,7 +48,8 @@ def write_report(done: Integration, path: Path) -> str:
         batches=batch_table(done),
         pairs=done.model.pair_counts,
         drivers=driving_genes(done.before, done.options.batch_key),
-        removed=done.before.uns.get("preprocess"),
+        # Cells that were prepared before the command record what left then, of other cells and genes.
+        removed=done.before.uns["preprocess"] if done.plan.found.kind == COUNTS else None,
         versions=installed_versions(),
     )
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

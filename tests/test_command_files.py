@@ -1,0 +1,418 @@
+"""The command's files: what is joined and how, what is taken as it is, what could not be written."""
+
+import os
+import re
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+import scipy.io
+from anndata import AnnData
+from conftest import TINY
+from scipy import sparse
+
+import imap_keras
+from imap_keras import IMAP, Hyperparameters, datasets
+from imap_keras.command import finding, joining, reading
+from imap_keras.command.main import main
+from imap_keras.command.plan import cost_of, plan_of
+
+SMALL = TINY | {"pair_agreement": 0}
+SET = [part for name, value in SMALL.items() if name != "seed" for part in ("--set", f"{name}={value}")]
+
+
+@pytest.fixture(scope="module")
+def cells():
+    adata = datasets.simulate(n_cells=120, n_genes=60, n_batches=3, n_types=3, seed=1)
+    return AnnData(sparse.csr_matrix(adata.X), obs=adata.obs[["batch"]], var=adata.var)
+
+
+@pytest.fixture
+def write(cells, tmp_path):
+    """Write the cells of some batches, changed by a function, and return the path."""
+
+    def written(name, batches, change=lambda adata: adata):
+        part = cells[cells.obs["batch"].isin(batches)].copy()
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        change(part).write_h5ad(tmp_path / name)
+        return str(tmp_path / name)
+
+    return written
+
+
+@pytest.fixture
+def fitted_cells(monkeypatch):
+    """What integrate hands to the fit, which is left out."""
+    handed = []
+
+    def kept(self, adata, batch_key, order=None, verbose=1, genes="variable"):
+        handed.append((adata, genes))
+        return adata.copy()
+
+    monkeypatch.setattr(IMAP, "fit_transform", kept)
+    return handed
+
+
+def integrated(files, tmp_path, *more):
+    out = str(tmp_path / "out.h5ad")
+    call = ["integrate", *files, "--batch-key", "batch", "-o", out, "--min-genes", "5", *more]
+    assert main(call) == 0
+    return anndata.read_h5ad(out)
+
+
+def dense(matrix):
+    return matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)
+
+
+def logged(adata):
+    """As scanpy's users keep them: log values in X, counts in a layer."""
+    adata.layers["counts"] = adata.X.copy()
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    return adata
+
+
+def logged_only(adata):
+    del logged(adata).layers["counts"]
+    return adata
+
+
+def with_obs(**columns):
+    def change(adata):
+        adata.obs = adata.obs.assign(**columns)
+        return adata
+
+    return change
+
+
+def prepared(**how):
+    return lambda adata: imap_keras.preprocess(adata, min_genes=5, verbose=0, **how)
+
+
+# ------------------------------------------------------------------ joining
+
+
+def test_missing_batch_labels_stay_missing_when_files_are_joined(write, capsys):
+    def half(adata):
+        adata.obs["batch"] = adata.obs["batch"].where(np.arange(adata.n_obs) >= 20)
+        return adata
+
+    files = [write("one.h5ad", ["batch_0", "batch_1"]), write("two.h5ad", ["batch_2"], half)]
+    assert main(["check", *files, "--batch-key", "batch", "--min-genes", "5"]) == 1
+    said = capsys.readouterr().out
+    assert "Stop: adata.obs['batch'] is empty for 20 cells." in said
+    assert "batches are batch_0, batch_1, batch_2." in said
+
+
+def test_columns_of_numbers_here_and_text_there_become_text(write, fitted_cells, tmp_path, capsys):
+    first = with_obs(age=[45, None] * 20, score=1, sick=True, only="here", n=pd.Categorical([1] * 40))
+    second = with_obs(age=["unknown"] * 39 + [None], score=0.5, sick="no", n=2)
+    files = [write("one.h5ad", ["batch_0"], first), write("two.h5ad", ["batch_1"], second)]
+    obs = integrated(files, tmp_path).obs
+    assert obs["age"].astype(object).where(obs["age"].notna(), None).tolist() == (
+        ["45", None] * 20 + ["unknown"] * 39 + [None]
+    )
+    assert obs["sick"].tolist() == ["True"] * 40 + ["no"] * 40
+    assert obs["score"].tolist() == [1.0] * 40 + [0.5] * 40
+    assert obs["n"].tolist() == [1] * 40 + [2] * 40
+    said = capsys.readouterr().out
+    assert "obs['age'] holds numbers in some files and text in others: all are text now." in said
+    assert "obs['sick'] holds text in some files and true or false in others" in said
+    assert "obs['score']" not in said and "obs['n']" not in said
+    assert "Not in all files, so left out of obs: only." in said
+
+
+def test_counts_are_joined_with_counts_wherever_they_lie(write, cells, fitted_cells, tmp_path):
+    def raw(adata):
+        adata.raw = adata.copy()
+        sc.pp.log1p(adata)
+        return adata
+
+    files = [
+        write("scanpy.h5ad", ["batch_0"], logged),
+        write("counts.h5ad", ["batch_1"]),
+        write("raw.h5ad", ["batch_2"], raw),
+    ]
+    integrated(files, tmp_path)
+    ready = imap_keras.preprocess(cells, min_genes=5, verbose=0)
+    (found, _), names = fitted_cells[0], ["scanpy", "counts", "raw"]
+    assert found.obs_names.tolist() == [
+        f"{cell}-{names[int(batch[-1])]}" for cell, batch in cells.obs["batch"].items()
+    ]
+    np.testing.assert_array_equal(dense(found.X), dense(ready.X))
+    np.testing.assert_array_equal(dense(found.layers["counts"]), dense(cells.X))
+
+
+def test_files_of_different_kinds_are_refused_by_name(write, capsys):
+    files = [write("log.h5ad", ["batch_0"], logged_only), write("count.h5ad", ["batch_1"])]
+    assert main(["check", *files, "--batch-key", "batch"]) == 1
+    assert capsys.readouterr().err == (
+        "error: Neither counts nor log-normalised values are in all files ('log': log-normalised "
+        "values in X; 'count': counts in X). Put counts into X or layers['counts'] of each and write "
+        "them again.\n"
+    )
+
+
+def test_log_values_are_joined_where_one_file_has_no_counts(write, fitted_cells, tmp_path, capsys):
+    files = [write("both.h5ad", ["batch_0"], logged), write("log.h5ad", ["batch_1"], logged_only)]
+    integrated(files, tmp_path)
+    expected = [anndata.read_h5ad(file).X.toarray() for file in files]
+    np.testing.assert_array_equal(dense(fitted_cells[0][0].X), np.concatenate(expected))
+    assert set(fitted_cells[0][0].uns) == {"log1p"}
+    said = capsys.readouterr().out
+    assert "'log' holds no counts, so the log-normalised values of all files are joined." in said
+
+
+def test_another_logarithm_is_refused_when_log_values_are_joined(write, capsys):
+    def log2(adata):
+        sc.pp.log1p(adata, base=2)
+        return adata
+
+    files = [write("e.h5ad", ["batch_0"], logged_only), write("two.h5ad", ["batch_1"], log2)]
+    assert main(["check", *files, "--batch-key", "batch"]) == 1
+    assert (
+        "error: The files were prepared differently (logarithm: 'e' log1p, 'two' log1p to base 2)"
+        in capsys.readouterr().err
+    )
+
+
+def test_prepared_files_stay_as_they_are_when_joined(write, fitted_cells, tmp_path):
+    genes = [f"gene_{i}" for i in range(40)]
+    files = [
+        write("one.h5ad", ["batch_0"], prepared(genes=genes)),
+        write("two.h5ad", ["batch_1"], prepared(genes=genes)),
+    ]
+    out = integrated(files, tmp_path, "--min-genes", "500")
+    expected = [anndata.read_h5ad(file) for file in files]
+    np.testing.assert_array_equal(dense(out.X), np.concatenate([dense(part.X) for part in expected]))
+    recipe = dict(expected[0].uns["imap_keras_preprocess"])
+    assert out.uns["imap_keras_preprocess"] == recipe
+    assert recipe["genes_counted"] == 60 and out.n_vars == 40
+
+
+def test_prepared_files_that_do_not_fit_are_refused_by_name(write, capsys):
+    def other_total(adata):
+        adata = prepared()(adata)
+        adata.uns["imap_keras_preprocess"]["target_sum"] = 1000
+        return adata
+
+    def of_few_genes(adata):
+        return prepared()(adata[:, :20].copy())
+
+    made, plain = write("made.h5ad", ["batch_0"], prepared()), write("plain.h5ad", ["batch_1"])
+    other = write("other.h5ad", ["batch_1"], other_total)
+    few = write("few.h5ad", ["batch_1"], of_few_genes)
+    for second, told in (
+        (plain, "preprocess made 'made', not 'plain': the first has counts of chosen genes only."),
+        (other, "were prepared differently (counts a cell: 'made' 10000, 'other' 1000)"),
+        (few, "normalised by: 'made' 60, 'few' 20)"),
+    ):
+        assert main(["check", made, second, "--batch-key", "batch"]) == 1
+        assert told in capsys.readouterr().err
+
+
+def test_marks_of_joined_log_values_are_those_of_any_file(write, capsys):
+    def marked(start):
+        def change(adata):
+            adata = logged_only(adata)
+            adata.var["highly_variable"] = (np.arange(60) >= start) & (np.arange(60) < start + 20)
+            return adata
+
+        return change
+
+    files = [write("one.h5ad", ["batch_0"], marked(0)), write("two.h5ad", ["batch_1"], marked(10))]
+    together = reading.read_cells(files, "batch")
+    assert together.var["highly_variable"].tolist() == [True] * 30 + [False] * 30
+
+
+def test_files_of_one_name_are_told_apart_by_folders(write, cells, fitted_cells, tmp_path, capsys):
+    for name, rows in (("s1", slice(0, 40)), ("s2", slice(40, 80))):
+        folder = tmp_path / name / "filtered"
+        folder.mkdir(parents=True)
+        scipy.io.mmwrite(folder / "matrix.mtx", sparse.coo_matrix(cells.X[rows].T.astype(int)))
+        (folder / "genes.tsv").write_text("".join(f"{g}\t{g}\n" for g in cells.var_names))
+        (folder / "barcodes.tsv").write_text("".join(f"{n}\n" for n in cells.obs_names[rows]))
+    out = integrated([str(tmp_path / name / "filtered") for name in ("s1", "s2")], tmp_path)
+    assert out.obs["batch"].tolist() == ["s1/filtered"] * 40 + ["s2/filtered"] * 40
+    assert "Read s1/filtered: 40 cells x 60 genes." in capsys.readouterr().out
+    files = [write("a/cells.h5ad", ["batch_0"]), write("b/cells.h5ad", ["batch_1"])]
+    out = integrated(files, tmp_path)
+    assert out.obs["batch"].value_counts().to_dict() == {"batch_0": 40, "batch_1": 40}
+    assert main(["check", files[0], f"{tmp_path}/a/../a/cells.h5ad", "--batch-key", "batch"]) == 1
+    assert "cells.h5ad is named twice: its cells would be two batches." in capsys.readouterr().err
+
+
+def test_names_of_files_end_where_they_differ(tmp_path):
+    files = [tmp_path / "x.h5ad", tmp_path / "x.loom"]
+    assert joining.names_of(files) == ["x.h5ad", "x.loom"]
+    files = [tmp_path / part / "x" / "c.h5ad" for part in ("a", "b")] + [tmp_path / "d.h5ad"]
+    assert joining.names_of(files)[:2] == ["a/x/c", "b/x/c"]
+
+
+# ------------------------------------------------------------- as they are
+
+
+@pytest.mark.parametrize("min_genes", ["5", "200"])
+def test_integrate_takes_cells_that_preprocess_made_as_they_are(
+    write, fitted_cells, tmp_path, min_genes, capsys
+):
+    file = write("ready.h5ad", ["batch_0", "batch_1"], prepared(n_top_genes=20))
+    out, expected = integrated([file], tmp_path, "--min-genes", min_genes), anndata.read_h5ad(file)
+    np.testing.assert_array_equal(dense(out.X), dense(expected.X))
+    np.testing.assert_array_equal(dense(out.layers["counts"]), dense(expected.layers["counts"]))
+    assert out.obs_names.equals(expected.obs_names)
+    said = capsys.readouterr().out
+    assert "preprocess made these cells: X holds its log-normalised values, taken as they are" in said
+    assert "Preprocessed:" not in said
+
+
+def test_all_of_marked_genes_are_corrected_where_asked_for(write, tmp_path, capsys):
+    file = write(
+        "ready.h5ad", ["batch_0", "batch_1"], prepared(n_top_genes=20, keep_all_genes=True, min_cells=0)
+    )
+    out = integrated([file], tmp_path, "--genes", "all", "--report", str(tmp_path / "r.html"), *SET)
+    assert out.n_vars == 60 and out.layers["imap"].shape == (80, 60)
+    said = capsys.readouterr().out
+    assert "Pairs are found in the 20 of 60 genes that var['highly_variable'] marks; all are" in said
+    assert "with genes='all'" not in said
+    text = (tmp_path / "r.html").read_text()
+    assert "taken as they are" in text and "cells were left out" not in text
+
+
+# -------------------------------------------------------------------- plan
+
+
+def expected_minutes(plan):
+    (said,) = [sentence for sentence in plan.said if sentence.startswith("Expected on two cores")]
+    return float(re.search(r"([\d.]+) minutes", said)[1])
+
+
+def test_minutes_are_those_of_the_genes_that_are_fitted():
+    rng = np.random.default_rng(0)
+    obs = pd.DataFrame({"b": ["x", "y"] * 30}, index=[f"c{i}" for i in range(60)])
+    many = AnnData(sparse.random(60, 20_000, 0.02, "csr", "float32", rng), obs=obs)
+    many.X.data = 3 * many.X.data + 0.1
+    hp, every = Hyperparameters(), lambda n: round(cost_of(60, n, 2, Hyperparameters())[0] / 60, 1)
+    assert every(20_000) > 5 * every(2000)
+    plan = plan_of(many, "b", None, 2000, hp)
+    assert expected_minutes(plan) == every(20_000)
+    few, of_genes = plan.doubts[0], plan.doubts[-1]
+    assert "batches have fewer than 100 cells" in few
+    assert of_genes.startswith("All 20,000 genes are fitted: --genes chooses from counts only")
+    assert not [doubt for doubt in plan.doubts if "--min-genes" in doubt]
+    in_raw = many[:, :500].copy()
+    in_raw.raw, in_raw.X = many, in_raw.X.toarray() - 1
+    assert expected_minutes(plan_of(in_raw, "b", None, 2000, hp)) == every(20_000)
+    many.var["highly_variable"] = np.arange(20_000) < 3000
+    plan = plan_of(many, "b", None, 10, hp)
+    assert (expected_minutes(plan), plan.genes) == (every(3000), "variable")
+    assert plan.doubts[-1] == "All 3,000 marked genes are fitted: --genes chooses from counts only."
+    plan = plan_of(many, "b", None, 10**9, hp)
+    assert (expected_minutes(plan), plan.genes) == (every(20_000), "all")
+    many.var["highly_variable"] = False
+    (obstacle,) = plan_of(many, "b", None, 10, hp).obstacles
+    assert obstacle.startswith("var['highly_variable'] must hold True or False")
+
+
+def test_check_says_what_a_fit_would_stop_at(write, cells, capsys):
+    file = write("cells.h5ad", ["batch_0", "batch_1"])
+    call = ["check", file, "--batch-key", "batch"]
+    assert main([*call, "--min-genes", "5", "--set", "pair_space=X_nope"]) == 1
+    assert "Stop: pair_space='X_nope': adata.obsm has no embedding" in capsys.readouterr().out
+    assert main(call) == 1
+    assert (
+        "Stop: 0 of 2 batches keep cells with at least 200 detected genes; two are needed. Lower "
+        in capsys.readouterr().out
+    )
+    some = cells.copy()
+    some.X = dense(some.X)
+    some.X[4:40] = 0
+    (obstacle,) = plan_of(some, "batch", None, 2000, Hyperparameters(), min_genes=5).obstacles
+    assert obstacle == (
+        "Batch 'batch_0' keeps 4 of 40 cells with at least 5 detected genes; 10 are needed. Lower "
+        "--min-genes."
+    )
+
+
+def test_a_layer_whose_name_holds_quotes_is_read(cells):
+    for name in ("raw'counts", 'raw"counts', 'it\'s "raw"'):
+        adata = AnnData(dense(cells.X) - 0.5, obs=cells.obs, layers={name: cells.X})
+        found = finding.find_expression(adata)
+        assert found.kind == "counts"
+        np.testing.assert_array_equal(dense(finding.with_counts(adata, found).X), dense(cells.X))
+
+
+# ----------------------------------------------------------------- outputs
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (["-o", "FOLDER"], "is a folder; name a file."),
+        (["-o", "FOLDER/o", "--report", "FOLDER"], "is a folder; name a file."),
+        (
+            ["-o", "FOLDER/o", "--model", "FOLDER/mine.h5ad"],
+            "mine.h5ad is a file; a model is saved into",
+        ),
+        (["-o", "FOLDER/mine.h5ad"], "would replace the input FOLDER/mine.h5ad; name another file."),
+        (["-o", "FOLDER/sub/../mine.h5ad"], "would replace the input FOLDER/mine.h5ad; name another"),
+        (["-o", "FOLDER/link.h5ad"], "would replace the input FOLDER/mine.h5ad; name another file."),
+        (["-o", "FOLDER/o", "--report", "FOLDER/mine.h5ad"], "mine.h5ad would replace the input"),
+        (["-o", "FOLDER/o", "--report", "FOLDER/o"], "FOLDER/o is named for two results"),
+        (
+            ["-o", "FOLDER/o", "--report", "/no/such/r.html"],
+            "There is no folder /no/such to write r.html",
+        ),
+        (["-o", "FOLDER/o", "--model", "/no/such/m"], "There is no folder /no/such to write m into"),
+    ],
+)
+def test_outputs_that_cannot_be_written_are_found_before_any_work(
+    write, tmp_path, monkeypatch, more, message, capsys
+):
+    write("mine.h5ad", ["batch_0", "batch_1"])
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link.h5ad").symlink_to(tmp_path / "mine.h5ad")
+    before = (tmp_path / "mine.h5ad").read_bytes()
+    monkeypatch.setattr(reading, "read_one", lambda *_: pytest.fail("work has begun"))
+    call = ["integrate", f"{tmp_path}/mine.h5ad", "--batch-key", "batch"]
+    assert main([*call, *[part.replace("FOLDER", str(tmp_path)) for part in more]]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message.replace("FOLDER", str(tmp_path)) in error
+    assert (tmp_path / "mine.h5ad").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.h5ad", "mine.h5ad", "sub"]
+
+
+def test_a_folder_that_may_not_be_written_is_found_first(write, tmp_path, monkeypatch, capsys):
+    file = write("mine.h5ad", ["batch_0", "batch_1"])
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    out = str(tmp_path / "out.h5ad")
+    for call in (
+        ["integrate", file, "--batch-key", "batch", "-o", out],
+        ["map", str(tmp_path / "model"), file, "-o", out],
+        ["transform", str(tmp_path / "model"), file, "-o", out],
+    ):
+        assert main(call) == 2
+        told = f"error: {tmp_path} cannot be written to; choose another place for out.h5ad.\n"
+        assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (with_obs(age=[45, "unknown"] * 40), "obs['age'] holds int and str"),
+        (lambda adata: setattr(adata, "uns", {"ages": {45}}) or adata, "uns['ages'] cannot be written"),
+    ],
+    ids=["obs", "uns"],
+)
+def test_what_no_file_can_keep_is_found_before_training(
+    cells, tmp_path, monkeypatch, change, message, capsys
+):
+    two = change(cells[cells.obs["batch"] != "batch_2"].copy())
+    monkeypatch.setattr(reading, "read_one", lambda *_: two.copy())
+    monkeypatch.setattr(IMAP, "fit_transform", lambda *_, **__: pytest.fail("training started"))
+    call = ["mine.h5ad", "--batch-key", "batch", "--min-genes", "5"]
+    for verb in (["integrate", "-o", str(tmp_path / "out.h5ad")], ["check"]):
+        assert main([*verb, *call]) == 1
+        assert f"Stop: {message}" in capsys.readouterr().out
