@@ -29,7 +29,7 @@ class Trained(NamedTuple):
     carrier
         ``"generator"``, or ``"mean move"``: the network adds one move to every cell.
     explained
-        Of the moves of pairs held out; None where none were.
+        Of the moves of pairs held out; None where none were: many pairs, or those of one cell.
     """
 
     network: keras.Model
@@ -55,7 +55,8 @@ def train_carrier(
     of a quarter of them. Their mean move is one number a gene; what is left of their moves is what a
     generator is for. If it explains less than `hp.least_explained` of that, for cells it has not seen,
     it has learnt the pairs and not the batch, and the batch is moved by the mean of all its pairs.
-    Otherwise stage II is trained as ever, on all pairs.
+    Otherwise stage II is trained as ever, on all pairs. Where one query cell has all the pairs nothing
+    can be held out, and the batch is moved by their mean.
 
     Parameters
     ----------
@@ -69,9 +70,10 @@ def train_carrier(
     if carrier == GENERATOR or (carrier is None and not few):
         return Trained(*train_stage2(cells, pairs, query, *told))
     kept, held = split_pairs(pairs, hp, number)
-    network, history = train_stage2(cells, kept, query, *told)
+    alone = not len(kept)  # one query cell has all the pairs: none is left to train on without it
+    network, history = train_stage2(cells, pairs if alone else kept, query, *told)
     explained = None
-    if carrier is None:
+    if carrier is None and not alone:
         explained = explained_share(network, cells, pairs, kept, held, hp, number)
         if explained >= hp.least_explained:
             return Trained(*train_stage2(cells, pairs, query, *told), explained=explained)

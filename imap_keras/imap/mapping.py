@@ -10,17 +10,16 @@ from anndata import AnnData
 
 from ..inputs.cells import Cells, open_cells
 from ..inputs.embeddings import embedding_of
-from ..inputs.expression import dense_expression
 from ..inputs.genes import features, with_genes
 from ..inputs.labels import check_batch_sizes, labels_of
 from ..inputs.recipe import compare_recipes, compare_totals, recipe_of
-from ..inputs.values import in_memory
+from ..inputs.values import dense, in_memory
 from ..nn.fitting import run
 from .components import merge_order
 from .hyperparameters import Hyperparameters
 from .merging import Merged, merge_batches
 from .pairs import check_annoy
-from .pool import AT_ONCE, carry
+from .pool import AT_ONCE, carry, check_cells
 from .seeds import sample_cells
 from .streaming import fitted_labels
 
@@ -40,8 +39,9 @@ def few_of(
         Of many cells at most `hp.n_samples` of a batch are read.
     """
     cells = open_cells(adata)
-    if len(cells) <= AT_ONCE:
-        return in_memory(adata), np.arange(len(cells))
+    n_cells = len(cells)
+    if n_cells <= AT_ONCE:
+        return in_memory(adata), np.arange(n_cells)  # which closes a backed file
     labels = labels_of(cells, batch_key)
     groups = [np.flatnonzero(labels == name) for name in np.unique(labels)]
     rows = np.concatenate([sample_cells(rows, "searched", hp, i) for i, rows in enumerate(groups)])
@@ -99,7 +99,7 @@ def read_sides(
     if reference is None:
         raise ValueError(
             "reference=None, but a model keeps no cells: hand in cells of the fitted batches "
-            "(what fit() read, or what transform() gave back) to pair the new ones with."
+            "(what fit() read, or what transform() gave back in memory) to pair the new ones with."
         )
     few, rows = few_of(adata, batch_key, model.hyperparameters)
     labels = labels_of(few, batch_key)
@@ -113,6 +113,13 @@ def read_sides(
     new = _side(model, few, rows, labels)
     few, rows = few_of(reference, batch_key, model.hyperparameters)
     known = _side(model, few, rows, fitted_labels(model, few, batch_key))
+    widths = [side.space.shape[1] for side in (new, known)]
+    if widths[0] != widths[1]:
+        name = model.hyperparameters.own_space
+        raise ValueError(
+            f"obsm[{name!r}] has {widths[0]} columns in adata and {widths[1]} in reference; pairs are "
+            "searched in one embedding: compute it of both together, or with one model."
+        )
     compare_totals(known.expression, new.expression)
     return new, known
 
@@ -122,7 +129,8 @@ def _side(model, adata: AnnData, rows: np.ndarray, labels: np.ndarray) -> Side:
     adata = with_genes(adata, model.genes)
     compare_recipes(model.preprocessing, recipe_of(adata))
     cells = open_cells(adata)
-    expression = dense_expression(features(adata, model.variable_genes)[0])
+    check_cells(cells, adata)
+    expression = dense(features(adata, model.variable_genes)[0].X)
     if own_space:
         space = embedding_of(cells, own_space, "pair_space")
     else:

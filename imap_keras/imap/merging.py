@@ -176,12 +176,16 @@ def merge_batches(
             if hp.incremental:
                 carried.carry(name, trained.network)
             if trained.carrier == MEAN_MOVE and known is None:
+                why = "none can be held out to judge a generator"
+                if trained.explained is not None:
+                    why = (
+                        "a generator trained without a quarter of them explains "
+                        f"{max(trained.explained, 0):.0%} of their moves beyond the mean move "
+                        f"(least_explained={hp.least_explained})"
+                    )
                 warnings.warn(
                     f"Batch {name!r} has pairs for {len(np.unique(pairs[:, 0]))} of its "
-                    f"{np.sum(labels == name)} "
-                    "cells: a generator trained without a quarter of them explains "
-                    f"{max(trained.explained, 0):.0%} of their moves beyond the mean move "
-                    f"(least_explained={hp.least_explained}). The batch is moved by the mean of its "
+                    f"{np.sum(labels == name)} cells: {why}. The batch is moved by the mean of its "
                     "pairs alone; few_cells=0 trains a generator all the same.",
                     stacklevel=3,
                 )

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
 import keras
@@ -28,12 +29,12 @@ from .hyperparameters import Hyperparameters
 from .mapping import map_batches, read_sides
 from .merging import merge_batches
 from .pairs import check_annoy
-from .pool import for_components, read_pool, searched
+from .pool import check_cells, for_components, read_pool, searched
 from .query_batch import check_apart
 from .result_file import check_fits, into_file
 from .saving import networks_of, restore, state_of, widths_of
 from .spread import match_spreads
-from .streaming import check_kept, fitted_labels, into_memory, summary
+from .streaming import check_kept, fitted_labels, into_memory, put_into, summary
 from .training import train_stage1
 
 
@@ -178,7 +179,9 @@ class IMAP(Estimator):
         if client is not None:
             check_apart(client, hp)
         space = embedding_of(cells, hp.own_space, "pair_space") if hp.own_space else None
-        read = read_pool(cells, codes, hp, adata if isinstance(adata, AnnData) else None)
+        source = adata if isinstance(adata, AnnData) else None
+        check_cells(everything, source, rest)
+        read = read_pool(cells, codes, hp, source)
         scale = read.pool.scale = scale_factor(read.moments, hp)
         planned = order or variable_first(read.moments, batches)
         many = len(read.pool) > AT_ONCE
@@ -288,9 +291,7 @@ class IMAP(Estimator):
         adata = with_genes(adata, self.genes)
         compare_recipes(self.preprocessing, recipe_of(adata))
         labels = fitted_labels(self, adata, batch_key)
-        found = into_memory(self, open_cells(adata), labels, keep, adata)
-        for name, values in found.items():
-            (adata.layers if name == "imap" else adata.obsm)[name] = values
+        put_into(adata, into_memory(self, open_cells(adata), labels, keep, adata))
         adata.uns["imap"] = summary(self)
         return adata
 
@@ -331,8 +332,8 @@ class IMAP(Estimator):
             many only `n_samples` a batch are trained on; all are carried.
         reference
             Cells of fitted batches to pair them with: a model keeps no cells, so hand in what
-            :meth:`fit` read, or what :meth:`transform` gave back. Of many only `n_samples` a batch are
-            read. Not changed.
+            :meth:`fit` read, or what :meth:`transform` gave back in memory (a file that it wrote has no
+            ``X``). Of many only `n_samples` a batch are read. Not changed.
         batch_key
             Column of both ``obs``; by default the one of :meth:`fit`.
         verbose
@@ -376,15 +377,18 @@ class IMAP(Estimator):
         new, known = read_sides(self, adata, reference, batch_key)
         merged = map_batches(known, new, self.generators, self.order, self.scale, hp, verbose)
         spreads = match_spreads(self.pca, merged, self.scale, hp, self.spreads)
-        self.chunks = map_chunks(self.chunks, known, new, merged, self.order, hp, verbose)
-        self.order, self.spreads = self.order + list(merged.pairs), spreads
-        self.generators = self.generators | unscaled(merged.generators, self.scale)
+        grown = copy(self)  # if something fails the model does not know the new batches
+        grown.chunks = map_chunks(self.chunks, known, new, merged, self.order, hp, verbose)
+        grown.order, grown.spreads = self.order + list(merged.pairs), spreads
+        grown.generators = self.generators | unscaled(merged.generators, self.scale)
         rows = np.concatenate([known.rows, len(open_cells(reference)) + new.rows])
-        self.pairs = self.pairs | {name: rows[pairs] for name, pairs in merged.pairs.items()}
-        self.pair_counts = pd.concat([self.pair_counts, merged.pair_counts], ignore_index=True)
+        grown.pairs = self.pairs | {name: rows[pairs] for name, pairs in merged.pairs.items()}
+        grown.pair_counts = pd.concat([self.pair_counts, merged.pair_counts], ignore_index=True)
         losses = pd.concat([self.history["stage2"], merged.history], ignore_index=True)
-        self.history = self.history | {"stage2": losses}
-        return self.transform(adata, batch_key, out, keep, dtype, verbose)
+        grown.history = self.history | {"stage2": losses}
+        result = grown.transform(adata, batch_key, out, keep, dtype, verbose)
+        vars(self).update(vars(grown))
+        return result
 
     # ---------------------------------------------------------- save, load
 

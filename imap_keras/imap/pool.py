@@ -1,6 +1,6 @@
 """The cells that training sees: a pool of at most so many of each batch, dense only where looked at."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import keras
@@ -102,7 +102,7 @@ def read_pool(cells: Cells, codes: np.ndarray, hp: Hyperparameters, source=None)
     )
     moments, parts = Moments(int(codes.max()) + 1, cells.shape[1]), []
     if cells.in_memory:
-        check_expression(cells.matrix, source)
+        check_expression(cells.everything, source)
         matrix = read_rows(cells, chosen)
         check_varied(matrix)
     for start, block in cells.blocks():
@@ -114,6 +114,31 @@ def read_pool(cells: Cells, codes: np.ndarray, hp: Hyperparameters, source=None)
         matrix = stacked(parts)
         check_varied(matrix)
     return Read(Pool(matrix, chosen), codes[chosen], moments)
+
+
+def check_cells(cells: Cells, source=None, genes: Sequence[str] | None = None) -> None:
+    """Raise unless all cells hold log-normalised expression; a file is read once, block by block.
+
+    Parameters
+    ----------
+    cells, source
+        As for :func:`read_pool`.
+    genes
+        Those to look at, where any; None: all.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        As :func:`read_pool`.
+    """
+    if genes is not None:
+        if not genes:
+            return
+        cells = cells.with_genes(genes)
+    if cells.in_memory:
+        return check_expression(cells.everything, source)
+    for start, block in cells.blocks():
+        check_expression(block, source, f"X, cells from {start} on,")
 
 
 def searched(read: Read, hp: Hyperparameters) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..inputs.cells import Cells
-from ..inputs.writing import check_out, check_room, result_store, written_behind
+from ..inputs.writing import check_described, check_out, check_room, result_store, written_behind
 from .cluster import stream_by_workers
 from .streaming import PLACES, Form, stream, summary
 
@@ -42,6 +42,7 @@ def into_file(
         The disk has too little room, or `out` exists.
     """
     path, form, widths = check_out(out), form_of(model, dtype), result_widths(model, cells)
+    check_described(cells.obs, cells.var)
     with result_store(path, len(cells), bytes_needed(model, cells, keep, dtype)) as store:
         store.describe(cells.obs, cells.var, {"imap": summary(model)})
 
@@ -70,6 +71,7 @@ def check_fits(model, cells: Cells, keep: Sequence[str], out: str | Path, dtype:
         As :func:`into_file`.
     """
     check_room(check_out(out), bytes_needed(model, cells, keep, dtype))
+    check_described(cells.obs, cells.var)
 
 
 def form_of(model, dtype: str) -> Form:

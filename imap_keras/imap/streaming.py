@@ -81,10 +81,11 @@ def check_kept(
     (('X_imap',), ('imap',))
     """
     check_choice("dtype", dtype, ("float32", "float16"))
-    keep = keep or (tuple(PLACES) if out is None else ("X_imap",))
-    keep = (keep,) if isinstance(keep, str) else tuple(keep)
+    if keep is None:
+        keep = tuple(PLACES) if out is None else ("X_imap",)
+    keep = (keep,) if isinstance(keep, str) else tuple(dict.fromkeys(keep))
     unknown = [name for name in keep if name not in PLACES]
-    if unknown:
+    if unknown or not keep:
         raise ValueError(f"keep={keep} must name some of {', '.join(map(repr, PLACES))}.")
     return keep
 
@@ -189,7 +190,7 @@ def stream(
         The AnnData they come from, for the advice of errors.
     """
     if cells.in_memory:
-        check_expression(cells.matrix, source)
+        check_expression(cells.everything, source)
     # Few cells are one block: a generator then meets the rows of its batch in the same company as in
     # training, and the last bit of a sum is the same.
     size = max(len(cells), 1) if len(cells) <= AT_ONCE else BLOCK
@@ -201,6 +202,15 @@ def stream(
             for name, values in integrated(model, block, of_block, keep).items():
                 put(name, start, values)
             bar.update(block.shape[0])
+
+
+def put_into(adata: AnnData, found: dict[str, np.ndarray]) -> None:
+    """Results into their places; what was not asked for leaves: it may be an earlier model's."""
+    for name in PLACES:
+        place = adata.layers if name == "imap" else adata.obsm
+        place.pop(name, None)
+        if name in found:
+            place[name] = found[name]
 
 
 def into_memory(model, cells: Cells, labels: np.ndarray, keep: Sequence[str], source=None) -> dict:

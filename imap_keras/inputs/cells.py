@@ -73,22 +73,29 @@ class Cells:
         obsm: Mapping | None = None,
         layer: str | None = None,
     ):
+        self.layer = layer
         if matrix is None:
             check_finite(matrix)
         if sparse.issparse(matrix) and matrix.format != "csr":
             matrix = sparse.csr_matrix(matrix)
         if getattr(matrix, "format", "csr") != "csr":
+            where = self.where
             raise ValueError(
-                f"X of {path} is kept gene by gene (CSC): each block of cells would read all of it. "
-                f"Convert it once: adata = anndata.read_h5ad({str(path)!r}) (or read_zarr); "
-                "adata.X = adata.X.tocsr(); adata.write_h5ad('by_cells.h5ad')."
+                f"{where} of {path} is kept gene by gene (CSC): each block of cells would read all of "
+                f"it. Convert it once: adata = anndata.read_h5ad({str(path)!r}) (or read_zarr); "
+                f"adata.{where} = adata.{where}.tocsr(); adata.write_h5ad('by_cells.h5ad')."
             )
         if hasattr(matrix, "dask"):
             matrix = matrix.rechunk({1: -1}) if len(matrix.chunks[1]) > 1 else matrix
             _check_chunks(matrix)
         self.matrix, self.obs, self.var = matrix, obs, var
         self.path, self.columns, self.uns, self.obsm = path, columns, uns or {}, obsm or {}
-        self.layer, self.stamp = layer, _stamp(path)
+        self.stamp = _stamp(path)
+
+    @property
+    def where(self) -> str:
+        """What the matrix is called in its AnnData."""
+        return "X" if self.layer is None else f"layers[{self.layer!r}]"
 
     @classmethod
     def of(cls, matrix) -> "Cells":
@@ -249,6 +256,7 @@ def open_cells(source: AnnData | str | Path | Cells, layer: str | None = None) -
         if source.isbacked and source.is_view:  # anndata would read all of it at each look
             source = source.to_memory()
         obs, var = (x.to_memory() if hasattr(x, "to_memory") else x for x in (source.obs, source.var))
+        obs, var = _named(obs), _named(var)
         layer = layer if layer in source.layers else None
         matrix = source.X if layer is None else source.layers[layer]
         path = source.filename if source.isbacked else None
@@ -269,7 +277,7 @@ def open_cells(source: AnnData | str | Path | Cells, layer: str | None = None) -
     matrix = matrix_in(group, key)
     told = group.get("uns", {})
     uns = {name: read_elem(told[name]) for name in (RECIPE, "log1p") if name in told}
-    names = read_elem(group["obs"]), read_elem(group["var"])
+    names = _named(read_elem(group["obs"])), _named(read_elem(group["var"]))
     return Cells(matrix, *names, path, uns=uns, obsm=group.get("obsm"), layer=layer)
 
 
@@ -306,6 +314,12 @@ def memory_left() -> float:
         return float("inf")
     (line,) = [line for line in told.read_text().splitlines() if line.startswith("MemAvailable:")]
     return 1024 * int(line.split()[1])
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """A table with names as text, as anndata keeps them; an index changed in place may hold numbers."""
+    numbers = table.index.dtype.kind in "iufb"
+    return table.set_axis(table.index.astype(str)) if numbers else table
 
 
 def _check_chunks(matrix) -> None:

@@ -72,8 +72,13 @@ def counts_of(adata: AnnData, caller: str = "preprocess") -> tuple[np.ndarray | 
     return counts, where
 
 
-def check_block_of_counts(values: np.ndarray | sparse.spmatrix, where: str) -> None:
+def check_block_of_counts(values: np.ndarray | sparse.spmatrix, where: str, start: int = 0) -> None:
     """Raise unless a block of a file holds counts; there is nowhere else to look for some.
+
+    Parameters
+    ----------
+    values, where, start
+        The block, ``"X"`` or ``"layers['counts']"``, and the number of its first cell.
 
     Raises
     ------
@@ -87,9 +92,12 @@ def check_block_of_counts(values: np.ndarray | sparse.spmatrix, where: str) -> N
     >>> check_block_of_counts(np.array([[0, 3]]), "X")
     """
     try:
-        check_counts(values, f"adata.{where}")
+        check_counts(values, f"adata.{where}, cells from {start} on,")
     except WrongKindError as error:
-        raise ValueError(f"{error} Put the counts into layers['counts'], or into X.") from None
+        mend = "Put the counts into layers['counts'], or into X."
+        if where != "X":
+            mend = f"Put the counts there, or remove it: del adata.{where}; X is read then."
+        raise ValueError(f"{error} {mend}") from None
 
 
 def dense_expression(adata: AnnData, caller: str = "integrate") -> np.ndarray:

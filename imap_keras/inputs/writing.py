@@ -1,7 +1,9 @@
 """Results written block by block into an .h5ad file or a zarr store, whole or not at all."""
 
+import glob
 import os
 import shutil
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +26,7 @@ CHUNK_BYTES = 1e6  # of an .h5ad file; a zarr chunk is a file of its own, and ho
 FEW_ENTRIES = 2**18  # non-zero entries of a sparse matrix in one chunk
 BEHIND = 3  # results of a block that wait to be written
 MOST_INT32 = 2**31 - 1
+A_DAY = 86_400  # seconds; what a killed write left may go then: nobody is at work on it
 
 
 def check_out(out: str | Path) -> Path:
@@ -75,6 +78,48 @@ def check_room(path: Path, needed: float) -> None:
         )
 
 
+def check_described(obs: pd.DataFrame, var: pd.DataFrame) -> None:
+    """Raise if a file cannot hold what is known of cells and genes: before any work.
+
+    Raises
+    ------
+    ValueError
+        Names the column, and how to mend it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from imap_keras.inputs.writing import check_described
+    >>> names = pd.DataFrame(index=["a", "b"])
+    >>> check_described(names.assign(age=["45", None]), names)
+    >>> check_described(names.assign(age=[45, "unknown"]), names)
+    Traceback (most recent call last):
+    ValueError: obs['age'] holds int and str, which no file can keep. Make it text: adata.obs['age'] =
+    adata.obs['age'].astype(str).
+    """
+    for what, table in (("obs", obs), ("var", var)):
+        for name in table:
+            column = table[[name]]
+            if column.dtypes.iloc[0].kind in "biuf":
+                continue
+            try:
+                with h5py.File(f"{uuid.uuid4().hex}", "w", driver="core", backing_store=False) as file:
+                    write_elem(file, "/", _as_kept(column, table.iloc[:0, :0], {}))
+            except Exception as error:
+                kinds = sorted({type(value).__name__ for value in column[name].dropna()})
+                raise ValueError(
+                    f"{what}[{name!r}] holds {' and '.join(kinds)}, which no file can keep. Make it "
+                    f"text: adata.{what}[{name!r}] = adata.{what}[{name!r}].astype(str)."
+                ) from error
+
+
+def _as_kept(obs: pd.DataFrame, var: pd.DataFrame, uns: Mapping) -> AnnData:
+    """What is known of cells and genes as anndata writes it: text as categories, so some may lack."""
+    told = AnnData(obs=obs.copy(), var=var.copy(), uns=dict(uns))
+    told.strings_to_categoricals()
+    return told
+
+
 class Store:
     """An AnnData on disk that grows block by block; made by :func:`result_store`.
 
@@ -93,7 +138,7 @@ class Store:
 
     def describe(self, obs: pd.DataFrame, var: pd.DataFrame, uns: Mapping) -> None:
         """Write what is known of cells and genes, before any block."""
-        write_elem(self.group, "/", AnnData(obs=obs, var=var, uns=dict(uns)))
+        write_elem(self.group, "/", _as_kept(obs, var, uns))
 
     def put(self, key: str, start: int, block: np.ndarray | sparse.csr_matrix) -> None:
         """Rows from `start` on of the matrix at `key`; each comes after those before it."""
@@ -248,3 +293,12 @@ def result_store(out: str | Path, n_cells: int, needed: float) -> Iterator[Store
         if temporary.is_dir():
             shutil.rmtree(temporary)
         temporary.unlink(missing_ok=True)
+    _remove_left_overs(path)
+
+
+def _remove_left_overs(path: Path) -> None:
+    """What killed writes of this result left behind, a day ago or longer."""
+    for left in path.parent.glob(f"writing-*-{glob.escape(path.name)}.part"):
+        written = [left, *left.rglob("*")] if left.is_dir() else [left]
+        if time.time() - max(part.stat().st_mtime for part in written) > A_DAY:
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)

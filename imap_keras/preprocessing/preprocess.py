@@ -17,7 +17,7 @@ from ..inputs.genes import check_unique_names, looks_transposed
 from ..inputs.labels import coded, labels_of
 from ..inputs.recipe import COUNTED, RECIPE
 from ..inputs.values import in_memory, named_layers
-from ..inputs.writing import check_out
+from ..inputs.writing import check_described, check_out
 from ..nn.parameters import check_choice, check_count
 from .streamed import Counts
 from .variable import FLAVORS, SPANS, TARGET_SUM, normalised, variable_genes
@@ -130,6 +130,7 @@ def preprocess(
     if out is not None:
         check_out(out)
         adata = open_cells(adata, layer="counts")
+        check_described(adata.obs, adata.var)
     else:
         adata = in_memory(adata)
     if looks_transposed(adata):
@@ -148,7 +149,7 @@ def preprocess(
     else:
         names, codes = coded(labels)
         file = Counts(adata, codes, names, verbose, client)
-        passed, where = file.look(min_genes), "X"
+        passed, where = file.look(min_genes), adata.where
         detected = passed.detected
     keep_cells = detected >= min_genes
     _check_cells_left(detected, keep_cells, where, min_genes)
@@ -231,7 +232,10 @@ def _described(var: pd.DataFrame, places: np.ndarray, names: list[str] | None) -
     """What is known of these genes; empty for a place of -1."""
     if names is None:
         return var.iloc[places].copy()
-    return var.set_axis(var.index.astype(str)).reindex(names)
+    found = var.set_axis(var.index.astype(str)).reindex(names)
+    # With an empty place a mark is neither True nor False, and no file can hold it.
+    marks = var.select_dtypes(bool).columns
+    return found.assign(**{name: found[name].eq(True).to_numpy(bool) for name in marks})
 
 
 def _check_cells_left(detected: np.ndarray, keep: np.ndarray, where: str, min_genes: int) -> None:

@@ -108,13 +108,22 @@ class Counts:
         for start, block in self.cells.blocks():
             rows = slice(start, start + block.shape[0])
             kept = None if keep is None else keep[rows]
-            yield block.shape[0], of_block(find, block, start, self.codes[rows], kept, told)
+            codes = self.codes[rows]
+            yield block.shape[0], of_block(find, block, self.cells.where, start, codes, kept, told)
 
     def _by_workers(self, find: Callable, keep: np.ndarray | None, told: tuple) -> Iterator:
         place, n_cells = place_of(self.cells), len(self.cells)
         parts = [slice(start, min(start + BLOCK, n_cells)) for start in range(0, n_cells, BLOCK)]
         calls = (
-            (find, place, rows.start, self.codes[rows], None if keep is None else keep[rows], told)
+            (
+                find,
+                place,
+                self.cells.where,
+                rows.start,
+                self.codes[rows],
+                None if keep is None else keep[rows],
+                told,
+            )
             for rows in parts
         )
         with closing(in_order(self.client, read_by_worker, calls)) as results:
@@ -201,19 +210,20 @@ def _of_genes(moments: Moments, genes: np.ndarray) -> Moments:
 # -------------------------------------------------- what is found of one block, here or by a worker
 
 
-def of_block(find, block, start: int, codes: np.ndarray, keep: np.ndarray | None, told: tuple):
+def of_block(find, block, where: str, start: int, codes, keep: np.ndarray | None, told: tuple):
     """What a function finds of a block whose first cell is `start`: of the cells that stay."""
     block = sparse.csr_matrix(block)
     if keep is None:
-        check_block_of_counts(block, f"X, cells from {start} on,")
+        check_block_of_counts(block, where, start)
     else:
         block, codes = block[keep], codes[keep]
     return find(block, codes, *told)
 
 
-def read_by_worker(find, place: Place, start: int, codes, keep, told: tuple):
+def read_by_worker(find, place: Place, where: str, start: int, codes, keep, told: tuple):
     """:func:`of_block` of cells that a worker reads itself."""
-    return of_block(find, place.block(start, start + len(codes)), start, codes, keep, told)
+    block = place.block(start, start + len(codes))
+    return of_block(find, block, where, start, codes, keep, told)
 
 
 def seen_in(block: sparse.csr_matrix, codes: np.ndarray, min_genes: int, n_batches: int) -> tuple:
