@@ -15,6 +15,7 @@ import time
 from dataclasses import replace
 from unittest import mock
 
+import numpy as np
 import pandas as pd
 from harder import HARDER
 from peers import KEYS
@@ -25,7 +26,8 @@ from imap_keras import IMAP, metrics
 from imap_keras.imap.hyperparameters import Hyperparameters
 from imap_keras.imap.training import train_stage1
 
-SHOWN = ["simulated", "close_types", "surface_protein", "proteins_100", "mixology_25"]
+SHOWN = ["simulated", "close_types", "depths", "surface_protein", "proteins_100", "mixology_25"]
+SHOWN += ["halves"]
 # One change may need several hyperparameters.
 CHANGES = {
     "64 rows in stage I": ["stage1_rows", "stage1_learning_rate"],
@@ -50,6 +52,15 @@ CHANGES = {
     "components weighed": ["component_neighbors"],
     "one spread": ["match_spread"],
 }
+# Each of these brings little alone; what they bring together.
+SMALL = [
+    "BatchNorm re-estimated",
+    "neighbour's move as target",
+    "no ReLU at the end",
+    "5 critic steps",
+    "mean of the last weights",
+]
+CHANGES["the five small ones at once"] = [name for title in SMALL for name in CHANGES[title]]
 
 
 # What changes stage I, of the above.
@@ -79,11 +90,15 @@ def as_text(table: pd.DataFrame) -> str:
     for method in (m for m in variants() if m in totals.index):
         cells = []
         for name in sets:
-            found = totals.loc[method, name].dropna()
-            change = (found - totals.loc["default", name]).mean()
-            text = " / ".join(f"{value:.3f}" for value in found) or "–"
-            of_change = method != "default" and len(found) > 0
-            cells.append(f"{text} ({change:+.3f})" if of_change else text)
+            found, default = totals.loc[method, name], totals.loc["default", name].dropna()
+            found = found[default.index]  # a dash for a seed that was not run
+            change = (found - default).mean()
+            text = " / ".join("–" if np.isnan(value) else f"{value:.3f}" for value in found)
+            if found.isna().all():
+                text = "–"
+            elif method != "default":
+                text += f" ({change:+.3f})"
+            cells.append(text)
         lines.append(f"| {method} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -121,6 +121,24 @@ def test_the_page_shows_what_each_change_brings(benchmark):
     assert f"more than 0.01 on every seed of some set: {told}." in said
     rest = [n.removeprefix("without: ") for n in ablation.variants() if n in gains and n not in carries]
     assert f"No set gains as much on every seed from: {', '.join(rest)}." in said
+    # Those of little effect: on which set each gains most of what is beyond its spread between seeds.
+    spread, told = gains.groupby("set").std(), []
+    for title in ablation.SMALL:
+        change = f"without: {title}"
+        beyond = mean[change].where(mean[change] > spread[change])
+        best = beyond.idxmax()
+        told.append(f"{title} {beyond[best]:.3f} ± {spread.loc[best, change]:.3f} on {best}")
+    at_once = "without: the five small ones at once"
+    on = [
+        f"{mean.loc[s, at_once]:.3f} ± {spread.loc[s, at_once]:.3f} on {s}"
+        for s in ("depths", "mixology_25")
+    ]
+    assert f"{', '.join(told)}; the five at once {' and '.join(on)}." in said
+    seconds = table[table["set"] == "halves"].groupby("method")["processor_seconds"].mean()
+    rows = [f"{seconds[f'without: 64 rows in {stage}']:.0f}" for stage in ("stage I", "stage II")]
+    assert (
+        f"{seconds['default']:.0f} s of the processor on halves, {' and '.join(rows)} s without" in said
+    )
     worst = mean.min().sort_values().head(2)
     told = " and ".join(
         f"{name.removeprefix('without: ')} ({-loss:.3f} on {mean[name].idxmin()})"
