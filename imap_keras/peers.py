@@ -12,6 +12,9 @@ import scanpy as sc
 from anndata import AnnData
 from scipy import sparse
 
+from .inputs.labels import labels_of
+from .inputs.values import check_finite, in_memory
+
 N_COMPONENTS = 30
 
 
@@ -30,6 +33,11 @@ def uncorrected(adata: AnnData, batch_key: str = "batch", seed: int = 0) -> np.n
     numpy.ndarray
         Cells x 30, in the order of the cells.
 
+    Raises
+    ------
+    ValueError
+        A value is NaN or infinite.
+
     Examples
     --------
     >>> import imap_keras
@@ -39,6 +47,8 @@ def uncorrected(adata: AnnData, batch_key: str = "batch", seed: int = 0) -> np.n
     >>> uncorrected(adata).shape
     (60, 30)
     """
+    adata = in_memory(adata)
+    check_finite(adata.X)
     n = min(N_COMPONENTS, min(adata.shape) - 1)
     return sc.pp.pca(adata.X, n_comps=n, random_state=seed).astype("float32")
 
@@ -47,7 +57,7 @@ def harmony(adata: AnnData, batch_key: str = "batch", seed: int = 0, **options) 
     """Harmony: the components, shifted cluster by cluster until each cluster mixes the batches.
 
     Parameters and return value as for :func:`uncorrected`; `options` are the package's, such as
-    ``sigma``.
+    ``sigma``. A KeyError or ValueError if there is no such column, or a cell has no batch.
 
     References
     ----------
@@ -55,6 +65,7 @@ def harmony(adata: AnnData, batch_key: str = "batch", seed: int = 0, **options) 
     """
     import harmonypy
 
+    labels_of(adata, batch_key)
     components = uncorrected(adata, batch_key, seed).astype("float64")
     result = harmonypy.run_harmony(
         components, adata.obs, batch_key, verbose=False, random_state=seed, **options
@@ -66,7 +77,7 @@ def harmony(adata: AnnData, batch_key: str = "batch", seed: int = 0, **options) 
 def scanorama(adata: AnnData, batch_key: str = "batch", seed: int = 0) -> np.ndarray:
     """Scanorama: mutual nearest neighbours of unit-length cells, each batch moved along its pairs.
 
-    Parameters and return value as for :func:`uncorrected`.
+    Parameters and return value as for :func:`uncorrected`, errors as for :func:`harmony`.
 
     References
     ----------
@@ -74,7 +85,8 @@ def scanorama(adata: AnnData, batch_key: str = "batch", seed: int = 0) -> np.nda
     """
     import scanorama as package
 
-    labels = adata.obs[batch_key].astype(str).to_numpy()
+    labels, adata = labels_of(adata, batch_key), in_memory(adata)
+    check_finite(adata.X)
     names = np.unique(labels)
     cells = sparse.csr_matrix(adata.X)
     batches = [cells[labels == name] for name in names]
@@ -90,7 +102,8 @@ def bbknn(adata: AnnData, batch_key: str = "batch", seed: int = 0) -> np.ndarray
     """BBKNN: a graph in which each cell has neighbours in every batch, as diffusion components.
 
     BBKNN gives a graph and no space; to be scored beside the others, the graph is turned into the 15
-    first components of its diffusion map. Parameters and return value as for :func:`uncorrected`.
+    first components of its diffusion map. Parameters and return value as for :func:`uncorrected`,
+    errors as for :func:`harmony`.
 
     References
     ----------
@@ -98,6 +111,7 @@ def bbknn(adata: AnnData, batch_key: str = "batch", seed: int = 0) -> np.ndarray
     """
     import bbknn as package
 
+    labels_of(adata, batch_key)
     cells = AnnData(obs=adata.obs[[batch_key]].copy())
     cells.obsm["X_pca"] = uncorrected(adata, batch_key, seed)
     package.bbknn(cells, batch_key=batch_key, n_pcs=cells.obsm["X_pca"].shape[1])

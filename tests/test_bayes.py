@@ -315,3 +315,53 @@ def test_faults_of_what_is_measured_are_named():
         reliability(np.array([1.2]), np.array([True]))
     with pytest.raises(ValueError, match="2 probabilities and 1 cells"):
         reliability(np.ones(2), np.ones(1))
+
+
+def test_features_of_a_table_are_found_by_name_after_loading_too(tmp_path):
+    labels = np.repeat(["B", "T"], 20)
+    values = np.random.default_rng(0).normal([3.0, 0.0] * (labels == "B")[:, None], size=(40, 2))
+    table = pd.DataFrame(values, columns=["CD19", 7])
+    model = BayesianClassifier(epochs=3, kl_epochs=1).fit(table, labels, verbose=0)
+    expected = model.predict(table, 5)
+    model.save(tmp_path / "model")
+    for same in (model, BayesianClassifier.load(tmp_path / "model")):
+        turned = table[[7, "CD19"]].assign(other=1.0)
+        pd.testing.assert_frame_equal(same.predict(turned, 5), expected)
+        pd.testing.assert_frame_equal(same.predict(values, 5), expected)
+        with pytest.raises(ValueError, match="1 of the 2 features .* the first is 'CD19'"):
+            same.predict(table[[7]])
+    assert model.fit(values, labels, verbose=0).features is None
+
+
+def test_labels_in_another_order_than_the_cells_are_refused():
+    labels = pd.Series(["B", "T"] * 10, [f"cell_{i}" for i in range(20)])
+    values = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 2)), labels.index)
+    model = BayesianClassifier(epochs=1)
+    with pytest.raises(ValueError, match=r"another order .* labels.loc\[values.index\]"):
+        model.fit(values, labels[::-1], verbose=0)
+    assert model.network is None
+    assert model.fit(values, labels.reset_index(drop=True), verbose=0).classes == ["B", "T"]
+
+
+def test_no_cells_and_values_too_large_are_said():
+    values, labels = np.random.default_rng(0).normal(size=(20, 2)), ["B", "T"] * 10
+    with pytest.raises(ValueError, match="no cells to train on"):
+        BayesianClassifier(epochs=1).fit(values[:0], [], verbose=0)
+    model = BayesianClassifier(epochs=1).fit(values, labels, verbose=0)
+    with pytest.raises(ValueError, match="too large for float32"):  # were labels of probability NaN
+        model.predict(values * 1e200)
+
+
+def test_cells_of_unknown_class_are_neither_right_nor_wrong():
+    with pytest.raises(ValueError, match="correct is missing .* for 1 cells"):
+        rejection_curve([0.3, 0.1], np.array([True, np.nan], object))
+    with pytest.raises(ValueError, match="correct is missing .* for 1 cells"):
+        reliability([0.3, 0.1], [True, None])
+    with pytest.raises(ValueError, match="uncertainty of 1 cells is NaN"):
+        rejection_curve([np.nan, 0.1], [True, False])
+    with pytest.raises(ValueError, match="kept=50 must be a share"):
+        accuracy_of_certain([0.3, 0.1], [True, False], 50)
+    with pytest.raises(ValueError, match="There are no cells"):
+        reliability([], [])
+    with pytest.raises(ValueError, match="n_bins=0 must be"):
+        reliability([0.3], [True], 0)

@@ -292,3 +292,14 @@ def test_pairs_are_two_names_each_once(cells):
         *(cells, [("L1", "R1"), ("L2", "R1"), ["L1", "R1"]]),
     )
     refused(ValueError, 'There are no pairs; hand in names such as [("CCL5", "CCR5")].', *(cells, []))
+
+
+def test_genes_may_be_numbers_in_an_index_that_was_set_in_place():
+    rng = np.random.default_rng(0)
+    cells = AnnData(np.log1p(rng.poisson(1, (40, 3))).astype("float32"))
+    cells.var_names = ["1", "2", "3"]
+    cells.obs["cell_type"] = np.repeat(["A", "B"], 20)
+    expected = interaction_table(cells, [("3", "1")], n_permutations=99)
+    cells.var["entrez"] = [1, 2, 3]
+    cells.var.set_index("entrez", inplace=True)
+    pd.testing.assert_frame_equal(interaction_table(cells, [(3, 1)], n_permutations=99), expected)

@@ -18,6 +18,7 @@ from imap_keras.metrics import (
     index_ceiling,
     neighbor_agreement,
     pair_purity,
+    partner_rank,
     predictability,
     scib_neighbors,
     scib_table,
@@ -471,3 +472,86 @@ def test_f1_of_differential_genes_counts_those_lost_and_those_invented():
         assert differential_agreement(cells, cells, BATCH, typeless, alpha=1e-4) == 1
     with pytest.raises(ValueError, match=r"before correction \(types of at least 10 cells.*0.0001"):
         differential_agreement(CELLS, cells, BATCH, kind, alpha=1e-4)
+
+
+def test_a_cell_without_a_batch_is_no_batch_of_its_own():
+    space, batch = np.random.default_rng(0).normal(size=(40, 3)), np.tile(["a", "b"], 20).astype(object)
+    kind = np.repeat(["t", "u"], 20)
+    batch[:5] = None
+    scores = (
+        lambda: imap_index(space, batch, kind),
+        lambda: index_ceiling(batch, kind),
+        lambda: neighbor_agreement(space, space, batch),
+        lambda: correlation_agreement(space, space, batch),
+        lambda: differential_agreement(space, space, batch, kind),
+    )
+    for score in scores:
+        with pytest.raises(ValueError, match="5 of 40 cells have no batch"):
+            score()
+
+
+def test_values_that_are_not_finite_are_no_good_score():
+    space = np.random.default_rng(0).normal(size=(40, 3))
+    batch, kind = np.tile(["a", "b"], 20), np.repeat(["t", "u"], 20)
+    for wrong in (np.nan, np.inf):
+        holed = space.copy()
+        holed[3, 1] = wrong
+        for score in (
+            lambda x=holed: partner_rank(x, space),  # was near 0: nothing is nearer than NaN
+            lambda x=holed: partner_rank(space, x),
+            lambda x=holed: predictability(x, kind),
+            lambda x=holed: neighbor_agreement(space, x, batch),
+            lambda x=holed: correlation_agreement(space, x, batch),
+            lambda x=holed: differential_agreement(x, sparse.csr_matrix(space), batch, kind),
+        ):
+            with pytest.raises(ValueError, match="holds 1 NaN or infinite"):
+                score()
+
+
+def test_a_space_in_which_all_cells_coincide_finds_no_partner():
+    same = np.zeros((50, 2))
+    assert partner_rank(same, same) == pytest.approx(0.49)  # was 0, the best
+    small = np.array([[0], [16], [32]], "uint8")  # 16 x 16 does not fit into a byte
+    assert partner_rank(small, small + np.uint8(1)) == 0
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 3)))
+    assert partner_rank(table, table) == 0
+    with pytest.raises(ValueError, match="first is 20 x 3 and second 10 x 3"):
+        partner_rank(table, table[:10])
+
+
+def test_labels_of_other_cells_and_too_few_neighbours_are_said():
+    space = np.random.default_rng(0).normal(size=(40, 3))
+    with pytest.raises(ValueError, match="space has 40 cells and there are 20 labels"):
+        predictability(space, ["a", "b"] * 10)
+    with pytest.raises(ValueError, match="leave 8 to be neighbours; neighbors=15"):
+        predictability(space[:10], ["a", "b"] * 5)
+    with pytest.raises(ValueError, match=r"all are \['a'\]; two labels are needed"):
+        predictability(space, ["a"] * 40)
+    words = predictability(space, np.tile(["a", "b"], 20))
+    assert predictability(space, np.tile([0.5, 1.5], 20)) == words  # fractions are labels, too
+    assert predictability(space, np.tile(np.array([True, False], object), 20)) > 0
+    with pytest.raises(ValueError, match="before has 40 cells, cell_type 80"):
+        differential_agreement(space, space, ["a"] * 40, ["t", "u"] * 40)
+    with pytest.raises(ValueError, match="k=0 must be a whole number of at least 1"):
+        imap_index(space, ["a", "b"] * 20, ["t"] * 40, k=0)
+    with pytest.raises(ValueError, match="expected is a dense array"):
+        imap_index(space[:, 0], ["a", "b"] * 20, ["t"] * 40)
+
+
+def test_agreement_takes_tables_and_every_kind_of_sparse_matrix():
+    rng = np.random.default_rng(0)
+    cells, batch = rng.poisson(1.0, (60, 5)).astype("float32"), np.repeat(["a", "b"], 30)
+    after = cells + rng.normal(size=cells.shape).astype("float32")
+    expected = correlation_agreement(cells, after, batch)
+    for kind in (sparse.coo_matrix, sparse.csc_array, pd.DataFrame):
+        assert correlation_agreement(kind(cells), after, batch) == expected
+
+
+def test_scib_names_the_space_that_is_wrong_before_any_work():
+    adata = imap_keras.datasets.simulate(n_cells=100, n_genes=20)
+    adata.obsm["a"] = np.random.default_rng(0).normal(size=(100, 3))
+    adata.obsm["b"] = np.where(adata.obsm["a"] > 2, np.nan, adata.obsm["a"])
+    with pytest.raises(ValueError, match=r"adata.obsm\['b'\] holds \d+ NaN"):
+        scib_table(adata, ["a", "b"])
+    with pytest.raises(ValueError, match="names 'a' twice"):
+        scib_table(adata, ["a", "a"])

@@ -30,6 +30,7 @@ from imap_keras.omics import (
     minibatches,
     pca_error,
     reconstruction_error,
+    train_autoencoder,
     train_image_classifier,
 )
 from imap_keras.omics.losses import (
@@ -760,3 +761,84 @@ def test_faults_of_images_are_named():
         train_image_classifier(network, 16 * np.ones((3, 4, 4, 1)), np.zeros(3))
     with pytest.raises(ValueError, match="at least 2 high"):
         build_image_classifier((1, 8, 1))
+
+
+def test_names_that_are_numbers_set_in_place_are_text():
+    cells = simulate_modalities(20, {"rna": 4, "protein": 3})
+    expected = MultiOmics({"rna": "mse", "protein": "mse"}, latent_dim=2, epochs=1).fit(
+        cells, verbose=0
+    )
+    for part in cells.values():
+        for table in (part.obs, part.var):
+            table["number"] = np.arange(100, 100 + len(table))
+            table.set_index("number", inplace=True)
+    model = MultiOmics({"rna": "mse", "protein": "mse"}, latent_dim=2, epochs=1).fit(cells, verbose=0)
+    assert model.features == {"rna": ["100", "101", "102", "103"], "protein": ["100", "101", "102"]}
+    assert model.history.equals(expected.history)
+    # The same cell under its number and under its text is one cell.
+    rna = cells["rna"].copy()
+    rna.obs_names = rna.obs_names.astype(str)
+    assert fill_missing({"rna": rna, "protein": cells["protein"]})["protein"].obs_names.tolist() == [
+        str(number) for number in range(100, 120)
+    ]
+
+
+def test_a_modality_without_values_is_not_one_that_was_not_measured():
+    cells = simulate_modalities(20, {"rna": 4, "protein": 3})
+    cells["protein"] = AnnData(obs=cells["protein"].obs, var=cells["protein"].var)
+    model = MultiOmics({"rna": "mse", "protein": "mse"}, epochs=1)
+    for use in (model.fit, fill_missing):
+        with pytest.raises(ValueError, match="'protein' has no values: its X is empty"):
+            use(cells)
+
+
+def test_errors_takes_one_name_and_names_that_are_numbers():
+    cells = simulate_modalities(20, {"rna": 4, "protein": 3})
+    model = MultiOmics({0: "mse", 1: "mse"}, latent_dim=2, epochs=1)
+    numbered = {0: cells["rna"], 1: cells["protein"]}
+    model.fit(numbered, verbose=0)
+    expected = model.errors({"0": cells["rna"], "1": cells["protein"]}, ["0"])
+    for names in ([0], "0"):
+        pd.testing.assert_frame_equal(model.errors(numbered, names), expected)
+
+
+def test_images_are_checked_before_training_those_held_out_too():
+    images, labels = np.random.default_rng(0).random((8, 4, 4, 1)), np.arange(8) % 2
+    network = build_image_classifier((4, 4, 1), 2, filters=2, units=3)
+    start = network.get_weights()
+    holed = np.where(np.arange(16).reshape(4, 4, 1) == 3, np.nan, images)
+    for message, arguments in {
+        "Pixels reach from nan": (holed, labels),
+        "There are no images": (images[:0], labels[:0]),
+        "Pixels reach .* held-out images": (images, labels, 1, 0.01, 32, (images * 255, labels)),
+        "from 0 to 7 for 8 held-out images": (images, labels, 1, 0.01, 32, (images, np.arange(8))),
+        "held-out images are": (images, labels, 1, 0.01, 32, (images[:, :3], labels)),
+        "epochs=0 must be": (images, labels, 0),
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            train_image_classifier(network, *arguments)
+    for before, after in zip(start, network.get_weights(), strict=True):
+        assert np.array_equal(before, after)
+
+
+def test_cells_of_an_autoencoder_may_be_sparse_and_are_checked():
+    cells = np.random.default_rng(0).poisson(1.0, (20, 3)).astype("float32")
+    _, expected = fit_autoencoder(cells, hidden=(), epochs=1)
+    _, history = fit_autoencoder(sparse.csr_array(cells), hidden=(), epochs=1)
+    assert history.equals(expected)
+    with pytest.raises(ValueError, match=r"shape \(20,\); expected cells x features"):
+        fit_autoencoder(cells[:, 0], hidden=(), epochs=1)
+    network, rows = build_deep_autoencoder(3, (2,)), minibatches(cells, batch_size=10)
+    with pytest.raises(ValueError, match="held_out holds 60 NaN"):  # was "lower learning_rate"
+        train_autoencoder(network, rows, 2, 1, held_out=cells * np.nan)
+    with pytest.raises(ValueError, match="reads cells x 3 features"):
+        train_autoencoder(network, rows, 2, 1, held_out=pd.DataFrame(cells[:, :2]))
+
+
+def test_wrong_values_in_held_out_blocks_are_found_before_training(tmp_path):
+    counts = np.random.default_rng(0).poisson(1.0, (80, 5)).astype("float32")
+    AnnData(counts).write_h5ad(tmp_path / "good.h5ad")
+    counts[BackedCells(tmp_path / "good.h5ad").standardize().held_out[0]] = -1.5
+    AnnData(counts).write_h5ad(tmp_path / "wrong.h5ad")
+    with pytest.raises(ValueError, match="holds 5 negative values"):
+        BackedCells(tmp_path / "wrong.h5ad").standardize()

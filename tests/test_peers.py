@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
+import imap_keras
 from imap_keras.peers import PEERS, bbknn, harmony, scanorama, uncorrected
 
 
@@ -62,3 +63,15 @@ def test_a_peer_brings_shifted_batches_together_in_the_order_of_the_cells(name, 
     )
     spread = np.median(np.linalg.norm(space - space.mean(0), axis=1))
     assert own.mean() < 0.9 * spread  # a type's rows still lie together
+
+
+@pytest.mark.parametrize("method", ["Harmony", "Scanorama", "BBKNN"])
+def test_a_cell_without_a_batch_is_no_batch_of_its_own(method):
+    pytest.importorskip(method.lower().replace("harmony", "harmonypy"))
+    cells = imap_keras.datasets.simulate(n_cells=60, n_genes=50, n_batches=2, n_types=2)
+    cells = imap_keras.preprocess(cells, min_genes=5, min_cells=0, verbose=0)
+    cells.obs["batch"] = cells.obs["batch"].astype(object).where(np.arange(60) > 9)
+    with pytest.raises(ValueError, match=r"adata.obs\['batch'\] is empty for 10 cells"):
+        PEERS[method](cells)
+    with pytest.raises(KeyError, match="batch_key='donor' is not a column"):
+        PEERS[method](cells, "donor")

@@ -256,8 +256,9 @@ def test_the_ceiling_is_a_line_across_each_bar():
         "threshold": 3.0,
         "k": 20,
         "k2": 100,
+        "rules": "respan",
     }
-    indices = {"before": index | {"ceiling": 0.8}, "after": index | {"ceiling": 0.6, "rules": "respan"}}
+    indices = {"before": index | {"ceiling": 0.8}, "after": index | {"ceiling": 0.6}}
     (axis,) = index_bars(indices).axes
     lines = {round(line.get_ydata().mean()): line.get_xdata()[0] for line in axis.get_lines()}
     assert lines == {0: 0.6, 1: 0.8}  # rows count from below
@@ -321,3 +322,57 @@ def test_both_kinds_of_pairs_are_in_the_legend():
     figure = pairs_over_embedding(POSITIONS, BATCH, PAIRS, TYPES)
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert legend == ["pair of one type", "pair of two types", "a", "b"]
+
+
+def test_bars_scored_by_other_rules_each_say_their_own():
+    index = {"positive": 0.9, "negative": 0.1, "true_positive": 0.4, "k": 20, "k2": 100}
+    figure = index_bars(
+        {"a": index | {"threshold": 1}, "b": index | {"threshold": 3, "rules": "respan"}}
+    )
+    assert figure.axes[0].get_xlabel() == "share of cells"
+    shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert shown == [
+        "b\nResPAN's rules, threshold 3, k 20, k2 100",
+        "a\niMAP's rules, threshold 1, k 20, k2 100",
+    ]
+    assert "a (iMAP's rules, threshold 1, k 20, k2 100): true positive 0.40" in alt_text(figure)
+    assert "b (ResPAN's rules, threshold 3, k 20, k2 100): true positive" in alt_text(figure)
+
+
+def test_what_cannot_be_drawn_is_said_and_leaves_no_figure_open(integrated):
+    cells = integrated[:45].copy()
+    cells.obsm["gaps"] = np.where(np.arange(90).reshape(45, 2) == 7, np.nan, 1.0)
+    before = plt.get_fignums()
+    with pytest.raises(ValueError, match=r"adata.obsm\['gaps'\] holds 1 NaN or infinite values"):
+        before_after(cells, {"gaps": "gaps"}, project=pca_of)
+    with pytest.raises(ValueError, match="must each name something to draw"):
+        before_after(cells, {})
+    with pytest.raises(ValueError, match="There are no indices"):
+        index_bars({})
+    history = pd.DataFrame({"epoch": [1], "loss": [1.0]})
+    with pytest.raises(ValueError, match="has 0 rows"):
+        loss_curves(history[:0], ["loss"])
+    with pytest.raises(KeyError, match="'epoch' is not a column"):
+        loss_curves(history[["loss"]], ["loss"])
+    with pytest.raises(ValueError, match="cells x 2 and a label each"):
+        pairs_over_embedding(np.zeros((3, 2)), ["a", "b"], np.array([[0, 1]]))
+    assert plt.get_fignums() == before
+
+
+def test_pairs_of_cells_without_a_type_are_not_pairs_of_two_types():
+    types = np.array(["t", "u", None, "t", np.nan, "t", "t"], object)
+    pairs = np.array([[0, 1], [2, 3], [4, 2], [5, 6]])
+    figure = pairs_over_embedding(np.zeros((7, 2)), list("aababab"), pairs, types=types)
+    assert "(50% join two types)" in alt_text(figure)
+    lines = next(c for c in figure.axes[0].collections if isinstance(c, LineCollection))
+    red = (lines.get_colors()[:, :3] == (1, 0, 0)).all(axis=1)
+    assert red.tolist() == [True, False, False, False]
+    none = pairs_over_embedding(np.zeros((7, 2)), list("aababab"), np.empty((0, 2), int), types=types)
+    assert "%" not in alt_text(none)
+
+
+def test_the_last_epoch_is_told_even_where_it_is_not_finite():
+    history = pd.DataFrame(
+        {"batch": ["b", "b", "a", "a"], "epoch": [1, 2, 1, 2], "loss": [2.0, np.nan, 3.0, 1.0]}
+    )
+    assert "In the last epoch: loss nan, 1." in alt_text(loss_curves(history, ["loss"]))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from anndata import AnnData
 
 from imap_keras import regions
 from imap_keras.nn.callbacks import BestEpoch
@@ -444,3 +445,37 @@ def test_unknown_regions_in_pairs_are_counted_and_named():
         regions.pair_ranks(correlation, pairs[["mouse_region"]])
     with pytest.raises(ValueError, match="empty"):
         regions.pair_ranks(correlation, pairs.iloc[:0])
+
+
+def test_a_mean_rank_does_not_pass_over_regions_without_values():
+    human = pd.DataFrame([[1.0, 2.0, 4.0], [3.0, 1.0, 2.0]], ["A", "B"])
+    pairs = pd.DataFrame({"mouse_region": ["a", "b"], "human_region": ["A", "B"]})
+    mouse = pd.DataFrame([[1.0, 2.0, 3.0], [np.nan, 1.0, 2.0]], ["a", "b"])
+    with pytest.raises(ValueError, match="mouse holds 1 NaN or infinite values"):
+        regions.mean_rank(human, mouse, pairs)
+
+
+def test_values_too_large_for_float32_are_said_before_training():
+    human, _ = regions.simulate_species("subcortex", n_cells=220, n_genes=30, n_donors=5)
+    model = RegionClassifier(hidden=(8, 4), epochs=1).fit(human, verbose=0)
+    large = human.copy()
+    large.X = large.X.astype(float)
+    large.X[0, 0] = 1e300
+    for use in (model.fit, model.predict, regions.region_averages):
+        with pytest.raises(ValueError, match="as float32 holds 1 NaN or infinite"):
+            use(large)
+
+
+def test_rows_of_a_backed_file_are_named_with_further_genes(tmp_path):
+    human, _ = regions.simulate_species("subcortex", n_cells=220, n_genes=30, n_donors=5)
+    model = RegionClassifier(hidden=(8, 4), epochs=1).fit(human, verbose=0)
+    more = AnnData(
+        np.column_stack([np.ones(human.n_obs), human.X]),
+        obs=human.obs,
+        var=pd.DataFrame(index=["other", *human.var_names]),
+    )
+    more.write_h5ad(tmp_path / "more.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "more.h5ad", backed="r")
+    order = np.random.default_rng(0).permutation(human.n_obs)
+    assert np.array_equal(model.predict(backed[order]), model.predict(human)[order])
+    backed.file.close()

@@ -11,6 +11,7 @@ from imap_keras import regions
 from imap_keras.nn.persistence import DESCRIPTION
 from imap_keras.regions import RegionClassifier
 from imap_keras.regions.__main__ import main
+from imap_keras.regions.files import read_expression
 
 
 @pytest.fixture(scope="module")
@@ -263,3 +264,12 @@ def test_paths_may_start_at_home(files, tmp_path, monkeypatch):
     home["-s_path"] = f"~/{files.name}/home"
     assert command(files, "", "--quiet", **home, **{"-n": "1", "--epochs": "1", "-hu1": "8"}) == 0
     assert (files / "home" / "ranking.csv").is_file() and not list(tmp_path.iterdir())
+
+
+def test_a_gene_that_a_csv_names_twice_is_said(tmp_path):
+    path = tmp_path / "cells.csv"
+    path.write_text("region,Actb,Gfap,Actb\nCA1,1,2,5\n")
+    with pytest.raises(ValueError, match="cells.csv: 1 columns have a name .* the first is 'Actb'"):
+        read_expression(path)
+    path.write_text(",region,Actb,Gfap\n0,CA1,1,2\n")
+    assert read_expression(path).var_names.tolist() == ["Actb", "Gfap"]

@@ -311,3 +311,10 @@ def test_a_csv_keeps_names_of_digits(tmp_path):
     (tmp_path / "mouse.csv").write_text("area,gene_0\n007,1.5\nNA,2\n")
     adata = read_expression(tmp_path / "mouse.csv")
     assert adata.obs["region"].tolist() == ["007", "NA"]
+
+
+def test_a_row_without_its_region_index_is_no_region_of_its_own():
+    adata = AnnData(np.ones((2, 1)))
+    adata.obs["region_index"] = ["CA1_sample3_scell0", None]
+    with pytest.raises(ValueError, match=r"obs\['region_index'\] is empty in 1 rows"):
+        from_region_index(adata, "region")

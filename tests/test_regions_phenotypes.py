@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from imap_keras import regions
-from imap_keras.regions import WalkParameters, node2vec_walks, node_vectors
+from imap_keras.regions import WalkParameters, carry, map_phenotype, node2vec_walks, node_vectors
 from imap_keras.regions.walks import cumulative, drawn_columns, second_order
 
 WALKS = {"repeats": 6, "per_region": 20, "dimensions": 20}
@@ -286,4 +286,35 @@ def test_an_unknown_walk_parameter_offers_the_nearest():
     with pytest.raises(TypeError, match="'windows' is not a hyperparameter of the walks.*'window'"):
         regions.map_phenotype(
             latent["human"][0], "human", [(latent["human"], latent["mouse"])], wires, windows=3
+        )
+
+
+def test_regions_of_several_sets_of_vectors_are_met_by_name():
+    rng = np.random.default_rng(0)
+    human = pd.DataFrame(rng.normal(size=(6, 2)), list("ABCDEF"))
+    mouse = pd.DataFrame(rng.normal(size=(4, 2)), list("abcd"))
+    values = pd.Series(rng.normal(size=6), human.index)
+    expected = carry(values, "human", [{"human": human, "mouse": mouse}])
+    turned = {"human": human[::-1], "mouse": mouse[::-1]}
+    found = carry(values, "human", [{"human": human, "mouse": mouse}, turned])
+    np.testing.assert_allclose(found, expected)
+    with pytest.raises(ValueError, match="Set 1 of the vectors has other mouse regions"):
+        carry(values, "human", [turned, {"human": human, "mouse": mouse[:3]}])
+    with pytest.raises(ValueError, match="There are no vectors"):
+        carry(values, "human", [])
+
+
+def test_regions_without_an_embedding_and_regions_named_twice_are_said():
+    latent = regions.region_latents("subcortex", seed=0)
+    wires = regions.simulate_connectomes("subcortex", seed=0)
+    holed = latent["human"].copy()
+    holed.iloc[0] = np.nan
+    with pytest.raises(ValueError, match="human holds .* NaN or infinite values"):  # was likeness 0
+        regions.brain_graph([(holed, latent["mouse"])], wires)
+    twice = wires | {"mouse": pd.concat([wires["mouse"], wires["mouse"][:1]])}
+    with pytest.raises(ValueError, match="The mouse connectome names .* twice"):
+        regions.brain_graph([(latent["human"], latent["mouse"])], twice)
+    with pytest.raises(ValueError, match="repeats=1.5 must be a whole number"):
+        map_phenotype(
+            latent["human"][0], "human", [(latent["human"], latent["mouse"])], wires, repeats=1.5
         )

@@ -36,6 +36,8 @@ class BayesianClassifier(Estimator):
         The Keras model, on standardised inputs.
     classes
         Names of the classes, sorted.
+    features
+        Names of the features, where :meth:`fit` was given a DataFrame; else None.
     history
         Table of loss, divergence and its weight, epoch by epoch.
 
@@ -89,12 +91,15 @@ class BayesianClassifier(Estimator):
         Raises
         ------
         ValueError
-            Lengths differ, a value is not finite, a label is empty, or there is one class only.
+            Lengths differ, a value is not finite, a label is missing, there is one class only, or
+            `labels` are a Series with the names of `values` in another order.
         TypeError
             `values` are an AnnData.
         FloatingPointError
             Training diverged.
         """
+        check_order(values, labels)
+        known = _names_of(values)
         values, hp = _checked(values), self.hyperparameters
         names = pd.Series(list(labels))
         if len(names) != len(values):
@@ -103,6 +108,8 @@ class BayesianClassifier(Estimator):
             raise ValueError(
                 f"{int(names.isna().sum())} cells have no label. Leave those cells out of the training."
             )
+        if not len(names):
+            raise ValueError("There are no cells to train on.")
         classes, codes = coded(names.map(str))
         codes = codes.astype("int32")
         if len(classes) < 2:
@@ -132,7 +139,7 @@ class BayesianClassifier(Estimator):
             divergence=annealing.divergence, divergence_weight=annealing.weight
         )
         self.network, self.classes = network, classes
-        self.mean, self.scale = mean, scale
+        self.mean, self.scale, self.features = mean, scale, known
         return self
 
     def draws(
@@ -143,7 +150,8 @@ class BayesianClassifier(Estimator):
         Parameters
         ----------
         values
-            Cells x features, as in :meth:`fit`.
+            Cells x features, as in :meth:`fit`. Those of a DataFrame are found by their names if
+            :meth:`fit` was given one too.
         n_draws
             Number of draws.
 
@@ -157,15 +165,22 @@ class BayesianClassifier(Estimator):
         RuntimeError
             :meth:`fit` has not been called.
         ValueError
-            Another number of features, a value that is not finite, or `n_draws` is not 1 or more.
+            Another number of features or others, a value that is not finite (as float32, standardised),
+            or `n_draws` is not 1 or more.
         TypeError
             `values` are an AnnData.
         """
         self.check_fitted()
         check_count("n_draws", n_draws)
-        values = _checked(values)
+        values = _checked(self._in_order(values))
         self._check_features(values.shape[1])
-        return posterior_draws(self.network, (values - self.mean) / self.scale, n_draws)
+        scaled = (values - self.mean) / self.scale
+        if scaled.size and np.abs(scaled).max() > np.finfo("float32").max:
+            raise ValueError(
+                f"values reach {np.abs(values).max():.3g}, too large for float32; the means that fit() "
+                f"saw reach {np.abs(self.mean).max():.3g}. Hand in values prepared alike."
+            )
+        return posterior_draws(self.network, scaled, n_draws)
 
     def predict(
         self,
@@ -199,6 +214,7 @@ class BayesianClassifier(Estimator):
             names = values.index
         self.check_fitted()
         check_count("n_draws", n_draws)
+        values = self._in_order(values)
         cells = _rows_of(values)
         self._check_features(cells.shape[1])
         if names is not None and len(names) != len(cells):
@@ -222,6 +238,21 @@ class BayesianClassifier(Estimator):
             }
         )
 
+    def _in_order(self, values):
+        """The columns of a DataFrame by the names that fit() saw; anything else as it is."""
+        if self.features is None or not isinstance(values, pd.DataFrame):
+            return values
+        named = values.set_axis(_names_of(values), axis="columns")
+        lost = [name for name in self.features if name not in named]
+        if lost or not named.columns.is_unique:
+            raise ValueError(
+                f"{len(lost)} of the {len(self.features)} features that fit() saw are missing"
+                f"{f', the first is {lost[0]!r}' if lost else ', but names are there twice'}; values "
+                f"have {list(named.columns[:3])} .... Name them as in fit(), or hand in an array of "
+                "them in the same order, values.to_numpy()."
+            )
+        return named[self.features]
+
     def _check_features(self, n_features: int) -> None:
         if n_features != len(self.mean):
             raise ValueError(
@@ -238,6 +269,7 @@ class BayesianClassifier(Estimator):
             "classes": self.classes,
             "mean": self.mean.tolist(),
             "scale": self.scale.tolist(),
+            "features": self.features,
             "history": self.history.to_dict("list"),
         }
 
@@ -250,9 +282,39 @@ class BayesianClassifier(Estimator):
         model = cls(**state["hyperparameters"])
         model.network, model.history = networks["network"], pd.DataFrame(state["history"])
         model.classes = state["classes"]
+        model.features = state.get("features")  # older files lack it
         n_features = len(state["mean"])
         model.mean, model.scale = (finite(state, name, n_features) for name in ("mean", "scale"))
         return model
+
+
+def check_order(values, labels) -> None:
+    """Raise if labels are in another order than the cells, by their names.
+
+    Raises
+    ------
+    ValueError
+        Both are of pandas, with the same names in different orders.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from imap_keras.bayes.model import check_order
+    >>> check_order(pd.DataFrame({"g": [1, 2]}, ["a", "b"]), pd.Series(["T", "B"], ["a", "b"]))
+    """
+    if not isinstance(values, pd.DataFrame) or not isinstance(labels, pd.Series):
+        return
+    cells, named = values.index, labels.index
+    if len(cells) == len(named) and not cells.equals(named) and set(cells) == set(named):
+        raise ValueError(
+            f"labels are in another order than the cells of values (first {named[0]!r}, values "
+            f"{cells[0]!r}); labels.loc[values.index] puts them in order."
+        )
+
+
+def _names_of(values) -> list[str] | None:
+    """Names of the features of a DataFrame; those that differ only as number and text are the same."""
+    return [str(name) for name in values.columns] if isinstance(values, pd.DataFrame) else None
 
 
 def _rows_of(values) -> Cells:

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from ..nn.parameters import check_count
+
 
 def entropy(probability: np.ndarray) -> np.ndarray:
     """``-sum_c p_c log p_c`` over the last axis, in nats: 0 when sure, log(classes) when clueless.
@@ -67,7 +69,7 @@ def rejection_curve(uncertainty: np.ndarray, correct: np.ndarray) -> pd.DataFram
     Raises
     ------
     ValueError
-        The lengths differ, or there are no cells.
+        The lengths differ, there are no cells, or a value is missing.
 
     Examples
     --------
@@ -76,12 +78,15 @@ def rejection_curve(uncertainty: np.ndarray, correct: np.ndarray) -> pd.DataFram
     >>> rejection_curve(np.array([0.9, 0.1]), np.array([False, True]))["accuracy"].tolist()
     [1.0, 0.5]
     """
-    uncertainty, correct = np.asarray(uncertainty), np.asarray(correct, bool)
+    uncertainty, correct = np.asarray(uncertainty), _told(correct)
     if len(uncertainty) != len(correct) or not len(correct):
         raise ValueError(
             f"uncertainty is of {len(uncertainty)} cells, correct of {len(correct)}; both must be of "
             "the same cells, at least one."
         )
+    missing = int(np.sum(pd.isna(uncertainty)))
+    if missing:
+        raise ValueError(f"The uncertainty of {missing} cells is NaN; leave those cells out.")
     right = correct[np.argsort(uncertainty, kind="stable")]
     n = np.arange(1, len(right) + 1)
     return pd.DataFrame({"kept": n / len(right), "accuracy": np.cumsum(right) / n})
@@ -90,6 +95,11 @@ def rejection_curve(uncertainty: np.ndarray, correct: np.ndarray) -> pd.DataFram
 def accuracy_of_certain(uncertainty: np.ndarray, correct: np.ndarray, kept: float = 0.5) -> float:
     """Accuracy on the share of the cells that is most certain.
 
+    Raises
+    ------
+    ValueError
+        As :func:`rejection_curve`; `kept` is not a share.
+
     Examples
     --------
     >>> import numpy as np
@@ -97,6 +107,8 @@ def accuracy_of_certain(uncertainty: np.ndarray, correct: np.ndarray, kept: floa
     >>> accuracy_of_certain(np.array([0.9, 0.1]), np.array([False, True]))
     1.0
     """
+    if not 0 <= kept <= 1:
+        raise ValueError(f"kept={kept!r} must be a share of the cells, from 0 to 1.")
     curve = rejection_curve(uncertainty, correct)
     return float(curve["accuracy"].iloc[max(round(kept * len(curve)), 1) - 1])
 
@@ -120,7 +132,8 @@ def reliability(probability: np.ndarray, correct: np.ndarray, n_bins: int = 10) 
     Raises
     ------
     ValueError
-        A probability outside [0, 1], or lengths that differ.
+        A probability outside [0, 1], lengths that differ, no cells, a value that is missing, or
+        `n_bins` below 1.
 
     References
     ----------
@@ -133,15 +146,28 @@ def reliability(probability: np.ndarray, correct: np.ndarray, n_bins: int = 10) 
     >>> reliability(np.array([0.95, 0.95, 0.55]), np.array([True, False, True]))["true"].tolist()
     [1.0, 0.5]
     """
-    probability, correct = np.asarray(probability, float), np.asarray(correct, bool)
+    n_bins = check_count("n_bins", n_bins)
+    probability, correct = np.asarray(probability, float), _told(correct)
     if len(probability) != len(correct):
         raise ValueError(f"{len(probability)} probabilities and {len(correct)} cells; they must agree.")
+    if not len(correct):
+        raise ValueError("There are no cells, so nothing was claimed.")
     outside = probability[~((probability >= 0) & (probability <= 1))]
     if len(outside):
         raise ValueError(f"probability holds {outside[0]}; expected values from 0 to 1.")
     number = np.minimum((probability * n_bins).astype(int), n_bins - 1)
     groups = pd.DataFrame({"claimed": probability, "true": correct}).groupby(number)
     return groups.mean().assign(cells=groups.size())
+
+
+def _told(correct) -> np.ndarray:
+    """Whether each label is right. NumPy would take what is not known, NaN, for right."""
+    missing = int(np.sum(pd.isna(np.asarray(correct))))
+    if missing:
+        raise ValueError(
+            f"correct is missing (None, NaN) for {missing} cells; leave out cells of unknown class."
+        )
+    return np.asarray(correct, bool)
 
 
 def calibration_error(table: pd.DataFrame) -> float:

@@ -8,7 +8,8 @@ from scipy.special import gammaln
 from sklearn.neighbors import NearestNeighbors
 
 from ..inputs.labels import coded
-from .labels import typed_cells
+from ..nn.parameters import check_count
+from .labels import finite_rows, named_batches, typed_cells
 
 LEFT_OUT = "without type"
 RULES = ("imap", "respan")
@@ -62,7 +63,7 @@ def imap_index(
     ------
     ValueError
         Lengths differ, a value is not finite, a cell has no batch, fewer than two cells have a type,
-        or unknown `rules`.
+        `k` or `k2` below 1, or unknown `rules`.
 
     References
     ----------
@@ -81,17 +82,17 @@ def imap_index(
     if rules not in RULES:
         raise ValueError(f"rules={rules!r} is unknown; choose one of {RULES}.")
     threshold = {"imap": 1.0, "respan": 3.0}[rules] if threshold is None else threshold
+    k, k2 = check_count("k", k), check_count("k2", k2)
     space, batch, cell_type = np.asarray(space), np.asarray(batch), np.asarray(cell_type)
-    if not len(space) == len(batch) == len(cell_type):
+    if not space.ndim or not len(space) == len(batch) == len(cell_type):
         raise ValueError(
-            f"space has {len(space)} cells, batch {len(batch)}, cell_type {len(cell_type)}; "
-            "all three must describe the same cells."
+            f"space has {len(space) if space.ndim else 0} cells, batch {len(batch)}, "
+            f"cell_type {len(cell_type)}; all three must describe the same cells."
         )
     typed = typed_cells(cell_type)
     label = np.full(len(space), LEFT_OUT, dtype="<U13")
     space, batch, cell_type = space[typed], batch[typed], cell_type[typed]
-    if not np.isfinite(space).all():
-        raise ValueError("space holds NaN or infinite values; leave those cells out.")
+    space, batch = finite_rows(space), named_batches(batch)
     if len(space) < 2:
         raise ValueError(f"{len(space)} cells have a type; the index takes two or more.")
     type_code, size, batch_code, share = _composition(batch, cell_type)
@@ -150,6 +151,11 @@ def index_ceiling(
     k2, threshold
         As for :func:`imap_index`.
 
+    Raises
+    ------
+    ValueError
+        Lengths differ, a cell has no batch, no cell has a type, or `k2` below 1.
+
     Examples
     --------
     >>> import numpy as np
@@ -161,8 +167,13 @@ def index_ceiling(
     1.0
     """
     batch, cell_type = np.asarray(batch), np.asarray(cell_type)
+    if len(batch) != len(cell_type):
+        raise ValueError(f"batch has {len(batch)} cells, cell_type {len(cell_type)}; they must agree.")
     typed = typed_cells(cell_type)
-    return _ceiling(*_composition(batch[typed], cell_type[typed]), k2, threshold)
+    if not typed.any():
+        raise ValueError("No cell has a type, so there is nothing that could be mixed.")
+    batch = named_batches(batch[typed])
+    return _ceiling(*_composition(batch, cell_type[typed]), check_count("k2", k2), threshold)
 
 
 def _composition(batch: np.ndarray, cell_type: np.ndarray) -> tuple:

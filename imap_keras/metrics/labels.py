@@ -7,6 +7,10 @@ import pandas as pd
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
+from ..inputs.labels import coded
+
+FOLDS = 5
+
 
 def typed_cells(labels: np.ndarray) -> np.ndarray:
     """True for the cells that have a label; warns how many have none (None, NaN).
@@ -26,6 +30,55 @@ def typed_cells(labels: np.ndarray) -> np.ndarray:
     return typed
 
 
+def named_batches(batch: np.ndarray) -> np.ndarray:
+    """The batch of each cell as an array, if every cell has one.
+
+    Raises
+    ------
+    ValueError
+        Says how many cells have none (None, NaN): as text they would be one more batch, "nan".
+
+    Examples
+    --------
+    >>> from imap_keras.metrics.labels import named_batches
+    >>> named_batches(["a", "b"]).tolist()
+    ['a', 'b']
+    """
+    batch = np.asarray(batch)
+    missing = int(np.sum(pd.isna(batch)))
+    if missing:
+        raise ValueError(
+            f"{missing} of {len(batch)} cells have no batch; fill it in or leave those cells out."
+        )
+    return batch
+
+
+def finite_rows(values: np.ndarray, what: str = "space") -> np.ndarray:
+    """Cells x dimensions as an array (of a DataFrame too), if all values are finite numbers.
+
+    Raises
+    ------
+    ValueError
+        Another shape, or a value that is NaN or infinite: distances to it would mean nothing.
+
+    Examples
+    --------
+    >>> from imap_keras.metrics.labels import finite_rows
+    >>> finite_rows([[1.0, 2.0]]).shape
+    (1, 2)
+    """
+    values = np.asarray(values)
+    if values.ndim != 2 or values.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{what} has the shape {values.shape} and the type {values.dtype}; expected is a dense "
+            "array of numbers, cells x dimensions."
+        )
+    bad = int(np.count_nonzero(~np.isfinite(values)))
+    if bad:
+        raise ValueError(f"{what} holds {bad} NaN or infinite values; leave those cells out.")
+    return values
+
+
 def predictability(
     space: np.ndarray, labels, neighbors: int = 15, max_cells: int = 3000, seed: int = 0
 ) -> float:
@@ -41,6 +94,12 @@ def predictability(
     neighbors, max_cells, seed
         Neighbours asked; most cells used, chosen by the seed.
 
+    Raises
+    ------
+    ValueError
+        Lengths differ, a value is not finite, fewer than two labels, or too few cells for so many
+        neighbours.
+
     Examples
     --------
     >>> import numpy as np
@@ -48,12 +107,30 @@ def predictability(
     >>> predictability(np.repeat([[0.0], [9.0]], 50, axis=0), np.repeat(["a", "b"], 50))
     1.0
     """
+    space, labels = finite_rows(space), np.asarray(labels)
+    if len(space) != len(labels):
+        raise ValueError(
+            f"space has {len(space)} cells and there are {len(labels)} labels; they must agree."
+        )
     typed = np.flatnonzero(typed_cells(labels))
     some = typed[np.random.default_rng(seed).permutation(len(typed))[:max_cells]]
+    try:
+        names, codes = np.unique(labels[some], return_inverse=True)
+    except TypeError:  # of several types, such as 1 and "unknown"
+        names, codes = coded(labels[some])
+    if len(names) < 2:
+        raise ValueError(
+            f"Of {len(some)} labelled cells all are {list(map(str, names))}; two labels are needed."
+        )
+    in_training = len(some) - -(-len(some) // FOLDS)
+    if len(some) < FOLDS or neighbors > in_training:
+        raise ValueError(
+            f"{len(some)} labelled cells in {FOLDS} folds leave {in_training} to be neighbours; "
+            f"neighbors={neighbors} are wanted. Lower it, or give more cells."
+        )
     vote = KNeighborsClassifier(neighbors)
-    scores = cross_val_score(
-        vote, np.asarray(space)[some], np.asarray(labels)[some], scoring="balanced_accuracy"
-    )
+    # By number: labels that are fractions would be taken for measurements.
+    scores = cross_val_score(vote, space[some], codes, scoring="balanced_accuracy", cv=FOLDS)
     return float(scores.mean())
 
 
@@ -61,7 +138,8 @@ def partner_rank(first: np.ndarray, second: np.ndarray, max_cells: int = 1000, s
     """Share of the cells that are nearer than a cell's own partner in the other modality.
 
     0: each cell lies nearest to itself as seen by the other modality; 0.5: chance. Known as FOSCTTM,
-    the fraction of samples closer than the true match, the mean of both directions.
+    the fraction of samples closer than the true match, the mean of both directions. A cell exactly as
+    near as the partner counts half, so that a space in which all cells coincide is chance.
 
     Parameters
     ----------
@@ -69,6 +147,11 @@ def partner_rank(first: np.ndarray, second: np.ndarray, max_cells: int = 1000, s
         Cells x dimensions, row i of both being the same cell.
     max_cells, seed
         Most cells used, chosen by the seed.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ, a value is not finite, or there are no cells.
 
     References
     ----------
@@ -81,8 +164,18 @@ def partner_rank(first: np.ndarray, second: np.ndarray, max_cells: int = 1000, s
     >>> partner_rank(np.arange(5.0)[:, None], np.arange(5.0)[:, None] + 0.1)
     0.0
     """
+    first, second = finite_rows(first, "first"), finite_rows(second, "second")
+    if first.shape != second.shape or not len(first):
+        raise ValueError(
+            f"first is {first.shape[0]} x {first.shape[1]} and second {second.shape[0]} x "
+            f"{second.shape[1]}; both must be of the same cells and dimensions, and not empty."
+        )
     some = np.random.default_rng(seed).permutation(len(first))[:max_cells]
-    a, b = first[some], second[some]
+    # Whole numbers of few bits would overflow when squared.
+    a, b = (x[some] if x.dtype.kind == "f" else x[some].astype(float) for x in (first, second))
     distance = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
     own = np.diag(distance)
-    return float(((distance < own[:, None]).mean() + (distance < own).mean()) / 2)
+    nearer = (distance < own[:, None]).mean() + (distance < own).mean()
+    # Each partner is as near as itself, which is no tie.
+    ties = (distance == own[:, None]).sum() + (distance == own).sum() - 2 * len(a)
+    return float((nearer + ties / 2 / distance.size) / 2)

@@ -11,6 +11,7 @@ from anndata import AnnData
 from sklearn.neighbors import NearestNeighbors
 
 from ..inputs.labels import labels_of
+from .labels import finite_rows
 
 LEAST_CELLS = 90  # scib-metrics looks at so many neighbours of a cell
 LEFT_BY_PYTHON = 1000  # objects at most: Python 3.12 begins with 375 that are never collected
@@ -42,8 +43,9 @@ def scib_table(
     KeyError
         A space is not in ``adata.obsm``, or a column not in ``adata.obs``.
     ValueError
-        A cell has no batch or no type; there is one space only, and nothing to compare it with; there
-        are fewer than 90 cells, or no type with cells of two batches.
+        A cell has no batch or no type; there is one space only, and nothing to compare it with; a
+        space is named twice, or holds NaN or infinite values; there are fewer than 90 cells, or no type
+        with cells of two batches.
     ImportError
         scib-metrics is not installed (it is part of the `course` extra).
 
@@ -55,6 +57,7 @@ def scib_table(
     --------
     >>> scib_table(adata, ["X_pca", "X_imap"])  # doctest: +SKIP
     """
+    spaces = list(spaces)
     for space in spaces:
         if space not in adata.obsm:
             raise KeyError(f"{space!r} is not in adata.obsm; there are {list(adata.obsm)}.")
@@ -67,6 +70,9 @@ def scib_table(
             f"spaces={list(spaces)} has nothing to compare with: scIB's PCR comparison needs the cells "
             "before integration as the first space, e.g. ['X_pca', 'X_imap']."
         )
+    twice = [space for space in spaces if spaces.count(space) > 1]
+    if twice:
+        raise ValueError(f"spaces={list(spaces)} names {twice[0]!r} twice; name each space once.")
     if adata.n_obs < LEAST_CELLS:
         raise ValueError(
             f"scIB's table needs at least {LEAST_CELLS} cells, for it looks at as many neighbours of "
@@ -80,11 +86,12 @@ def scib_table(
             f"lies in one batch of {batch_key!r}, or has one cell of each, so there is no mixing to "
             "measure. Are the types named alike in all batches?"
         )
+    tables = {space: finite_rows(adata.obsm[space], f"adata.obsm[{space!r}]") for space in spaces}
     from scib_metrics.benchmark import Benchmarker  # imports JAX: seconds that others need not wait
 
     light = AnnData(
         obs=obs,
-        obsm={space: np.asarray(adata.obsm[space], dtype="float32") for space in spaces},
+        obsm={space: np.asarray(table, dtype="float32") for space, table in tables.items()},
     )
     benchmark = Benchmarker(
         light,

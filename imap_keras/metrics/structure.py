@@ -1,12 +1,13 @@
 """Did correction break what was there? Each batch before and after, compared with itself."""
 
 import numpy as np
+from scipy import sparse
 from scipy.stats import false_discovery_control, mannwhitneyu
 from sklearn.neighbors import NearestNeighbors
 
 from ..inputs.labels import coded
-from ..inputs.values import dense
-from .labels import typed_cells
+from ..inputs.values import check_finite, dense
+from .labels import finite_rows, named_batches, typed_cells
 
 
 def neighbor_agreement(before: np.ndarray, after: np.ndarray, batch: np.ndarray, k: int = 15) -> float:
@@ -27,7 +28,7 @@ def neighbor_agreement(before: np.ndarray, after: np.ndarray, batch: np.ndarray,
     Raises
     ------
     ValueError
-        Lengths differ, or no batch has three cells.
+        Lengths differ, a value is not finite, a cell has no batch, or no batch has three cells.
 
     Examples
     --------
@@ -37,13 +38,14 @@ def neighbor_agreement(before: np.ndarray, after: np.ndarray, batch: np.ndarray,
     >>> neighbor_agreement(cells, cells + 9.0 * (batch == "a")[:, None], batch)
     1.0
     """
+    before, after = finite_rows(before, "before"), finite_rows(after, "after")
     shares = []
     for cells in _batches(before, after, batch):
         n = min(k, len(cells) - 2)
         if n > 0:
             near = [
                 NearestNeighbors(n_neighbors=n).fit(space[cells]).kneighbors(return_distance=False)
-                for space in (np.asarray(before), np.asarray(after))
+                for space in (before, after)
             ]
             same = near[0][:, :, None] == near[1][:, None, :]
             shares.append(same.any(axis=2).mean(axis=1))
@@ -72,7 +74,8 @@ def correlation_agreement(
     Raises
     ------
     ValueError
-        Lengths or genes differ, or no batch has three cells and three genes that vary.
+        Lengths or genes differ, a value is not finite, a cell has no batch, or no batch has three
+        cells and three genes that vary.
 
     Examples
     --------
@@ -82,7 +85,7 @@ def correlation_agreement(
     >>> round(correlation_agreement(cells, 2 * cells + 1, batch), 6)
     1.0
     """
-    _check_genes(before, after)
+    before, after = _genes(before, after)
     some = np.sort(np.random.default_rng(seed).permutation(before.shape[1])[:max_genes])
     found = []
     for cells in _batches(before, after, batch):
@@ -120,7 +123,8 @@ def differential_agreement(
     Raises
     ------
     ValueError
-        Lengths or genes differ, or nothing is differential before.
+        Lengths or genes differ, a value is not finite, a cell has no batch, or nothing is
+        differential before.
 
     Examples
     --------
@@ -131,7 +135,12 @@ def differential_agreement(
     >>> differential_agreement(cells, 2 * cells + 1, np.repeat(["a", "b"], 40), kind)
     1.0
     """
-    _check_genes(before, after)
+    before, after = _genes(before, after)
+    if before.shape[0] != len(cell_type):
+        raise ValueError(
+            f"before has {before.shape[0]} cells, cell_type {len(cell_type)}; both must describe the "
+            "same cells."
+        )
     typed, kinds, found = typed_cells(cell_type), np.asarray(cell_type).astype(str), []
     for cells in _batches(before, after, batch):
         cells = cells[typed[cells]]
@@ -168,12 +177,18 @@ def _batches(before, after, batch: np.ndarray) -> list[np.ndarray]:
             f"before has {before.shape[0]} cells, after {after.shape[0]}, batch {len(batch)}; all "
             "three must describe the same cells."
         )
-    names, codes = coded(batch)
+    names, codes = coded(named_batches(batch))
     return [np.flatnonzero(codes == number) for number in range(len(names))]
 
 
-def _check_genes(before, after) -> None:
+def _genes(before, after) -> list:
+    """Both matrices, if they have the same genes and finite values, as something rows are taken of."""
     if before.shape[1] != after.shape[1]:
         raise ValueError(
             f"before has {before.shape[1]} genes, after {after.shape[1]}; both must have the same."
         )
+    # Not of a DataFrame, which takes columns by [], nor of a sparse matrix of coordinates.
+    both = [x.tocsr() if sparse.issparse(x) else np.asarray(x) for x in (before, after)]
+    for values, what in zip(both, ("before", "after"), strict=True):
+        check_finite(values, what)
+    return both

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+from scipy import sparse
 from sklearn.decomposition import PCA
 
 from ..inputs.values import check_finite
@@ -90,6 +91,8 @@ def train_autoencoder(
 
     Raises
     ------
+    ValueError
+        `held_out` is not cells x features of the network, or holds NaN or infinite values.
     FloatingPointError
         Training diverged.
 
@@ -103,6 +106,14 @@ def train_autoencoder(
     >>> list(history)
     ['epoch', 'loss']
     """
+    if isinstance(held_out, np.ndarray | pd.DataFrame):
+        held_out = np.asarray(held_out)
+        if held_out.shape[1:] != autoencoder.input_shape[1:]:
+            raise ValueError(
+                f"held_out has the shape {held_out.shape}; the network reads cells x "
+                f"{autoencoder.input_shape[-1]} features."
+            )
+        check_finite(held_out, "held_out")
     autoencoder.compile(optimizer=adam(learning_rate, "autoencoder_adam"), loss="mse")
     if isinstance(held_out, np.ndarray):
         held_out = untuned(tf.data.Dataset.from_tensors((held_out, held_out)))
@@ -136,7 +147,7 @@ def fit_autoencoder(
     Parameters
     ----------
     cells
-        Cells x features.
+        Cells x features, dense or sparse.
     hidden, latent_dim, seed
         See :func:`build_deep_autoencoder`.
     epochs, batch_size, patience, learning_rate, verbose
@@ -150,7 +161,7 @@ def fit_autoencoder(
     Raises
     ------
     ValueError
-        Fewer than 10 cells, or values that are not finite.
+        Fewer than 10 cells, another shape than cells x features, or values that are not finite.
     FloatingPointError
         Training diverged.
 
@@ -163,7 +174,10 @@ def fit_autoencoder(
     >>> list(history)
     ['epoch', 'loss', 'val_loss']
     """
+    cells = cells.toarray() if sparse.issparse(cells) else cells
     cells = np.asarray(cells, "float32")
+    if cells.ndim != 2:
+        raise ValueError(f"cells have the shape {cells.shape}; expected cells x features.")
     if len(cells) < 10:
         raise ValueError(f"There are {len(cells)} cells; at least 10 are needed to train on.")
     check_finite(cells, "cells")

@@ -149,6 +149,11 @@ class BackedCells:
         -------
         BackedCells
             Itself; from now on blocks come standardised. A feature that never varies stays 0.
+
+        Raises
+        ------
+        ValueError
+            Any block, held out or not, holds something else than counts.
         """
         n, total, squares = 0, np.zeros(self.n_features), np.zeros(self.n_features)
         for start in self.inside:
@@ -159,6 +164,8 @@ class BackedCells:
         self.mean = total / n
         scale = np.sqrt(np.maximum(squares / n - self.mean**2, 0))
         self.scale = np.where(scale > 1e-3, scale, 1.0)
+        for start in self.held_out:  # wrong values are found here, not after an epoch
+            self.read(start)
         return self
 
     def steps(self, batch_size: int = 128) -> int:

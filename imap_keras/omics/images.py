@@ -6,6 +6,7 @@ import pandas as pd
 
 from ..nn.blocks import LayerSeeds, apply
 from ..nn.fitting import fit_network
+from ..nn.parameters import check_count
 from ..nn.rows import minibatches, steps_of
 
 MOST_NORM = 3.0
@@ -107,8 +108,8 @@ def train_image_classifier(
     Raises
     ------
     ValueError
-        Another shape than the network's, pixels outside [0, 1], or labels that are not one class an
-        image.
+        Another shape than the network's, no image, pixels outside [0, 1] or NaN, or labels that are
+        not one class an image; the same of those held out. `epochs` below 1.
     FloatingPointError
         Training diverged.
 
@@ -122,31 +123,16 @@ def train_image_classifier(
     >>> sorted(history)
     ['accuracy', 'epoch', 'loss']
     """
-    images = np.asarray(images, "float32")
-    if images.shape[1:] != network.input_shape[1:]:
-        raise ValueError(
-            f"images are {images.shape[1:]}; the network reads {network.input_shape[1:]}: height, "
-            "width and channels. Reshape them, or build the network for their shape."
-        )
-    labels, n_classes = np.asarray(labels), network.output_shape[-1]
-    if labels.size != len(images) or not np.isin(labels, np.arange(n_classes)).all():
-        found = np.unique(labels) if labels.size else ["none"]
-        raise ValueError(
-            f"{labels.size} labels from {found[0]} to {found[-1]} for {len(images)} images; expected "
-            f"one an image, 0 ... {n_classes - 1}; "
-            "np.unique(names, return_inverse=True)[1] makes numbers of names."
-        )
-    if images.min() < 0 or images.max() > 1:
-        raise ValueError(
-            f"Pixels reach from {images.min():.4g} to {images.max():.4g}; scale them to [0, 1]."
-        )
+    epochs = check_count("epochs", epochs)
+    images, labels = checked_images(network, images, labels)
+    if held_out is not None:
+        held_out = checked_images(network, *held_out, "held-out images")
     rate = keras.optimizers.schedules.InverseTimeDecay(learning_rate, 1, learning_rate / epochs)
     network.compile(
         optimizer=keras.optimizers.SGD(rate, momentum=0.9, name="image_sgd"),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    labels = labels.astype("int32").reshape(-1)
     return fit_network(
         network,
         minibatches(images, labels, batch_size=batch_size, seed=seed),
@@ -156,3 +142,46 @@ def train_image_classifier(
         validation=held_out,
         some=(images[:2], labels[:2]),
     )
+
+
+def checked_images(
+    network: keras.Model, images: np.ndarray, labels: np.ndarray, what: str = "images"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images as float32 and their classes as whole numbers, if the network can be trained on them.
+
+    Raises
+    ------
+    ValueError
+        As :func:`train_image_classifier`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.omics import build_image_classifier
+    >>> from imap_keras.omics.images import checked_images
+    >>> network = build_image_classifier((4, 4, 1), 2, filters=2, units=3)
+    >>> checked_images(network, np.zeros((1, 4, 4, 1)), [1.0])[1].tolist()
+    [1]
+    """
+    images = np.asarray(images, "float32")
+    if images.shape[1:] != network.input_shape[1:]:
+        raise ValueError(
+            f"{what} are {images.shape[1:]}; the network reads {network.input_shape[1:]}: height, "
+            "width and channels. Reshape them, or build the network for their shape."
+        )
+    labels, n_classes = np.asarray(labels), network.output_shape[-1]
+    if labels.size != len(images) or not np.isin(labels, np.arange(n_classes)).all():
+        found = np.unique(labels) if labels.size else ["none"]
+        raise ValueError(
+            f"{labels.size} labels from {found[0]} to {found[-1]} for {len(images)} {what}; expected "
+            f"one an image, 0 ... {n_classes - 1}; "
+            "np.unique(names, return_inverse=True)[1] makes numbers of names."
+        )
+    if not len(images):
+        raise ValueError(f"There are no {what}.")
+    if not (images.min() >= 0 and images.max() <= 1):  # NaN is neither
+        raise ValueError(
+            f"Pixels reach from {images.min():.4g} to {images.max():.4g}; scale them to [0, 1]. (These "
+            f"are {what}; NaN must be filled in.)"
+        )
+    return images, labels.astype("int32").reshape(-1)

@@ -54,7 +54,7 @@ def fill_missing(data) -> dict[str, AnnData]:
     TypeError
         Neither MuData nor a dictionary.
     ValueError
-        Names of cells or features used twice.
+        Names of cells or features used twice; a modality without values.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def fill_missing(data) -> dict[str, AnnData]:
     >>> fill_missing({"rna": rna, "atac": atac})["atac"].X.ravel().tolist()
     [nan, 1.0]
     """
-    parts = {name: in_memory(adata) for name, adata in parts_of(data).items()}
+    parts = {name: named_by_text(name, adata) for name, adata in parts_of(data).items()}
     obs = pd.DataFrame()
     for adata in parts.values():
         check_unique_names(adata)
@@ -102,7 +102,7 @@ def read_modalities(
         Neither MuData nor a dictionary.
     ValueError
         An unknown or a forgotten modality; different cells; names used twice; a feature missing; a
-        value outside the range of its loss; a cell, or a feature, without any measurement.
+        value outside the range of its loss; a cell, a feature or a modality without any measurement.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def read_modalities(
             f"data has no modality {forgotten[0]!r}; the model has {list(specs)}, data {list(parts)}. "
             "Hand it in, NaN where it was not measured, or leave it out of `modalities`."
         )
-    parts = {name: in_memory(adata) for name, adata in parts.items()}
+    parts = {name: named_by_text(name, adata) for name, adata in parts.items()}
     cells = same_cells(parts, mend=OR_FILL)
     values, names = {}, {}
     for name, spec in specs.items():
@@ -148,6 +148,39 @@ def read_modalities(
             )
     check_measured(values, cells)
     return Measured(values, names, cells)
+
+
+def named_by_text(name: str, adata: AnnData) -> AnnData:
+    """The modality in memory, its cells and features named by text.
+
+    An index of numbers that was set in place stays one of numbers: anndata takes no rows of it, and the
+    cells of two modalities would not meet, 7 here and "7" there.
+
+    Raises
+    ------
+    ValueError
+        There are no values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from anndata import AnnData
+    >>> from imap_keras.omics.modalities import named_by_text
+    >>> cells = AnnData(np.ones((1, 1)))
+    >>> cells.obs.index = [7]
+    >>> named_by_text("rna", cells).obs_names.tolist()
+    ['7']
+    """
+    adata = in_memory(adata)
+    if adata.X is None:
+        raise ValueError(
+            f"Modality {name!r} has no values: its X is empty (None). Put them there, or leave the "
+            "modality out."
+        )
+    if all(names.inferred_type in ("string", "empty") for names in (adata.obs_names, adata.var_names)):
+        return adata
+    obs, var = (x.set_axis(x.index.astype(str), axis="index") for x in (adata.obs, adata.var))
+    return AnnData(adata.X, obs=obs, var=var)
 
 
 def check_range(name: str, values: np.ndarray, spec: Modality) -> None:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from ..inputs.modalities import parts_of
 from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
 from ..nn.rows import hold_out
@@ -208,7 +209,7 @@ class MultiOmics(Estimator):
         data
             As for :meth:`fit`.
         from_modalities
-            Names of those that the encoders read; None: all.
+            Name, or names, of those that the encoders read; None: all.
 
         Returns
         -------
@@ -222,11 +223,14 @@ class MultiOmics(Estimator):
             As for :meth:`fit`; an unknown modality.
         """
         truth, seen = self._read(data), data
+        if isinstance(from_modalities, str):
+            from_modalities = [from_modalities]
         if from_modalities is not None:
+            from_modalities = [str(name) for name in from_modalities]
             unknown = [name for name in from_modalities if name not in self.specs]
             if unknown:
                 raise ValueError(f"{unknown[0]!r} is no modality; there are {list(self.specs)}.")
-            parts = getattr(data, "mod", data)
+            parts = parts_of(data)
             absent = [name for name in from_modalities if name not in parts]
             if absent or not len(from_modalities):
                 raise ValueError(

@@ -33,6 +33,8 @@ def loss_curves(
     ------
     KeyError
         A column is missing.
+    ValueError
+        The table has no rows, or there is no column to draw.
 
     Examples
     --------
@@ -42,9 +44,15 @@ def loss_curves(
     >>> len(figure.axes)
     1
     """
-    missing = [name for name in names if name not in table]
+    names = [names] if isinstance(names, str) else list(names)
+    missing = [name for name in [*names, "epoch"] if name not in table]
     if missing:
         raise KeyError(f"{missing[0]!r} is not a column of the history; there are {list(table)}.")
+    if not len(table) or not names:
+        raise ValueError(
+            f"The history has {len(table)} rows and names={names}; there must be an epoch and a column "
+            "to draw."
+        )
     held_out = {n: f"val_{n}" for n in names if not n.startswith("val_") and f"val_{n}" in names}
     panels = [name for name in names if name not in held_out.values()]
     figure, axes = plt.subplots(
@@ -67,7 +75,12 @@ def loss_curves(
     if "batch" in table or held_out:  # beside the curves, not on them
         axes[0, -1].legend(*axes[0, 0].get_legend_handles_labels(), **BESIDE)
     figure.suptitle(title)
-    last = table.groupby("batch", sort=False).last() if "batch" in table else table.iloc[[-1]]
+    # Not last(), which passes over NaN to an epoch before.
+    last = table.iloc[[-1]]
+    if "batch" in table:
+        named = table.dropna(subset="batch")
+        last = named.drop_duplicates("batch", keep="last").set_index("batch")
+        last = last.loc[named["batch"].drop_duplicates().tolist()]
     ends = "; ".join(
         f"{name.replace('_', ' ')} " + ", ".join(f"{value:.3g}" for value in last[name])
         for name in names

@@ -9,6 +9,7 @@ import scanpy as sc
 from anndata import AnnData
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from scipy import sparse
 from sklearn.decomposition import PCA
 
 from .figure import COLORS, SHAPES, TYPE_COLORS, colors_of, finished, legend_beside, listed
@@ -28,6 +29,8 @@ def umap_of(adata: AnnData, space: str, seed: int = 0) -> np.ndarray:
     ------
     KeyError
         There is no such key.
+    ValueError
+        The embedding holds NaN or infinite values.
 
     Examples
     --------
@@ -56,6 +59,8 @@ def pca_of(adata: AnnData, space: str, seed: int = 0) -> np.ndarray:
     ------
     KeyError
         There is no such key.
+    ValueError
+        The embedding holds NaN or infinite values.
 
     Examples
     --------
@@ -70,7 +75,14 @@ def pca_of(adata: AnnData, space: str, seed: int = 0) -> np.ndarray:
 def _embedding(adata: AnnData, space: str) -> np.ndarray:
     if space not in adata.obsm:
         raise KeyError(f"{space!r} is not in adata.obsm; there are {list(adata.obsm)}.")
-    return adata.obsm[space]
+    embedding = adata.obsm[space]
+    values = embedding.data if sparse.issparse(embedding) else np.asarray(embedding, float)
+    bad = int(np.count_nonzero(~np.isfinite(values)))
+    if bad:
+        raise ValueError(
+            f"adata.obsm[{space!r}] holds {bad} NaN or infinite values; leave those cells out."
+        )
+    return embedding
 
 
 def before_after(
@@ -102,6 +114,8 @@ def before_after(
     ------
     KeyError
         A key is missing.
+    ValueError
+        No space or no key is named, or an embedding holds NaN or infinite values.
 
     Examples
     --------
@@ -112,12 +126,19 @@ def before_after(
     >>> len(before_after(adata, {"counts": "counts"}, project=pca_of).axes)
     2
     """
+    keys = [keys] if isinstance(keys, str) else list(keys)
     for name, place, known in (
         *((space, "obsm", adata.obsm) for space in spaces.values()),
         *((key, "obs", adata.obs) for key in keys),
     ):
         if name not in known:
             raise KeyError(f"{name!r} is not in adata.{place}; there are {list(known)}.")
+    if not len(spaces) or not len(keys):
+        raise ValueError(
+            f"spaces={dict(spaces)} and keys={list(keys)} must each name something to draw."
+        )
+    # All that can fail comes before the figure, which would stay open.
+    places = {title: project(adata, space, seed) for title, space in spaces.items()}
     figure, axes = plt.subplots(
         len(keys),
         len(spaces),
@@ -128,8 +149,8 @@ def before_after(
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(adata.n_obs)  # or the last batch would hide the others
     axis_name = {umap_of: "UMAP", pca_of: "component"}.get(project, "dimension")
-    for column, (title, space) in enumerate(spaces.items()):
-        positions = project(adata, space, seed)[shuffled]
+    for column, (title, place) in enumerate(places.items()):
+        positions = place[shuffled]
         for row, key in enumerate(keys):
             axis, labels = axes[row, column], adata.obs[key].astype(str).to_numpy()[shuffled]
             is_type = row == len(keys) - 1 and (row > 0 or "type" in key)
@@ -172,11 +193,17 @@ def pairs_over_embedding(
     pairs
         Pairs x 2, indices of cells.
     types
-        Cell types: pairs of two types are drawn in red, and their share stands in the title.
+        Cell types: pairs of two types are drawn in red, and their share stands in the title. Pairs of
+        a cell without a type (None, NaN) are neither: they stay grey and out of the share.
     n_shown
         Lines drawn, chosen at random.
     title, seed
         Above the figure; seed of the choice.
+
+    Raises
+    ------
+    ValueError
+        Positions are not cells x 2, or labels not one a cell.
 
     Examples
     --------
@@ -188,6 +215,12 @@ def pairs_over_embedding(
     1
     """
     labels = pd.Series(list(labels)).astype(str)
+    positions, pairs = np.asarray(positions), np.asarray(pairs, int).reshape(-1, 2)
+    if positions.ndim != 2 or positions.shape[1] != 2 or len(positions) != len(labels):
+        raise ValueError(
+            f"positions have the shape {positions.shape} and there are {len(labels)} labels; expected "
+            "are cells x 2 and a label each."
+        )
     colors = colors_of(labels)
     shown = pairs
     if len(pairs) > n_shown:
@@ -195,9 +228,12 @@ def pairs_over_embedding(
     line_colors = "0.35"
     if types is not None:
         types = np.asarray(types)
-        wrong = types[pairs[:, 0]] != types[pairs[:, 1]]
-        title = f"{title} ({wrong.mean():.0%} join two types)".strip()
-        line_colors = np.where(types[shown[:, 0]] != types[shown[:, 1]], "red", "0.35")
+        typed, two_types = ~pd.isna(types), types[pairs[:, 0]] != types[pairs[:, 1]]
+        both = typed[pairs].all(axis=1)
+        if both.any():
+            title = f"{title} ({two_types[both].mean():.0%} join two types)".strip()
+        red = (types[shown[:, 0]] != types[shown[:, 1]]) & typed[shown].all(axis=1)
+        line_colors = np.where(red, "red", "0.35")
     figure, axis = plt.subplots(figsize=(5.6, 4), layout="constrained")
     axis.add_collection(LineCollection(positions[shown], colors=line_colors, lw=0.6, alpha=0.6))
     axis.scatter(*positions.T, s=7, c=labels.map(colors), linewidths=0)

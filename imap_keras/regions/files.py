@@ -58,7 +58,8 @@ def read_expression(
     FileNotFoundError
         There is no such file.
     ValueError
-        The file cannot be read, a gene column does not hold numbers, or labels are not as said.
+        The file cannot be read, a gene column does not hold numbers, two columns of a csv have one
+        name, or labels are not as said.
 
     Examples
     --------
@@ -98,7 +99,7 @@ def from_region_index(adata: AnnData, region_key: str, donor_key: str | None = N
     Raises
     ------
     ValueError
-        A donor is wanted and a row does not say its sample.
+        A row is empty there, or a donor is wanted and a row does not say its sample.
 
     Examples
     --------
@@ -111,6 +112,11 @@ def from_region_index(adata: AnnData, region_key: str, donor_key: str | None = N
     >>> adata.obs[["region", "donor"]].to_numpy().tolist(), adata.var_names.tolist()
     ([['CA1', 'sample3']], ['Actb'])
     """
+    missing = int(adata.obs[INDEX].isna().sum())
+    if missing:
+        raise ValueError(
+            f"obs['{INDEX}'] is empty in {missing} rows; fill it in or leave those rows out."
+        )
     parts = [text.split("_") for text in adata.obs[INDEX].astype(str)]
     kept = np.array([part[0] != OTHER for part in parts], bool)
     parts = [part for part, keep in zip(parts, kept, strict=True) if keep]
@@ -132,6 +138,14 @@ def from_region_index(adata: AnnData, region_key: str, donor_key: str | None = N
 
 def _from_csv(path: Path, labels: Sequence[str]) -> AnnData:
     columns = list(pd.read_csv(path, nrows=0).columns)
+    # pandas calls the second column of a name "Actb.1", and so hides it.
+    header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0]
+    twice = header[header.duplicated() & (header != "")]
+    if len(twice):
+        raise ValueError(
+            f"{len(twice)} columns have a name that another has, the first is {twice.iloc[0]!r}. Name "
+            "every gene and label once."
+        )
     first = {} if labels[0] in columns or not columns else {columns[0]: labels[0]}
     text = dict.fromkeys([*labels, *first], str)  # a region may be called 007
     table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=text)

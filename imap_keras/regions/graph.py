@@ -88,7 +88,8 @@ def brain_graph(
     KeyError
         A species is missing.
     ValueError
-        A connectome lacks a region of the embeddings, or a region's group is not known.
+        A connectome lacks a region of the embeddings or has one twice, or a region's group is not
+        known.
 
     References
     ----------
@@ -175,6 +176,12 @@ def wiring(connectomes: Mapping[str, pd.DataFrame], species: str, regions: Seque
         raise ValueError(
             f"The {species} connectome lacks {len(missing)} of the {len(regions)} regions that are "
             f"embedded, the first is {missing[0]!r}; it must have a row and a column for each."
+        )
+    if not (table.index.is_unique and table.columns.is_unique):
+        axis = table.index if not table.index.is_unique else table.columns
+        raise ValueError(
+            f"The {species} connectome names {axis[axis.duplicated()][0]!r} twice; name every region "
+            "once."
         )
     weights = table.loc[regions, regions].to_numpy(float, copy=True)
     np.fill_diagonal(weights, 0)

@@ -87,7 +87,7 @@ def finite_expression(adata: AnnData) -> np.ndarray:
     Raises
     ------
     ValueError
-        A value is not finite, or a cell or gene has its name twice.
+        A value is not finite, also as float32, or a cell or gene has its name twice.
 
     Examples
     --------
@@ -100,7 +100,10 @@ def finite_expression(adata: AnnData) -> np.ndarray:
     check_unique_names(adata)
     values = in_memory(adata).X
     check_finite(values)
-    return dense(values)
+    with np.errstate(over="ignore"):
+        found = dense(values)
+    check_finite(found, "adata.X as float32")
+    return found
 
 
 def shuffled_labels(labels: Sequence[str], seed: int = 0) -> np.ndarray:
@@ -132,7 +135,7 @@ def correlation_map(human: pd.DataFrame, mouse: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        The features differ.
+        The features differ, or a value is NaN or infinite.
 
     Examples
     --------
@@ -143,6 +146,12 @@ def correlation_map(human: pd.DataFrame, mouse: pd.DataFrame) -> pd.DataFrame:
     -1.0
     """
     check_features(human, mouse)
+    for table, what in ((human, "human"), (mouse, "mouse")):
+        bad = int(np.count_nonzero(~np.isfinite(table.to_numpy("float64"))))
+        if bad:
+            raise ValueError(
+                f"{what} holds {bad} NaN or infinite values; leave those regions or features out."
+            )
     left, right = unit_rows(human), unit_rows(mouse)
     return pd.DataFrame(left @ right.T, human.index, mouse.index)
 

@@ -140,6 +140,8 @@ class RegionClassifier(Estimator):
             A fitted gene is missing; a value is NaN or infinite; a name is used twice.
         """
         self.check_fitted()
+        if adata.isbacked and adata.is_view:  # of which anndata takes no part
+            adata = adata.to_memory()
         known, _ = features(adata, self.genes)
         scaled = (finite_expression(known) - self.mean) / self.deviation
         return np.array(self.regions)[run(self.network, scaled).argmax(axis=1)]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LinearRegression
 
+from ..nn.parameters import check_count
 from .atlas import SPECIES
 from .graph import BrainGraph, brain_graph
 from .walks import WalkParameters, node_vectors
@@ -105,8 +106,7 @@ def walk_vectors(graph: BrainGraph, repeats: int = 10, **walks) -> list[dict[str
     >>> vectors["human"].shape, vectors["mouse"].shape
     ((22, 8), (29, 8))
     """
-    if repeats < 1:
-        raise ValueError(f"repeats={repeats} must be a whole number of at least 1.")
+    repeats = check_count("repeats", repeats)
     first = WalkParameters.of(**walks)
     each = (first.changed(seed=first.seed + i) for i in range(repeats))
     return [graph.split(node_vectors(graph.weights, one)) for one in each]
@@ -122,12 +122,13 @@ def carry(
     values, from_species
         As for :func:`map_phenotype`.
     vectors
-        Sets of vectors of ``"human"`` and ``"mouse"`` regions: of walks, or any others.
+        Sets of vectors of ``"human"`` and ``"mouse"`` regions: of walks, or any others. Regions are
+        found by their names, in whatever order a set has them.
 
     Raises
     ------
     ValueError
-        As :func:`map_phenotype`.
+        As :func:`map_phenotype`; there are no vectors, or a set has other regions than the first.
 
     Examples
     --------
@@ -138,13 +139,22 @@ def carry(
     >>> carry(values, "human", [{"human": human, "mouse": mouse}])["thickness"].round(6).tolist()
     [7.0]
     """
+    if not len(vectors):
+        raise ValueError("There are no vectors; give at least one set of human and mouse regions.")
+    for number, each in enumerate(vectors):
+        for name in SPECIES:
+            if sorted(map(str, each[name].index)) != sorted(map(str, vectors[0][name].index)):
+                raise ValueError(
+                    f"Set {number} of the vectors has other {name} regions than the first."
+                )
     check_phenotype(values, from_species, {name: vectors[0][name].index for name in SPECIES})
     table = values.to_frame() if isinstance(values, pd.Series) else values
     to_species = next(name for name in SPECIES if name != from_species)
     predicted = []
     for each in vectors:
         line = LinearRegression().fit(each[from_species].loc[table.index].to_numpy(), table.to_numpy())
-        predicted.append(line.predict(each[to_species].to_numpy()))
+        others = each[to_species].loc[vectors[0][to_species].index]
+        predicted.append(line.predict(others.to_numpy()))
     return pd.DataFrame(np.mean(predicted, axis=0), vectors[0][to_species].index, table.columns)
 
 
