@@ -255,7 +255,8 @@ def test_more_than_half_of_the_genes_missing_is_an_error_with_its_remedy(
         reference.map_query(split[1][:, :29], verbose=0)
     assert str(caught.value) == (
         "31 of the reference's 60 genes are missing (52%, at most 50% may be), the first is 'gene_29'. "
-        "Hand in counts of all genes, or prepare them with preprocess(new, genes=reference)."
+        "Hand in counts of all genes, or prepare them with preprocess(new, genes=reference). "
+        "If they were not measured, fit the reference again on the genes that both have."
     )
     with pytest.raises(ValueError, match="31 of the reference's 60 genes are missing"):
         grown.latent(split[1][:, :29])

@@ -7,7 +7,7 @@ import pandas as pd
 
 from .measured import Measured, features_of, stacked
 from .rows import UNLABELLED, Rows
-from .tables import Table, codes_of, column_of
+from .tables import Table, codes_of, column_of, columns_of_key
 
 # What a block reads and what it is judged by: (data set, modality read, modality judged).
 Plan = Sequence[tuple[str, str, str]]
@@ -104,8 +104,7 @@ def covariates_of(tables: Mapping[str, Table], batch_key: str | None) -> tuple[l
     """
     if batch_key is None:
         return list(tables), np.repeat(np.arange(len(tables)), [len(t.obs) for t in tables.values()])
-    columns = [column_of(table, batch_key, dataset, "batch_key") for dataset, table in tables.items()]
-    names, codes = codes_of(pd.concat(columns))
+    names, codes = codes_of(pd.concat(columns_of_key(tables, batch_key, "batch_key").values()))
     n_empty = int((codes == UNLABELLED).sum())
     if n_empty:
         raise ValueError(
@@ -127,16 +126,24 @@ def labels_of_datasets(
     KeyError
         The first data set has no such column.
     ValueError
-        Another one has a label that the first has not.
+        No cell of the first has a label, or another one has a label that the first has not.
     """
     if label_key is None:
         return [], np.full(sum(len(table.obs) for table in tables.values()), UNLABELLED)
     (first, one), *others = tables.items()
-    names, codes = codes_of(column_of(one, label_key, first))
+    column_of(one, label_key, first)  # raises where there is none
+    have = {name: t for name, t in tables.items() if name == first or label_key in t.obs}
+    columns = columns_of_key(have, label_key)
+    names, codes = codes_of(columns[first])
+    if not names:
+        raise ValueError(
+            f"{label_key!r} is empty for all cells of {first}. Give another column, or leave label_key "
+            "out and say how many clusters: InClust(n_clusters=...)."
+        )
     parts = [codes]
     for dataset, table in others:
-        if label_key in table.obs:
-            column = column_of(table, label_key, dataset)
+        if dataset in columns:
+            column = columns[dataset]
             unknown = sorted(set(column.dropna()) - set(names))
             if unknown:
                 raise ValueError(

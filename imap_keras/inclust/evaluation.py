@@ -18,7 +18,7 @@ def feature_correlations(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray
     Raises
     ------
     ValueError
-        The shapes differ.
+        The shapes differ, or, of two tables, the names of cells or features; a value is not finite.
 
     Examples
     --------
@@ -28,9 +28,20 @@ def feature_correlations(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray
     >>> feature_correlations(truth, np.array([[0.0, 5.0], [2.0, 5.0], [4.0, 5.0]])).tolist()
     [1.0, 0.0]
     """
+    named = isinstance(truth, pd.DataFrame) and isinstance(predicted, pd.DataFrame)
+    names = [axis for table in (truth, predicted) for axis in table.axes] if named else []
     truth, predicted = np.asarray(truth, float), np.asarray(predicted, float)
     if truth.shape != predicted.shape:
         raise ValueError(f"truth is {truth.shape}, predicted {predicted.shape}; they must agree.")
+    if named and not all(one.equals(other) for one, other in zip(names[:2], names[2:])):
+        raise ValueError(
+            "truth and predicted name other cells or features, or in another order; take those of one: "
+            "truth.loc[predicted.index, predicted.columns]."
+        )
+    for what, values in (("truth", truth), ("predicted", predicted)):
+        bad = int((~np.isfinite(values)).sum())
+        if bad:
+            raise ValueError(f"{what} holds {bad} NaN or infinite values; leave those features out.")
     a, b = truth - truth.mean(axis=0), predicted - predicted.mean(axis=0)
     size = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
     product = (a * b).sum(axis=0)

@@ -81,18 +81,21 @@ class InClust(Estimator):
 
         Raises
         ------
+        TypeError
+            `rows` are no rows of a task function.
         ValueError
             No labels and no `n_clusters`, or fewer clusters than labels; values above 1 for a sigmoid
             or tanh.
         FloatingPointError
             Training diverged.
         """
+        self._check_kind(rows)
         network, history = train(rows, self.hyperparameters, verbose)
         # Nothing of an earlier fit is replaced before this one has succeeded.
         self.network, self.history = network, history
         self.features, self.modalities = list(rows.features), list(rows.modalities)
         self.labels, self.covariate_names = list(rows.labels), list(rows.covariates)
-        self.was_read = rows.input_masks.any(axis=0)
+        self.was_read, self.was_judged = rows.input_masks.any(axis=0), rows.output_masks.any(axis=0)
         return self
 
     @property
@@ -141,9 +144,19 @@ class InClust(Estimator):
         RuntimeError
             :meth:`fit` has not been called.
         ValueError
-            The rows have other features or covariates than :meth:`fit` saw; no such block.
+            The rows have other features or covariates than :meth:`fit` saw; no such block, or it reads
+            features that no row of :meth:`fit` read.
+        TypeError
+            `rows` are no rows of a task function.
         """
         self._check_rows(rows)
+        unread = (rows.input_masks[rows.number_of(block)] > 0) & ~self.was_read
+        if unread.any():
+            raise ValueError(
+                f"Block {block!r} reads {int(unread.sum())} features that no row of fit() read, the "
+                f"first is {self.features[unread.argmax()]!r}: the encoder never learnt them. Fit rows "
+                "with a block that reads them."
+            )
         z_mean = latent_means(self.encoder, rows, block)
         return z_mean if with_covariate else z_mean - self._yh(rows.covariate[rows.of_block(block)])
 
@@ -193,7 +206,8 @@ class InClust(Estimator):
         Raises
         ------
         RuntimeError, ValueError
-            As :meth:`latent`; an unknown covariate; the block lacks nothing.
+            As :meth:`latent`; an unknown covariate; the block lacks nothing, or what it lacks no row of
+            :meth:`fit` was judged by.
         """
         self._check_rows(rows)
         lacks = rows.output_masks[rows.number_of(block)] == 0
@@ -221,18 +235,25 @@ class InClust(Estimator):
         Raises
         ------
         RuntimeError, ValueError
-            As :meth:`latent`; an unknown modality or covariate.
+            As :meth:`latent`; an unknown modality or covariate; no row of :meth:`fit` was judged by the
+            modality.
         """
         self._check_rows(rows)
+        modality = str(modality)  # names are text, also where var has numbers
         if modality not in self.modalities:
             known = list(dict.fromkeys(self.modalities))
             raise ValueError(f"modality={modality!r} is unknown; choose one of {known}.")
         return self._decode(rows, block, np.array(self.modalities) == modality, as_covariate)
 
     def _decode(self, rows: Rows, block: str, features: np.ndarray, as_covariate) -> pd.DataFrame:
-        if as_covariate is not None and as_covariate not in self.covariate_names:
+        if as_covariate is not None:
+            as_covariate = self._known_covariate(as_covariate, "as_covariate", "choose one of")
+        never = features & ~self.was_judged
+        if never.any():
             raise ValueError(
-                f"as_covariate={as_covariate!r} is unknown; choose one of {self.covariate_names}."
+                f"No row of fit() was judged by {int(never.sum())} of these features, the first is "
+                f"{self.features[never.argmax()]!r}: the decoder never learnt them. Fit rows with a "
+                "block that is judged by them."
             )
         cells = rows.of_block(block)
         codes = rows.covariate[cells]
@@ -275,9 +296,9 @@ class InClust(Estimator):
             The covariate or the modality is unknown, or features are missing.
         """
         self.check_fitted()
-        if covariate not in self.covariate_names:
-            raise ValueError(f"covariate={covariate!r} is unknown; fitted are {self.covariate_names}.")
+        covariate = self._known_covariate(covariate, "covariate", "fitted are")
         known = list(dict.fromkeys(self.modalities))
+        modality = None if modality is None else str(modality)
         if modality is None and len(known) > 1 or modality not in [None, *known]:
             raise ValueError(f"modality={modality!r}: say which one to read, one of {known}.")
         modality = modality or known[0]
@@ -302,6 +323,7 @@ class InClust(Estimator):
             "labels": self.labels,
             "covariate_names": self.covariate_names,
             "was_read": self.was_read.tolist(),
+            "was_judged": self.was_judged.tolist(),
             "history": self.history.to_dict("list"),
         }
 
@@ -316,14 +338,30 @@ class InClust(Estimator):
         model = cls(**state["hyperparameters"])
         model.network, model.history = networks["network"], pd.DataFrame(state["history"])
         model.was_read = np.array(state["was_read"])
+        # Versions before kept no word of it.
+        model.was_judged = np.array(state.get("was_judged", [True] * len(model.was_read)))
         for name in ("features", "modalities", "labels", "covariate_names"):
             setattr(model, name, state[name])
         return model
 
     # -------------------------------------------------------------- checks
 
+    def _known_covariate(self, covariate: str, argument: str, told: str) -> str:
+        """A covariate by its name: as text, so that numbers in ``obs`` are found too."""
+        if str(covariate) not in self.covariate_names:
+            raise ValueError(f"{argument}={covariate!r} is unknown; {told} {self.covariate_names}.")
+        return str(covariate)
+
+    def _check_kind(self, rows: Rows) -> None:
+        if not isinstance(rows, Rows):
+            raise TypeError(
+                f"rows={type(rows).__name__} are no rows: build them with a task function such as "
+                "imap_keras.inclust.imputation, or, of new cells, with rows_of()."
+            )
+
     def _check_rows(self, rows: Rows) -> None:
         self.check_fitted()
+        self._check_kind(rows)
         for what, own, other in (
             ("features", self.features, rows.features),
             ("modalities", self.modalities, rows.modalities),

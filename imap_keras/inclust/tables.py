@@ -1,6 +1,7 @@
 """One table of cells x features out of an AnnData, a file, a MuData or a dictionary of these."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,8 +72,8 @@ def read_table(data, what: str = "data", modality_key: str | None = "modality") 
     FileNotFoundError
         There is no such file.
     ValueError
-        The modalities hold different cells; names used twice; values that are NaN, negative or not
-        log-normalised.
+        There are no cells; the modalities hold different cells; names used twice; values that are NaN,
+        negative or not log-normalised.
     RuntimeError
         A file changed while it was read.
 
@@ -88,6 +89,7 @@ def read_table(data, what: str = "data", modality_key: str | None = "modality") 
     if not isinstance(data, AnnData | str | os.PathLike):
         return _joined(parts_of(data, what), what, getattr(data, "obs", None))
     adata = as_they_lie(data)
+    _check_cells(adata, what)
     check_unique_names(adata)
     if modality_key is None:
         modality = ["genes"] * adata.n_vars
@@ -107,6 +109,7 @@ def read_table(data, what: str = "data", modality_key: str | None = "modality") 
 def _joined(parts: dict[str, AnnData], what: str, shared_obs: pd.DataFrame | None) -> Table:
     sources, parts = parts, {name: as_they_lie(adata) for name, adata in parts.items()}
     cells = same_cells(parts, what)
+    _check_cells(next(iter(parts.values())), what)
     orders = [adata.obs_names.astype(str).get_indexer(cells) for adata in parts.values()]
     values = [
         checked_values(adata, sources[name], f"{what}, {name!r}: ") for name, adata in parts.items()
@@ -120,6 +123,11 @@ def _joined(parts: dict[str, AnnData], what: str, shared_obs: pd.DataFrame | Non
     together = pd.concat(obs, axis=1)
     together = together.loc[:, ~together.columns.duplicated()]
     return Table(beside(values, orders), pd.MultiIndex.from_tuples(features), together)
+
+
+def _check_cells(adata: AnnData | Cells, what: str) -> None:
+    if not adata.n_obs:
+        raise ValueError(f"{what} has no cells (its shape is {adata.n_obs} x {adata.n_vars}).")
 
 
 def checked_values(adata: AnnData | Cells, source=None, where: str = "") -> np.ndarray | Measured:
@@ -153,17 +161,62 @@ def checked_values(adata: AnnData | Cells, source=None, where: str = "") -> np.n
 
 
 def column_of(table: Table, key: str, dataset: str, argument: str = "label_key") -> pd.Series:
-    """A column of the cells' annotation as text, its empty entries left empty.
+    """A column of the cells' annotation as text, its empty entries (NaN, no text) left empty.
 
     Raises
     ------
     KeyError
         The data set has no such column.
+    TypeError, ValueError
+        `key` names several columns; several columns have this name.
+    """
+    column = obs_column(table.obs, key, argument, f"the obs of {dataset}")
+    if isinstance(column, pd.DataFrame):
+        raise ValueError(
+            f"the obs of {dataset} has {column.shape[1]} columns of the name {key!r}; keep one of them."
+        )
+    return _as_text(column)
+
+
+def columns_of_key(
+    tables: Mapping[str, Table], key: str, argument: str = "label_key"
+) -> dict[str, pd.Series]:
+    """A column of the annotation of several data sets as text, its empty entries (NaN, no text) empty.
+
+    A column of whole numbers becomes one of fractions as soon as an entry is missing: where another
+    data set says 1, 1.0 means the same.
+
+    Raises
+    ------
+    KeyError
+        A data set has no such column.
     TypeError
         `key` names several columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inclust.tables import Table, columns_of_key
+    >>> one, two = (pd.DataFrame({"cluster": x}) for x in ([1, 2], [np.nan, 2.0]))
+    >>> tables = {name: Table(None, None, obs) for name, obs in (("one", one), ("two", two))}
+    >>> columns_of_key(tables, "cluster")["two"].tolist()
+    [None, '2']
     """
-    column = obs_column(table.obs, key, argument, f"the obs of {dataset}").astype(object)
-    return column.where(column.isna(), column.astype(str))
+    texts = {name: column_of(table, key, name, argument) for name, table in tables.items()}
+    for dataset, table in tables.items():
+        column = table.obs[key]
+        others = {name for other in texts if other != dataset for name in texts[other].dropna()}
+        there = column.dropna()
+        if pd.api.types.is_float_dtype(column) and np.all(np.mod(there, 1) == 0):
+            whole = set(there.astype("int64").astype(str))
+            if whole & others and not set(texts[dataset].dropna()) & others:
+                texts[dataset] = _as_text(column.astype("Int64"))
+    return texts
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    text = column.astype(str).astype(object)
+    return text.where((column.notna() & (text.str.strip() != "")).to_numpy(bool), None)
 
 
 def codes_of(column: pd.Series, names: list[str] | None = None) -> tuple[list[str], np.ndarray]:

@@ -49,7 +49,9 @@ def imputation(
     ------
     ValueError
         The reference lacks a target gene; there is none, or no shared gene besides; a query label is
-        unknown to the reference.
+        unknown to the reference, or that has none; there are no cells.
+    TypeError
+        `target_genes` is one gene and no list.
 
     References
     ----------
@@ -64,6 +66,8 @@ def imputation(
     >>> imputation(first, second, adata.var_names[:9]).input_masks.sum(axis=1) + 9 == adata.n_vars
     array([ True,  True])
     """
+    if isinstance(target_genes, str):
+        raise TypeError(f"target_genes={target_genes!r} must be a list of genes: [{target_genes!r}].")
     tables = {name: read_table(data, name, None) for name, data in _two(reference, query)}
     known, there = (tables[name].features.get_level_values(1) for name in ("reference", "query"))
     targets = known.difference(there)

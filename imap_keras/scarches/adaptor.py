@@ -1,12 +1,13 @@
 """Adaptors: what one batch has of its own, to be shared and attached without cells."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from ..nn.persistence import load_models, save_models
+from ..nn.persistence import DESCRIPTION, load_models, save_models
 from .hyperparameters import ReferenceHyperparameters
 from .network import BatchTable
 from .surgery import batch_tables, grow
@@ -48,10 +49,41 @@ def write_adaptor(
         Of a reference.
     batch, row
         Name of the batch, and its place in the tables.
+
+    Raises
+    ------
+    FileExistsError
+        As :meth:`Reference.save_adaptor`.
     """
+    check_folder(folder, batch)
     rows = {name: table.rows()[row] for name, table in batch_tables(networks).items()}
     info = {"batch": batch, "fits": fingerprint(networks, genes)}
     save_models(folder, KIND, {"adaptor": build_adaptor(rows)}, info)
+
+
+def check_folder(folder: str | Path, batch: str) -> None:
+    """Raise if an adaptor of this batch would replace a model, or the adaptor of another batch.
+
+    Raises
+    ------
+    FileExistsError
+        Says what the folder holds.
+
+    Examples
+    --------
+    >>> from imap_keras.scarches.adaptor import check_folder
+    >>> check_folder("build/no_folder_yet", "batch_2")
+    """
+    try:
+        there = json.loads((Path(folder).expanduser() / DESCRIPTION).read_text())
+        kind, other = there["kind"], there["info"].get("batch")
+    except Exception:  # nothing, or nothing whole: what is damaged may be replaced
+        return
+    if (kind, other) != (KIND, batch):
+        held = f"the adaptor of batch {other!r}" if kind == KIND else f"a model of kind {kind!r}"
+        raise FileExistsError(
+            f"{folder} holds {held}, which would be lost; give each adaptor a folder of its own."
+        )
 
 
 def read_adaptor(

@@ -1,10 +1,17 @@
 """What a reference reads of an AnnData: its genes by name, as counts or as log values."""
 
+import warnings
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
+from ..inputs.cells import Cells
 from ..inputs.expression import counts_of, dense_expression
 from ..inputs.genes import features
+from ..inputs.labels import labels_of
+from ..inputs.parts import blocks_of
 from ..inputs.values import dense
 
 # Of the reference's genes; above it most of what the encoder reads would be made up.
@@ -32,8 +39,8 @@ def expression(adata: AnnData, likelihood: str, genes: list[str] | None = None) 
     Raises
     ------
     ValueError
-        Counts are negative or fractional; log values are not finite, negative or not logged; cells
-        have no counts. The message names these cells and leaves exactly them out.
+        Counts are negative, fractional or too large; log values are not finite, negative or not logged;
+        cells have no counts. The message names these cells and leaves exactly them out.
 
     Examples
     --------
@@ -46,7 +53,14 @@ def expression(adata: AnnData, likelihood: str, genes: list[str] | None = None) 
         return dense_expression(adata, "scarches_logged")
     counts, where = counts_of(adata, "scarches_counts")
     counts = dense(counts)
-    empty = adata.obs_names[counts.sum(axis=1) == 0]
+    total = counts.sum(axis=1)
+    if not np.isfinite(total).all():
+        worst = adata.obs_names[~np.isfinite(total)][0]
+        raise ValueError(
+            f"adata.{where} holds larger counts than 32 bits can sum, the first in cell {worst!r}; no "
+            "cell has so many. Correct them, or leave those cells out."
+        )
+    empty = adata.obs_names[total == 0]
     if len(empty):
         some = ", ".join(map(repr, empty[:5])) + (", ..." if len(empty) > 5 else "")
         of, these = "", "adata"
@@ -95,6 +109,7 @@ def align_genes(
     >>> _, sentence = align_genes(adata, ["gene_1", "gene_2", "other"], "nb")
     2 of the reference's 3 genes found, 1 missing filled with 0; 48 other genes left out.
     """
+    adata = with_text_names(adata)
     shared, is_shared = features(adata, genes, missing="skip", what="genes of the reference")
     n_missing = int(np.sum(~is_shared))
     sentence = (
@@ -106,7 +121,8 @@ def align_genes(
         raise ValueError(
             f"{n_missing} of the reference's {len(genes)} genes are missing ({share:.0%}, at most "
             f"{MISSING_SHARE:.0%} may be), the first is {first!r}. Hand in counts of all genes, or "
-            "prepare them with preprocess(new, genes=reference)."
+            "prepare them with preprocess(new, genes=reference). If they were not measured, fit the "
+            "reference again on the genes that both have."
         )
     if verbose:
         print(sentence)
@@ -116,3 +132,122 @@ def align_genes(
     cells = np.zeros((adata.n_obs, len(genes)), "float32")
     cells[:, is_shared] = found
     return cells, sentence
+
+
+def with_text_names(adata: AnnData) -> AnnData:
+    """The cells themselves, or, where an index was changed in place to numbers, a copy that has text.
+
+    anndata cannot take some genes of cells or genes that are named by numbers.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> import pandas as pd
+    >>> from imap_keras.scarches.cells import with_text_names
+    >>> adata = imap_keras.datasets.simulate(n_cells=30, n_genes=50)
+    >>> adata.var.index = pd.Index(range(100, 150))
+    >>> with_text_names(adata).var_names[:2].tolist()
+    ['100', '101']
+    """
+    if not any(names.dtype.kind in "iufb" for names in (adata.obs_names, adata.var_names)):
+        return adata
+    with warnings.catch_warnings():  # anndata says that it makes text of the index
+        warnings.simplefilter("ignore")
+        adata = adata.to_memory() if adata.isbacked else adata.copy()
+    adata.obs_names, adata.var_names = (x.astype(str) for x in (adata.obs_names, adata.var_names))
+    return adata
+
+
+def check_every_cell(cells: AnnData | Cells, likelihood: str, genes: list[str] | None = None) -> None:
+    """Raise if of many cells some cannot be mapped later, those too that are not drawn to train on.
+
+    Few cells are all read, and looked at, for training.
+
+    Raises
+    ------
+    ValueError
+        As for :func:`expression`; with `genes`, those of a reference, as for :func:`align_genes`.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> from imap_keras.scarches.cells import check_every_cell
+    >>> check_every_cell(imap_keras.datasets.simulate(n_cells=30, n_genes=50), "nb")
+    """
+    for part in () if isinstance(cells, AnnData) else blocks_of(cells):
+        if genes is None:
+            expression(part, likelihood)
+        else:
+            align_genes(part, genes, likelihood, verbose=0)
+
+
+def batches_of(adata: AnnData | Cells, batch_key: str, known: Sequence[str]) -> np.ndarray:
+    """The batch of each cell as text, named as the reference names it.
+
+    pandas makes 1.0 of 1 as soon as a table is joined to one that lacks the column; where the reference
+    knows batch 1, it is that.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        As :func:`imap_keras.inputs.labels.labels_of`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from anndata import AnnData
+    >>> from imap_keras.scarches.cells import batches_of
+    >>> adata = AnnData(np.ones((3, 2)))
+    >>> adata.obs["run"] = [1.0, 2.0, 2.0]
+    >>> batches_of(adata, "run", ["1"]).tolist(), batches_of(adata, "run", ["1.0"]).tolist()
+    (['1', '2', '2'], ['1.0', '2.0', '2.0'])
+    """
+    labels, column = labels_of(adata, batch_key), adata.obs[batch_key]
+    if pd.api.types.is_float_dtype(column) and not set(labels) & set(known):
+        values = column.to_numpy(float)
+        if np.all(values % 1 == 0) and set(whole := values.astype("int64").astype(str)) & set(known):
+            return whole.astype(object)
+    return labels
+
+
+def codes_of(labels: np.ndarray, batches: Sequence[str]) -> np.ndarray:
+    """Number of each cell's batch among those of a reference.
+
+    Raises
+    ------
+    ValueError
+        The reference does not know a batch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.scarches.cells import codes_of
+    >>> codes_of(np.array(["new", "a"]), ["a", "new"]).tolist()
+    [1, 0]
+    """
+    unknown = sorted(set(labels) - set(batches))
+    if unknown:
+        raise ValueError(
+            f"Batch {str(unknown[0])!r} is not in the reference, which knows {list(batches)}. "
+            "Map it with map_query, and ask the reference that comes back."
+        )
+    return pd.Index(batches).get_indexer(labels)
+
+
+def column_of(batch: str, batches: Sequence[str]) -> int:
+    """Number of a batch by its name: as text, so that numbers in ``obs`` are found too.
+
+    Raises
+    ------
+    ValueError
+        There is no such batch.
+
+    Examples
+    --------
+    >>> from imap_keras.scarches.cells import column_of
+    >>> column_of(2, ["1", "2"])
+    1
+    """
+    if str(batch) not in batches:
+        raise ValueError(f"Batch {batch!r} is not in the reference, which knows {list(batches)}.")
+    return list(batches).index(str(batch))

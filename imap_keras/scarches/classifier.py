@@ -1,5 +1,7 @@
 """A classifier on the latent code, as scANVI has one: labels of a query without its neighbours."""
 
+import warnings
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -22,7 +24,7 @@ def label_codes(
     adata
         Cells x genes.
     label_key
-        Column of ``adata.obs``; empty (NaN) for cells without a label.
+        Column of ``adata.obs``; empty (NaN, no text) for cells without a label.
     label_weight
         Weight of the classifier's loss; with 0 there is no classifier, and no label is read.
     unlabelled
@@ -58,7 +60,9 @@ def label_codes(
             "label_weight a number above 0 (scANVI's is 50), or leave label_key out."
         )
     column = obs_column(adata.obs, label_key, "label_key")
-    labelled = (column.notna() & (column.astype(str) != unlabelled)).to_numpy()
+    said, none = column.astype(object), ["", str(unlabelled)]
+    # -1.0 is -1 as a number only, and -1 is "-1" as text only.
+    labelled = ~(column.isna() | said.isin([unlabelled]) | said.astype(str).isin(none)).to_numpy(bool)
     names, codes = coded(column[labelled])
     if len(names) < 2:
         held = f"one label alone, {names[0]!r}" if names else "no label"
@@ -70,6 +74,29 @@ def label_codes(
     numbers = np.full(len(column), UNLABELLED, "int32")
     numbers[labelled] = codes
     return names, numbers
+
+
+def tell_of_lost(every: list[str], drawn: list[str], pool_size: int) -> None:
+    """Warn of labels that no cell has of those that are trained on.
+
+    Warns
+    -----
+    UserWarning
+        Names the labels, and what to do.
+
+    Examples
+    --------
+    >>> from imap_keras.scarches.classifier import tell_of_lost
+    >>> tell_of_lost(["B", "T"], ["B", "T"], 10_000)
+    """
+    lost = sorted(set(every) - set(drawn))
+    if lost:
+        warnings.warn(
+            f"No cell of {', '.join(map(repr, lost))} is among the at most {pool_size} of a batch that "
+            "are trained on, so the classifier does not know it. Raise pool_size, or hand in fewer "
+            "cells of the other labels.",
+            stacklevel=4,
+        )
 
 
 def build_classifier(latent_dim: int, n_labels: int, seed: int = 0) -> keras.Model:

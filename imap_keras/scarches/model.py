@@ -17,13 +17,14 @@ from ..inputs.parts import as_they_lie, blocks_of, some_of_each
 from ..inputs.recipe import compare_recipes, recipe_of
 from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
+from ..nn.parameters import check_choice
 from .adaptor import read_adaptor, write_adaptor
-from .cells import align_genes, expression, layer_of
-from .classifier import CLASSIFIER, label_codes
+from .cells import align_genes, batches_of, check_every_cell, codes_of, column_of, expression, layer_of
+from .classifier import CLASSIFIER, label_codes, tell_of_lost
 from .hyperparameters import UNNAMED, ReferenceHyperparameters
 from .novelty import distances, landmarks
 from .saving import restore, state_of, widths_of
-from .surgery import build_networks, grow, parameter_table
+from .surgery import DEGREES, build_networks, grow, parameter_table
 from .training import train
 from .transfer import UNKNOWN, called, check_limits
 
@@ -113,7 +114,8 @@ class Reference(Estimator):
             0 shows no progress bar.
         label_key, unlabelled
             Column of ``adata.obs`` that the classifier learns, where ``label_weight`` is above 0. Cells
-            whose label is empty (NaN) or `unlabelled` are trained on like the others, but not by it.
+            whose label is empty (NaN, no text) or `unlabelled` are trained on like the others, but not
+            by it.
         strategy
             A ``tf.distribute.MirroredStrategy`` (several GPUs) or ``MultiWorkerMirroredStrategy``
             (several machines, each of which runs the same program and gets the same reference): each
@@ -137,31 +139,43 @@ class Reference(Estimator):
             `strategy` is neither of the two.
         RuntimeError
             Called inside ``with strategy.scope()``.
+
+        Warns
+        -----
+        UserWarning
+            Of many cells none that has a certain label is trained on: it cannot be learnt.
         """
         hp = self.hyperparameters
+        adata = self._opened(adata)
+        batches = check_batch_sizes(labels_of(adata, batch_key), purpose=PURPOSE)
+        check_unique_names(adata)
+        every, _ = label_codes(adata, label_key, hp.label_weight, unlabelled)  # before cells are read
+        check_every_cell(adata, hp.likelihood)
         adata = some_of_each(adata, batch_key, hp.pool_size, hp.seed, layer_of(hp.likelihood))
         labels = labels_of(adata, batch_key)
-        check_unique_names(adata)
-        batches = check_batch_sizes(labels, purpose=PURPOSE)
         names, numbers = label_codes(adata, label_key, hp.label_weight, unlabelled)
-        cells = expression(adata, hp.likelihood)
+        tell_of_lost(every, names, hp.pool_size)
+        cells, codes = expression(adata, hp.likelihood), codes_of(labels, batches)
+        recipe = recipe_of(adata) if hp.likelihood == "mse" else {}  # else counts are read
         options = {"dropout": hp.dropout, "seed": hp.seed, "n_labels": len(names)}
         networks = build_networks(adata.n_vars, len(batches), hp, **options)
         history = train(
             **networks,
             cells=cells,
-            codes=np.searchsorted(batches, labels),
+            codes=codes,
             hp=hp,
             title="reference",
             verbose=verbose,
             labels=numbers,
             strategy=strategy,
         )
+        one_hot = np.eye(len(batches), dtype="float32")[codes]
+        points = landmarks(run(networks["encoder"], [cells, one_hot])[0], hp.seed)
+        # Nothing of an earlier fit is replaced before this one has succeeded.
         self.batch_key, self.batches, self.labels = batch_key, batches, names
-        self.genes = adata.var_names.astype(str).tolist()
+        self.genes, self.preprocessing = adata.var_names.astype(str).tolist(), recipe
         self._take(networks, history)
-        self.preprocessing = recipe_of(adata) if hp.likelihood == "mse" else {}  # else counts are read
-        self.landmarks = landmarks(self.latent(adata), hp.seed)
+        self.landmarks = points
         return self
 
     def map_query(
@@ -216,10 +230,10 @@ class Reference(Estimator):
             As for :meth:`fit`.
         """
         networks, batch_key = self.networks, batch_key or self.batch_key
+        check_choice("degree", degree, DEGREES)
         hp = self.hyperparameters.for_query(degree, **changes)
-        adata = some_of_each(adata, batch_key, hp.pool_size, hp.seed, layer_of(hp.likelihood))
-        labels = labels_of(adata, batch_key)
-        present = check_batch_sizes(labels, purpose=PURPOSE)
+        adata = self._opened(adata)
+        present = check_batch_sizes(batches_of(adata, batch_key, self.batches), purpose=PURPOSE)
         new = [name for name in present if name not in self.batches]
         if not new:
             raise ValueError(
@@ -227,10 +241,12 @@ class Reference(Estimator):
                 "For more cells of a known batch call latent()."
             )
         compare_recipes(self.preprocessing, recipe_of(adata))
+        check_every_cell(adata, hp.likelihood, self.genes)
+        adata = some_of_each(adata, batch_key, hp.pool_size, hp.seed, layer_of(hp.likelihood))
+        labels = batches_of(adata, batch_key, self.batches)
         cells, _ = align_genes(adata, self.genes, hp.likelihood, verbose)
         grown = grow(networks, len(new), degree, hp, seed=hp.seed + len(self.batches))
-        column = {name: number for number, name in enumerate([*self.batches, *new])}
-        codes = np.array([column[name] for name in labels])
+        codes = codes_of(labels, [*self.batches, *new])
         told = {"hp": hp, "title": "query", "verbose": verbose, "strategy": strategy}
         history = train(**grown, cells=cells, codes=codes, **told)
         # Where more than batch rows was trained, the cells of the reference have moved.
@@ -281,7 +297,7 @@ class Reference(Estimator):
             As :meth:`latent`; `as_batch` is not a batch of the reference.
         """
         self.check_fitted()
-        column, found = None if as_batch is None else self._column(as_batch), []
+        column, found = None if as_batch is None else column_of(as_batch, self.batches), []
         for cells, one_hot in self._inputs(adata, batch_key):
             code = run(self.encoder, [cells, one_hot])[0]
             if column is not None:
@@ -315,7 +331,7 @@ class Reference(Estimator):
             As :meth:`latent`; the reference has no such distance, because it was saved by version 0.1.0
             or a query has changed more than batch rows.
         """
-        latent = self.latent(adata, batch_key)
+        self.check_fitted()
         if self.landmarks is None:
             raise ValueError(
                 "This reference does not know how far its own cells lie: it was saved by version "
@@ -323,7 +339,7 @@ class Reference(Estimator):
                 "map the query with degree='batch'."
             )
         points, radius = self.landmarks
-        return distances(latent, points) / radius
+        return distances(self.latent(adata, batch_key), points) / radius
 
     def label_probabilities(self, adata: AnnData, batch_key: str | None = None) -> pd.DataFrame:
         """The classifier's probability of each label, from latent means: no reference cell is needed.
@@ -403,25 +419,14 @@ class Reference(Estimator):
         """Cells in the genes of the reference, and their batches one-hot; of many block by block."""
         self.check_fitted()
         adata, done = self._opened(adata), 0
-        labels = labels_of(adata, batch_key or self.batch_key)
-        unknown = sorted(set(labels) - set(self.batches))
-        if unknown:
-            raise ValueError(
-                f"Batch {unknown[0]!r} is not in the reference, which knows {self.batches}. "
-                "Map it with map_query, and ask the reference that comes back."
-            )
+        labels = batches_of(adata, batch_key or self.batch_key, self.batches)
+        codes = codes_of(labels, self.batches)
         compare_recipes(self.preprocessing, recipe_of(adata))
         one_hot = np.eye(len(self.batches), dtype="float32")
         for part in blocks_of(adata):
             cells, _ = align_genes(part, self.genes, self.hyperparameters.likelihood, verbose=0)
-            codes = [self.batches.index(name) for name in labels[done : done + len(cells)]]
-            yield [cells, one_hot[codes]]
+            yield [cells, one_hot[codes[done : done + len(cells)]]]
             done += len(cells)
-
-    def _column(self, batch: str) -> int:
-        if batch not in self.batches:
-            raise ValueError(f"Batch {batch!r} is not in the reference, which knows {self.batches}.")
-        return self.batches.index(batch)
 
     def parameter_table(self) -> pd.DataFrame:
         """Trained against all parameters, layer by layer, the total last."""
@@ -462,9 +467,11 @@ class Reference(Estimator):
         ------
         ValueError
             There is no such batch.
+        FileExistsError
+            The folder holds something else than an earlier adaptor of this batch.
         """
-        networks, row = self.networks, self._column(batch)
-        write_adaptor(folder, networks, self.genes, batch, row)
+        networks, row = self.networks, column_of(batch, self.batches)
+        write_adaptor(folder, networks, self.genes, self.batches[row], row)
 
     def attach(self, folder: str | Path) -> "Reference":
         """Add the batch of an adaptor, exactly as it was trained.

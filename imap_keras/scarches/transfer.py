@@ -73,7 +73,8 @@ def transfer_labels(
     Raises
     ------
     ValueError
-        Labels, novelty and cells differ in number, a label is missing, or k or threshold is out of
+        Labels, novelty and cells differ in number, there are no cells, a label or a novelty is missing,
+        or k or threshold is out of
         range.
 
     References
@@ -91,8 +92,12 @@ def transfer_labels(
     """
     if len(labels) != len(reference):
         raise ValueError(f"There are {len(labels)} labels for {len(reference)} reference cells.")
-    if pd.isna(np.asarray(labels, dtype=object)).any():
+    said = pd.Series(np.asarray(labels, dtype=object))
+    if (said.isna() | (said.astype(str) == "")).any():
         raise ValueError("A reference cell has no label; leave cells without label out of the vote.")
+    for what, cells in (("reference", reference), ("query", query)):
+        if not len(cells):
+            raise ValueError(f"There are no {what} cells (the shape of {what} is {np.shape(cells)}).")
     check_count("k", k)
     check_limits(len(query), threshold, novelty)
     search = NearestNeighbors(n_neighbors=min(k, len(reference))).fit(reference)
@@ -141,12 +146,18 @@ def check_limits(n_cells: int, threshold: float, novelty: np.ndarray | None) -> 
     Raises
     ------
     ValueError
-        The threshold is no share; novelty is not one number a cell.
+        The threshold is no share; novelty is not one number a cell, or NaN.
     """
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold={threshold!r} must be between 0 and 1.")
     if novelty is not None and np.shape(novelty) != (n_cells,):
         raise ValueError(f"novelty has the shape {np.shape(novelty)} for {n_cells} query cells.")
+    n_missing = 0 if novelty is None else int(np.isnan(np.asarray(novelty, float)).sum())
+    if n_missing:
+        raise ValueError(
+            f"novelty is NaN for {n_missing} query cells; hand in what Reference.novelty gave for "
+            "these cells, in their order."
+        )
 
 
 def called(
