@@ -17,6 +17,7 @@ from imap_keras.datasets import simulate
 from imap_keras.imap.few_pairs import mean_of
 from imap_keras.imap.streaming import check_kept
 from imap_keras.inputs.cells import open_cells
+from imap_keras.inputs.recipe import recipe_of
 from imap_keras.inputs.writing import check_described, result_store
 
 MARKED = 20
@@ -89,6 +90,37 @@ def test_a_fit_on_genes_named_by_numbers_is_that_of_the_same_genes_named_by_text
     cells.var.index = pd.RangeIndex(cells.n_vars)
     ours, theirs = (IMAP(**told(tiny)).fit_transform(a, verbose=0) for a in (cells, ready))
     np.testing.assert_array_equal(ours.obsm["X_imap"], theirs.obsm["X_imap"])
+
+
+def test_marked_genes_named_by_numbers_are_corrected_as_those_named_by_text(ready, on_marked, tiny):
+    cells = ready.copy()
+    cells.var["entrez"] = np.arange(100, 100 + cells.n_vars)
+    cells.var.set_index("entrez", inplace=True)
+    ours = IMAP(**told(tiny)).fit_transform(cells, verbose=0)
+    np.testing.assert_array_equal(ours.obsm["X_imap"], on_marked.transform(ready).obsm["X_imap"])
+    assert cells.var_names.dtype.kind == "i"  # not changed
+
+
+@pytest.mark.parametrize("empty", ["", None])
+def test_a_batch_without_a_name_is_refused(ready, tiny, empty):
+    cells = ready.copy()
+    cells.obs["batch"] = cells.obs["batch"].astype(object)
+    cells.obs.iloc[:3, cells.obs.columns.get_loc("batch")] = empty
+    with pytest.raises(ValueError, match=r"obs\['batch'\] is empty for 3 cells"):
+        IMAP(**told(tiny)).fit(cells, verbose=0)
+
+
+def test_two_columns_of_one_name_are_refused(ready, tiny):
+    cells = ready.copy()
+    cells.obs = pd.concat([cells.obs, cells.obs[["batch"]]], axis=1)
+    with pytest.raises(ValueError, match="batch_key='batch' names 2 columns of adata.obs; rename"):
+        IMAP(**told(tiny)).fit(cells, verbose=0)
+
+
+def test_a_base_that_is_no_number_is_quoted():
+    assert recipe_of(AnnData(np.ones((1, 1)), uns={"log1p": {"base": "e"}})) == {
+        "log": "log1p to base e"
+    }
 
 
 # --------------------------------------------------- wrong values in genes beyond the variable ones

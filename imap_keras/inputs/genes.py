@@ -97,6 +97,9 @@ def features(
     >>> some.var_names.tolist(), found.tolist()
     (['gene_7'], [True, False])
     """
+    if adata.var_names.dtype.kind in "iufb":  # changed in place; anndata takes no columns of such data
+        adata = adata.copy()
+        adata.var_names = adata.var_names.astype(str)
     check_unique_names(adata)
     names = [str(name) for name in names]
     place = pd.Index(adata.var_names.astype(str)).get_indexer(names)

@@ -28,7 +28,8 @@ def labels_of(adata: AnnData, key: str, argument: str = "batch_key") -> np.ndarr
     KeyError
         The column does not exist.
     ValueError
-        A cell has no label, or there are no cells.
+        A cell has no label (missing, or text without letters), several columns have this name, or there
+        are no cells.
 
     Examples
     --------
@@ -40,9 +41,10 @@ def labels_of(adata: AnnData, key: str, argument: str = "batch_key") -> np.ndarr
     column = obs_column(adata.obs, key, argument)
     if not len(column):
         raise ValueError(f"adata has no cells (its shape is {adata.n_obs} x {adata.n_vars}).")
-    if column.isna().any():
+    empty = column.isna().to_numpy() | (column.astype(str) == "").to_numpy()
+    if empty.any():
         raise ValueError(
-            f"adata.obs[{key!r}] is empty for {int(column.isna().sum())} cells. "
+            f"adata.obs[{key!r}] is empty for {int(empty.sum())} cells. "
             "Fill it in or leave those cells out."
         )
     return column.astype(str).to_numpy()
@@ -68,6 +70,8 @@ def obs_column(
         `key` names several columns.
     KeyError
         The column does not exist.
+    ValueError
+        Several columns have this name.
 
     Examples
     --------
@@ -86,6 +90,10 @@ def obs_column(
         raise KeyError(
             f"{argument}={key!r} is not a column of {what}. "
             f"Columns there: {', '.join(map(str, obs.columns)) or 'none'}."
+        )
+    if isinstance(obs[key], pd.DataFrame):
+        raise ValueError(
+            f"{argument}={key!r} names {obs[key].shape[1]} columns of {what}; rename all but one."
         )
     return obs[key]
 

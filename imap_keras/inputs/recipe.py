@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from numbers import Number
 
 import numpy as np
 from anndata import AnnData
@@ -33,7 +34,8 @@ def recipe_of(adata: AnnData) -> dict:
         return {name: value.item() if hasattr(value, "item") else value for name, value in recorded}
     if isinstance(adata.uns.get("log1p"), Mapping):
         base = adata.uns["log1p"].get("base")
-        return {"log": "log1p" if base is None else f"log1p to base {float(base):g}"}
+        named = f"{float(base):g}" if isinstance(base, Number) else str(base)
+        return {"log": "log1p" if base is None else f"log1p to base {named}"}
     return {}
 
 
