@@ -62,7 +62,8 @@ def same_cells(parts: Mapping[str, AnnData], what: str = "data", mend: str = "")
         if other:
             raise ValueError(
                 f"Modality {name!r} of {what} holds other cells than {first!r} ({adata.n_obs} and "
-                f"{len(cells)}; {len(other)} are in one of them only, such as {min(map(str, other))!r}). "
+                f"{len(cells)}; {len(other)} are in one of them only, such as "
+                f"{min(map(str, other))!r}). "
                 f"Keep the cells that all have, adata[names].copy(){mend}."
             )
     return cells.astype(str).tolist()
