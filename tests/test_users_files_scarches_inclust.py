@@ -330,7 +330,7 @@ def test_a_column_that_is_empty_throughout_is_no_column_of_labels(halves):
 def test_two_columns_of_one_name_are_named(halves):
     one, other = (half.copy() for half in halves)
     other.obs = pd.concat([other.obs, other.obs[["cell_type"]]], axis=1)
-    with pytest.raises(ValueError, match="obs of query has 2 columns of the name 'cell_type'"):
+    with pytest.raises(ValueError, match="'cell_type' names 2 columns of the obs of query"):
         imputation(one, other, ["rna_2"], label_key="cell_type")
 
 

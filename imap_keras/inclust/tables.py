@@ -170,12 +170,7 @@ def column_of(table: Table, key: str, dataset: str, argument: str = "label_key")
     TypeError, ValueError
         `key` names several columns; several columns have this name.
     """
-    column = obs_column(table.obs, key, argument, f"the obs of {dataset}")
-    if isinstance(column, pd.DataFrame):
-        raise ValueError(
-            f"the obs of {dataset} has {column.shape[1]} columns of the name {key!r}; keep one of them."
-        )
-    return _as_text(column)
+    return _as_text(obs_column(table.obs, key, argument, f"the obs of {dataset}"))
 
 
 def columns_of_key(

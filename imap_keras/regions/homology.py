@@ -146,12 +146,6 @@ def correlation_map(human: pd.DataFrame, mouse: pd.DataFrame) -> pd.DataFrame:
     -1.0
     """
     check_features(human, mouse)
-    for table, what in ((human, "human"), (mouse, "mouse")):
-        bad = int(np.count_nonzero(~np.isfinite(table.to_numpy("float64"))))
-        if bad:
-            raise ValueError(
-                f"{what} holds {bad} NaN or infinite values; leave those regions or features out."
-            )
     left, right = unit_rows(human), unit_rows(mouse)
     return pd.DataFrame(left @ right.T, human.index, mouse.index)
 
@@ -173,12 +167,12 @@ def unit_rows(table: pd.DataFrame) -> np.ndarray:
 
 
 def check_features(human: pd.DataFrame, mouse: pd.DataFrame) -> None:
-    """Raise if the two tables do not have the same columns in the same order.
+    """Raise if the two tables do not have the same columns in the same order, or a value is not finite.
 
     Raises
     ------
     ValueError
-        Says how many features each has.
+        Says how many features each has, or how many values are not finite.
 
     Examples
     --------
@@ -192,6 +186,12 @@ def check_features(human: pd.DataFrame, mouse: pd.DataFrame) -> None:
             f"human has {human.shape[1]} features and mouse {mouse.shape[1]}, and they must be the "
             "same in the same order: embed both with the same network, or give both the same genes."
         )
+    for table, what in ((human, "human"), (mouse, "mouse")):
+        bad = int(np.count_nonzero(~np.isfinite(table.to_numpy("float64"))))
+        if bad:
+            raise ValueError(
+                f"{what} holds {bad} NaN or infinite values; leave those regions or features out."
+            )
 
 
 def check_pairs(pairs: pd.DataFrame, human: Sequence[str], mouse: Sequence[str]) -> None:
