@@ -1,5 +1,6 @@
 """Genes, and other features, found by name."""
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -56,6 +57,30 @@ def check_unique_names(adata: AnnData) -> None:
             )
 
 
+def with_text_names(adata: AnnData) -> AnnData:
+    """The cells themselves, or, where an index was changed in place to numbers, a copy that has text.
+
+    anndata takes no rows or columns of such data, and 7 here is "7" in a file.
+
+    Examples
+    --------
+    >>> import imap_keras
+    >>> import pandas as pd
+    >>> from imap_keras.inputs.genes import with_text_names
+    >>> adata = imap_keras.datasets.simulate(n_cells=30, n_genes=50)
+    >>> adata.var.index = pd.Index(range(100, 150))
+    >>> with_text_names(adata).var_names[:2].tolist()
+    ['100', '101']
+    """
+    if all(names.inferred_type in ("string", "empty") for names in (adata.obs_names, adata.var_names)):
+        return adata
+    with warnings.catch_warnings():  # anndata says that it makes text of the index
+        warnings.simplefilter("ignore")
+        adata = adata.to_memory() if adata.isbacked else adata.copy()
+    adata.obs_names, adata.var_names = (x.astype(str) for x in (adata.obs_names, adata.var_names))
+    return adata
+
+
 def features(
     adata: AnnData,
     names: Sequence[str],
@@ -97,9 +122,7 @@ def features(
     >>> some.var_names.tolist(), found.tolist()
     (['gene_7'], [True, False])
     """
-    if adata.var_names.dtype.kind in "iufb":  # changed in place; anndata takes no columns of such data
-        adata = adata.copy()
-        adata.var_names = adata.var_names.astype(str)
+    adata = with_text_names(adata)
     check_unique_names(adata)
     names = [str(name) for name in names]
     place = pd.Index(adata.var_names.astype(str)).get_indexer(names)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..inputs.genes import check_unique_names, features
+from ..inputs.genes import check_unique_names, features, with_text_names
 from ..inputs.modalities import parts_of, same_cells
 from ..inputs.values import dense, in_memory
 from .hyperparameters import Modality
@@ -177,10 +177,7 @@ def named_by_text(name: str, adata: AnnData) -> AnnData:
             f"Modality {name!r} has no values: its X is empty (None). Put them there, or leave the "
             "modality out."
         )
-    if all(names.inferred_type in ("string", "empty") for names in (adata.obs_names, adata.var_names)):
-        return adata
-    obs, var = (x.set_axis(x.index.astype(str), axis="index") for x in (adata.obs, adata.var))
-    return AnnData(adata.X, obs=obs, var=var)
+    return with_text_names(adata)
 
 
 def check_range(name: str, values: np.ndarray, spec: Modality) -> None:

@@ -1,6 +1,5 @@
 """What a reference reads of an AnnData: its genes by name, as counts or as log values."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -109,7 +108,6 @@ def align_genes(
     >>> _, sentence = align_genes(adata, ["gene_1", "gene_2", "other"], "nb")
     2 of the reference's 3 genes found, 1 missing filled with 0; 48 other genes left out.
     """
-    adata = with_text_names(adata)
     shared, is_shared = features(adata, genes, missing="skip", what="genes of the reference")
     n_missing = int(np.sum(~is_shared))
     sentence = (
@@ -132,30 +130,6 @@ def align_genes(
     cells = np.zeros((adata.n_obs, len(genes)), "float32")
     cells[:, is_shared] = found
     return cells, sentence
-
-
-def with_text_names(adata: AnnData) -> AnnData:
-    """The cells themselves, or, where an index was changed in place to numbers, a copy that has text.
-
-    anndata cannot take some genes of cells or genes that are named by numbers.
-
-    Examples
-    --------
-    >>> import imap_keras
-    >>> import pandas as pd
-    >>> from imap_keras.scarches.cells import with_text_names
-    >>> adata = imap_keras.datasets.simulate(n_cells=30, n_genes=50)
-    >>> adata.var.index = pd.Index(range(100, 150))
-    >>> with_text_names(adata).var_names[:2].tolist()
-    ['100', '101']
-    """
-    if not any(names.dtype.kind in "iufb" for names in (adata.obs_names, adata.var_names)):
-        return adata
-    with warnings.catch_warnings():  # anndata says that it makes text of the index
-        warnings.simplefilter("ignore")
-        adata = adata.to_memory() if adata.isbacked else adata.copy()
-    adata.obs_names, adata.var_names = (x.astype(str) for x in (adata.obs_names, adata.var_names))
-    return adata
 
 
 def check_every_cell(cells: AnnData | Cells, likelihood: str, genes: list[str] | None = None) -> None:
