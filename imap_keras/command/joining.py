@@ -114,8 +114,8 @@ def of_one_kind(parts: dict[str, AnnData], say: Callable = print) -> tuple[dict[
     >>> del counts.layers["counts"]
     >>> scanpy.pp.log1p(scanpys)
     >>> parts, kind = of_one_kind({"one": counts, "two": scanpys})
-    >>> kind, abs(parts["two"].X - counts.X).max()
-    ('counts', np.float32(0.0))
+    >>> kind, float(abs(parts["two"].X - counts.X).max())
+    ('counts', 0.0)
     """
     made = [name for name, adata in parts.items() if is_prepared(adata)]
     if len(made) == len(parts):
