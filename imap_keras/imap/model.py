@@ -179,9 +179,9 @@ class IMAP(Estimator):
         if client is not None:
             check_apart(client, hp)
         space = embedding_of(cells, hp.own_space, "pair_space") if hp.own_space else None
-        source = adata if isinstance(adata, AnnData) else None
-        check_cells(everything, source, rest)
-        read = read_pool(cells, codes, hp, source)
+        if rest:  # stage II reads them, too, long after
+            check_cells(everything, adata)
+        read = read_pool(cells, codes, hp, adata)
         scale = read.pool.scale = scale_factor(read.moments, hp)
         planned = order or variable_first(read.moments, batches)
         many = len(read.pool) > AT_ONCE

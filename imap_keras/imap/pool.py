@@ -1,10 +1,11 @@
 """The cells that training sees: a pool of at most so many of each batch, dense only where looked at."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import keras
 import numpy as np
+from anndata import AnnData
 from scipy import sparse
 
 from ..inputs.cells import AT_ONCE, Cells, read_rows, rows_of, stacked
@@ -85,7 +86,7 @@ def read_pool(cells: Cells, codes: np.ndarray, hp: Hyperparameters, source=None)
     hp
         At most `hp.pool_size` cells of a batch are kept, in the order of the data.
     source
-        The AnnData they come from, for the advice of errors.
+        What they come from; an AnnData is looked through for the advice of errors.
 
     Raises
     ------
@@ -101,6 +102,7 @@ def read_pool(cells: Cells, codes: np.ndarray, hp: Hyperparameters, source=None)
         )
     )
     moments, parts = Moments(int(codes.max()) + 1, cells.shape[1]), []
+    source = source if isinstance(source, AnnData) else None
     if cells.in_memory:
         check_expression(cells.everything, source)
         matrix = read_rows(cells, chosen)
@@ -116,25 +118,20 @@ def read_pool(cells: Cells, codes: np.ndarray, hp: Hyperparameters, source=None)
     return Read(Pool(matrix, chosen), codes[chosen], moments)
 
 
-def check_cells(cells: Cells, source=None, genes: Sequence[str] | None = None) -> None:
+def check_cells(cells: Cells, source=None) -> None:
     """Raise unless all cells hold log-normalised expression; a file is read once, block by block.
 
     Parameters
     ----------
     cells, source
         As for :func:`read_pool`.
-    genes
-        Those to look at, where any; None: all.
 
     Raises
     ------
     ValueError, RuntimeError
         As :func:`read_pool`.
     """
-    if genes is not None:
-        if not genes:
-            return
-        cells = cells.with_genes(genes)
+    source = source if isinstance(source, AnnData) else None
     if cells.in_memory:
         return check_expression(cells.everything, source)
     for start, block in cells.blocks():
