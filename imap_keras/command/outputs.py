@@ -1,16 +1,13 @@
 """Whether what the command will make can be written, looked at before any work."""
 
 import os
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-import h5py
 from anndata import AnnData
-from anndata.io import write_elem
 
 from ..inputs.files import path_of
-from ..inputs.writing import check_described
+from ..inputs.writing import check_described, write_on_trial
 
 FEW = 3  # rows of an embedding: whether it can be written does not depend on their number
 
@@ -100,8 +97,7 @@ def check_writable(adata: AnnData) -> None:
 
 def _check_entry(place: str, name: str, entry: object) -> None:
     try:
-        with h5py.File(uuid.uuid4().hex, "w", driver="core", backing_store=False) as file:
-            write_elem(file, name, entry)
+        write_on_trial(name, entry)
     except Exception as error:  # whatever the libraries below raise, the user needs its name
         raise ValueError(
             f"{place}[{name!r}] cannot be written into a file ({type(entry).__name__}). "

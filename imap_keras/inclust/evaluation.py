@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import RidgeCV
 
+from ..inputs.values import check_finite
+
 RIDGE_PENALTIES = np.logspace(-2, 4, 7)
 
 
@@ -39,9 +41,7 @@ def feature_correlations(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray
             "truth.loc[predicted.index, predicted.columns]."
         )
     for what, values in (("truth", truth), ("predicted", predicted)):
-        bad = int((~np.isfinite(values)).sum())
-        if bad:
-            raise ValueError(f"{what} holds {bad} NaN or infinite values; leave those features out.")
+        check_finite(values, what, "leave those features out.")
     a, b = truth - truth.mean(axis=0), predicted - predicted.mean(axis=0)
     size = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
     product = (a * b).sum(axis=0)

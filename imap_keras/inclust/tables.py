@@ -11,7 +11,7 @@ from anndata import AnnData
 from ..inputs.cells import Cells
 from ..inputs.expression import check_expression, dense_expression
 from ..inputs.genes import check_unique_names
-from ..inputs.labels import coded, obs_column
+from ..inputs.labels import as_known, coded, obs_column
 from ..inputs.modalities import parts_of, same_cells
 from ..inputs.parts import as_they_lie
 from .measured import Measured, beside, features_of, of_cells
@@ -178,8 +178,7 @@ def columns_of_key(
 ) -> dict[str, pd.Series]:
     """A column of the annotation of several data sets as text, its empty entries (NaN, no text) empty.
 
-    A column of whole numbers becomes one of fractions as soon as an entry is missing: where another
-    data set says 1, 1.0 means the same.
+    Where another data set says 1, 1.0 means the same, see :func:`imap_keras.inputs.labels.as_known`.
 
     Raises
     ------
@@ -199,13 +198,8 @@ def columns_of_key(
     """
     texts = {name: column_of(table, key, name, argument) for name, table in tables.items()}
     for dataset, table in tables.items():
-        column = table.obs[key]
         others = {name for other in texts if other != dataset for name in texts[other].dropna()}
-        there = column.dropna()
-        if pd.api.types.is_float_dtype(column) and np.all(np.mod(there, 1) == 0):
-            whole = set(there.astype("int64").astype(str))
-            if whole & others and not set(texts[dataset].dropna()) & others:
-                texts[dataset] = _as_text(column.astype("Int64"))
+        texts[dataset] = _as_text(as_known(table.obs[key], others))
     return texts
 
 

@@ -1,6 +1,6 @@
 """Labels of cells: the batch, the type; which there are, how many cells each has."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -48,6 +48,27 @@ def labels_of(adata: AnnData, key: str, argument: str = "batch_key") -> np.ndarr
             "Fill it in or leave those cells out."
         )
     return column.astype(str).to_numpy()
+
+
+def as_known(column: pd.Series, known: Collection[str]) -> pd.Series:
+    """The column, its fractions as whole numbers where these are the names that are known.
+
+    pandas makes 1.0 of 1 as soon as an entry is missing, or a table is joined to one that lacks the
+    column; where somebody knows "1", 1.0 means that.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from imap_keras.inputs.labels import as_known
+    >>> as_known(pd.Series([1.0, None]), {"1"}).tolist(), as_known(pd.Series([1.0]), {"1.0"}).tolist()
+    ([1, <NA>], [1.0])
+    """
+    there, known = column.dropna(), set(known)
+    if not pd.api.types.is_float_dtype(column) or not np.all(np.mod(there, 1) == 0):
+        return column
+    whole = there.astype("int64").astype(str)
+    is_known = set(whole) & known and not set(there.astype(str)) & known
+    return column.astype("Int64") if is_known else column
 
 
 def obs_column(

@@ -138,8 +138,17 @@ def dense(matrix: np.ndarray | sparse.spmatrix) -> np.ndarray:
     return np.asarray(matrix, dtype="float32")
 
 
-def check_finite(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") -> None:
+def check_finite(
+    values: np.ndarray | sparse.spmatrix,
+    what: str = "adata.X",
+    mend: str = "expression must be finite. Fill them in or leave those cells or genes out.",
+) -> None:
     """Raise if a matrix is missing, or holds NaN or infinite values; negative ones are fine.
+
+    Parameters
+    ----------
+    values, what, mend
+        Any numbers; what they are called, and what to do about such values, for errors.
 
     Raises
     ------
@@ -157,10 +166,7 @@ def check_finite(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") ->
     data = values.data if sparse.issparse(values) else np.asarray(values)
     bad = int(np.count_nonzero(~np.isfinite(data)))
     if bad:
-        raise ValueError(
-            f"{what} holds {bad} NaN or infinite values; expression must be finite. "
-            "Fill them in or leave those cells or genes out."
-        )
+        raise ValueError(f"{what} holds {bad} NaN or infinite values; {mend}")
 
 
 def check_varied(values: np.ndarray | sparse.spmatrix, what: str = "adata.X") -> None:

@@ -103,14 +103,26 @@ def check_described(obs: pd.DataFrame, var: pd.DataFrame) -> None:
             if column.dtypes.iloc[0].kind in "biuf":
                 continue
             try:
-                with h5py.File(f"{uuid.uuid4().hex}", "w", driver="core", backing_store=False) as file:
-                    write_elem(file, "/", _as_kept(column, table.iloc[:0, :0], {}))
+                write_on_trial("/", _as_kept(column, table.iloc[:0, :0], {}))
             except Exception as error:
                 kinds = sorted({type(value).__name__ for value in column[name].dropna()})
                 raise ValueError(
                     f"{what}[{name!r}] holds {' and '.join(kinds)}, which no file can keep. Make it "
                     f"text: adata.{what}[{name!r}] = adata.{what}[{name!r}].astype(str)."
                 ) from error
+
+
+def write_on_trial(key: str, entry: object) -> None:
+    """Write into memory alone, to raise whatever a file would.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imap_keras.inputs.writing import write_on_trial
+    >>> write_on_trial("numbers", np.ones(2))
+    """
+    with h5py.File(uuid.uuid4().hex, "w", driver="core", backing_store=False) as file:
+        write_elem(file, key, entry)
 
 
 def _as_kept(obs: pd.DataFrame, var: pd.DataFrame, uns: Mapping) -> AnnData:

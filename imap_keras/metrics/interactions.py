@@ -308,15 +308,7 @@ def _values(
             f"{', '.join(str(name) for name in adata.layers if name is not None) or 'none'}."
         )
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
-    where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-    values = adata.X if layer is None else adata.layers[layer]
-    if values is None:
-        check_values(values, where)
-    # Under names that are text: anndata takes no columns where an index of numbers was set in place.
-    axes = [pd.DataFrame(index=index.astype(str)) for index in (adata.obs_names, adata.var_names)]
-    measured, found = features(
-        AnnData(values, *axes), names, missing="skip", what="ligands and receptors"
-    )
+    measured, found = features(adata, names, missing="skip", what="ligands and receptors")
     if not found.all():
         lost = [name for name, there in zip(names, found, strict=True) if not there]
         left = sum(not set(pair) & set(lost) for pair in pairs)
@@ -327,7 +319,8 @@ def _values(
             f"({left} of {len(pairs)} stay): "
             "pairs = [pair for pair in pairs if set(pair) <= set(adata.var_names)]"
         )
-    values = measured.X
+    where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+    values = measured.X if layer is None else measured.layers[layer]
     try:
         check_values(values, where)
         check_logged(values, where)

@@ -8,6 +8,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from ..inputs.labels import coded
+from ..inputs.values import check_finite
 
 FOLDS = 5
 
@@ -73,9 +74,7 @@ def finite_rows(values: np.ndarray, what: str = "space") -> np.ndarray:
             f"{what} has the shape {values.shape} and the type {values.dtype}; expected is a dense "
             "array of numbers, cells x dimensions."
         )
-    bad = int(np.count_nonzero(~np.isfinite(values)))
-    if bad:
-        raise ValueError(f"{what} holds {bad} NaN or infinite values; leave those cells out.")
+    check_finite(values, what, "leave those cells out.")
     return values
 
 

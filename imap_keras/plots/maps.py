@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from scipy import sparse
 from sklearn.decomposition import PCA
 
+from ..inputs.values import check_finite
 from .figure import COLORS, SHAPES, TYPE_COLORS, colors_of, finished, legend_beside, listed
 
 
@@ -76,12 +77,8 @@ def _embedding(adata: AnnData, space: str) -> np.ndarray:
     if space not in adata.obsm:
         raise KeyError(f"{space!r} is not in adata.obsm; there are {list(adata.obsm)}.")
     embedding = adata.obsm[space]
-    values = embedding.data if sparse.issparse(embedding) else np.asarray(embedding, float)
-    bad = int(np.count_nonzero(~np.isfinite(values)))
-    if bad:
-        raise ValueError(
-            f"adata.obsm[{space!r}] holds {bad} NaN or infinite values; leave those cells out."
-        )
+    values = embedding if sparse.issparse(embedding) else np.asarray(embedding, float)
+    check_finite(values, f"adata.obsm[{space!r}]", "leave those cells out.")
     return embedding
 
 

@@ -187,11 +187,7 @@ def check_features(human: pd.DataFrame, mouse: pd.DataFrame) -> None:
             "same in the same order: embed both with the same network, or give both the same genes."
         )
     for table, what in ((human, "human"), (mouse, "mouse")):
-        bad = int(np.count_nonzero(~np.isfinite(table.to_numpy("float64"))))
-        if bad:
-            raise ValueError(
-                f"{what} holds {bad} NaN or infinite values; leave those regions or features out."
-            )
+        check_finite(table.to_numpy("float64"), what, "leave those regions or features out.")
 
 
 def check_pairs(pairs: pd.DataFrame, human: Sequence[str], mouse: Sequence[str]) -> None:

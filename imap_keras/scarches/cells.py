@@ -9,7 +9,7 @@ from anndata import AnnData
 from ..inputs.cells import Cells
 from ..inputs.expression import counts_of, dense_expression
 from ..inputs.genes import features
-from ..inputs.labels import labels_of
+from ..inputs.labels import as_known, labels_of
 from ..inputs.parts import blocks_of
 from ..inputs.values import dense
 
@@ -156,10 +156,7 @@ def check_every_cell(cells: AnnData | Cells, likelihood: str, genes: list[str] |
 
 
 def batches_of(adata: AnnData | Cells, batch_key: str, known: Sequence[str]) -> np.ndarray:
-    """The batch of each cell as text, named as the reference names it.
-
-    pandas makes 1.0 of 1 as soon as a table is joined to one that lacks the column; where the reference
-    knows batch 1, it is that.
+    """The batch of each cell as text, as the reference names it: 1.0 is batch 1 where it knows that.
 
     Raises
     ------
@@ -176,12 +173,8 @@ def batches_of(adata: AnnData | Cells, batch_key: str, known: Sequence[str]) -> 
     >>> batches_of(adata, "run", ["1"]).tolist(), batches_of(adata, "run", ["1.0"]).tolist()
     (['1', '2', '2'], ['1.0', '2.0', '2.0'])
     """
-    labels, column = labels_of(adata, batch_key), adata.obs[batch_key]
-    if pd.api.types.is_float_dtype(column) and not set(labels) & set(known):
-        values = column.to_numpy(float)
-        if np.all(values % 1 == 0) and set(whole := values.astype("int64").astype(str)) & set(known):
-            return whole.astype(object)
-    return labels
+    labels_of(adata, batch_key)
+    return as_known(adata.obs[batch_key], known).astype(str).to_numpy()
 
 
 def codes_of(labels: np.ndarray, batches: Sequence[str]) -> np.ndarray:

@@ -74,8 +74,7 @@ def transfer_labels(
     ------
     ValueError
         Labels, novelty and cells differ in number, there are no cells, a label or a novelty is missing,
-        or k or threshold is out of
-        range.
+        or k or threshold is out of range.
 
     References
     ----------
