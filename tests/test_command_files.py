@@ -416,3 +416,25 @@ def test_what_no_file_can_keep_is_found_before_training(
     for verb in (["integrate", "-o", str(tmp_path / "out.h5ad")], ["check"]):
         assert main([*verb, *call]) == 1
         assert f"Stop: {message}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "order", [["batch_0", "batch_1"], ["batch_0", "batch_1", "batch_1", "batch_9"]]
+)
+def test_a_wrong_order_is_said_before_preprocessing(write, tmp_path, monkeypatch, capsys, order):
+    monkeypatch.setattr(
+        "imap_keras.command.integrating.preprocess", lambda *_, **__: pytest.fail("read")
+    )
+    files = [write("all.h5ad", ["batch_0", "batch_1", "batch_2"])]
+    call = ["integrate", *files, "--batch-key", "batch", "-o", str(tmp_path / "out.h5ad")]
+    assert main([*call, "--order", *order]) == 2
+    assert "--order: order=['batch_0'" in capsys.readouterr().err
+
+
+def test_a_model_of_another_kind_stays_where_it_is(write, tmp_path, capsys):
+    (tmp_path / "atlas").mkdir()
+    (tmp_path / "atlas" / "model.json").write_text('{"kind": "scarches", "info": {}}')
+    call = ["integrate", write("all.h5ad", ["batch_0", "batch_1"]), "--batch-key", "batch"]
+    call += ["-o", str(tmp_path / "out.h5ad"), "--model", str(tmp_path / "atlas")]
+    assert main(call) == 2
+    assert "atlas holds a model of kind 'scarches'" in capsys.readouterr().err

@@ -192,6 +192,16 @@ def test_another_kind_of_model_is_refused(tmp_path):
     np.testing.assert_array_equal(models["network"](x), network(x))
 
 
+def test_a_model_of_another_kind_is_not_replaced(fitted, tmp_path):
+    network = keras.Model(*2 * [keras.Input((2,))])
+    save_models(tmp_path, "toy", {"network": network}, {"n": 1})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    told = "holds a model of kind 'toy', which a model of kind 'imap' would replace"
+    with pytest.raises(FileExistsError, match=told):
+        fitted.save(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_the_description_names_every_file_with_its_hash(saved):
     told = json.loads((saved / "model.json").read_text())
     assert told["kind"] == "imap" and told["keras"] == keras.__version__

@@ -330,3 +330,16 @@ def test_what_a_killed_write_left_a_day_ago_goes_with_the_next_one(tmp_path, suf
     with result_store(tmp_path / f"out.{suffix}", 2, needed=100) as store:
         store.describe(names, names, {})
     assert not old.exists() and young.exists() and other.exists()
+
+
+def test_a_batch_named_1_may_come_as_a_fraction(ready):
+    cells = ready.copy()
+    cells.obs["batch"] = pd.Categorical(cells.obs["batch"].astype(str).str[-1])  # 0, 1, 2
+    model = IMAP(**told(TINY)).fit(cells, verbose=0)
+    joined = cells.copy()
+    joined.obs["batch"] = cells.obs["batch"].astype(str).astype(float)  # as a join with gaps makes it
+    np.testing.assert_array_equal(
+        model.transform(joined).obsm["X_imap"], model.transform(cells).obsm["X_imap"]
+    )
+    with pytest.raises(ValueError, match="Batch '0' was fitted already"):
+        model.map_query(joined, reference=cells, batch_key="batch")

@@ -13,6 +13,7 @@ from anndata import AnnData
 from ..imap.hyperparameters import Hyperparameters
 from ..imap.model import IMAP
 from ..inputs.expression import COUNTS
+from ..inputs.labels import check_order
 from ..nn.persistence import write_whole
 from ..preprocessing import preprocess
 from .finding import with_counts
@@ -142,6 +143,11 @@ def integrate(options: argparse.Namespace, say: Callable = print) -> int:
     hp = hyperparameters_of(options)
     start = time.perf_counter()
     adata, plan = read_and_plan(options, say)
+    if options.order is not None and plan.batches:
+        try:
+            check_order(options.order, list(plan.batches))
+        except ValueError as error:
+            raise WrongCall(f"--order: {error}") from error
     if plan.obstacles:
         for sentence in plan.obstacles:
             say(f"Stop: {sentence}")

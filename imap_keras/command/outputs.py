@@ -6,8 +6,10 @@ from pathlib import Path
 
 from anndata import AnnData
 
+from ..imap.model import IMAP
 from ..inputs.files import path_of
 from ..inputs.writing import check_described, write_on_trial
+from ..nn.persistence import check_folder
 
 FEW = 3  # rows of an embedding: whether it can be written does not depend on their number
 
@@ -33,8 +35,8 @@ def check_outputs(
     Raises
     ------
     WrongCall
-        Its folder does not exist or is not writable; a file is a folder, or a folder a file; two
-        results, or a result and an input, are the same file.
+        Its folder does not exist or is not writable; a file is a folder, or a folder a file or holds a
+        model of another kind; two results, or a result and an input, are the same file.
 
     Examples
     --------
@@ -56,8 +58,11 @@ def check_outputs(
             raise WrongCall(f"There is no folder {parent} to write {path.name} into; make it first.")
         if path.is_dir() and path is not folder:
             raise WrongCall(f"{path} is a folder; name a file.")
-        if path.is_file() and path is folder:
-            raise WrongCall(f"{path} is a file; a model is saved into a folder: name another.")
+        if path is folder:
+            try:
+                check_folder(path, IMAP.kind)
+            except OSError as error:
+                raise WrongCall(str(error)) from error
         place = path if path.is_dir() else parent
         if not os.access(place, os.W_OK):
             raise WrongCall(f"{place} cannot be written to; choose another place for {path.name}.")

@@ -102,7 +102,7 @@ def read_sides(
             "(what fit() read, or what transform() gave back in memory) to pair the new ones with."
         )
     few, rows = few_of(adata, batch_key, model.hyperparameters)
-    labels = labels_of(few, batch_key)
+    labels = labels_of(few, batch_key, known=model.order)
     again = sorted(set(labels) & set(model.order))
     if again:
         raise ValueError(

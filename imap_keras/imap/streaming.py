@@ -98,7 +98,7 @@ def fitted_labels(model, cells: AnnData | Cells, batch_key: str | None = None) -
     ValueError
         Names a batch that was not.
     """
-    labels = labels_of(cells, batch_key or model.batch_key)
+    labels = labels_of(cells, batch_key or model.batch_key, known=model.order)
     unknown = sorted(set(labels) - set(model.order))
     if unknown:
         raise ValueError(

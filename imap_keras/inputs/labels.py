@@ -9,7 +9,9 @@ from anndata import AnnData
 MIN_CELLS = 10
 
 
-def labels_of(adata: AnnData, key: str, argument: str = "batch_key") -> np.ndarray:
+def labels_of(
+    adata: AnnData, key: str, argument: str = "batch_key", known: Collection[str] = ()
+) -> np.ndarray:
     """Return the label of each cell, its batch for example, as strings.
 
     Parameters
@@ -20,6 +22,8 @@ def labels_of(adata: AnnData, key: str, argument: str = "batch_key") -> np.ndarr
         Column of ``adata.obs``.
     argument
         What the caller names the column by, for errors.
+    known
+        Names that a model knows: where it knows "1", 1.0 is called that, see :func:`as_known`.
 
     Raises
     ------
@@ -35,8 +39,12 @@ def labels_of(adata: AnnData, key: str, argument: str = "batch_key") -> np.ndarr
     --------
     >>> import imap_keras
     >>> from imap_keras.inputs.labels import labels_of
-    >>> labels_of(imap_keras.datasets.simulate(n_cells=30), "batch").shape
+    >>> adata = imap_keras.datasets.simulate(n_cells=30)
+    >>> labels_of(adata, "batch").shape
     (30,)
+    >>> adata.obs["run"] = 1.0
+    >>> str(labels_of(adata, "run")[0]), str(labels_of(adata, "run", known=["1"])[0])
+    ('1.0', '1')
     """
     column = obs_column(adata.obs, key, argument)
     if not len(column):
@@ -47,7 +55,7 @@ def labels_of(adata: AnnData, key: str, argument: str = "batch_key") -> np.ndarr
             f"adata.obs[{key!r}] is empty for {int(empty.sum())} cells. "
             "Fill it in or leave those cells out."
         )
-    return column.astype(str).to_numpy()
+    return as_known(column, known).astype(str).to_numpy()
 
 
 def as_known(column: pd.Series, known: Collection[str]) -> pd.Series:

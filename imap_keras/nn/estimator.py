@@ -95,8 +95,8 @@ class Estimator:
         ------
         NotFittedError
             The model has not been fitted.
-        NotADirectoryError
-            `folder` is a file.
+        NotADirectoryError, FileExistsError
+            `folder` is a file, or holds a model of another kind.
         """
         self.check_fitted()
         save_models(folder, self.kind, self._networks(), self._state())

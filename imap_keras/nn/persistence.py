@@ -70,6 +70,8 @@ def save_models(folder: str | Path, kind: str, models: dict[str, keras.Model], i
     ------
     NotADirectoryError
         `folder` is a file.
+    FileExistsError
+        `folder` holds a model of another kind.
     OSError
         The disk is full or may not be written; what this save wrote is removed.
 
@@ -81,8 +83,7 @@ def save_models(folder: str | Path, kind: str, models: dict[str, keras.Model], i
     >>> save_models("build/my_model", "toy", {"network": network}, {"seed": 0})
     """
     folder = Path(folder).expanduser()
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file; a model is saved into a folder.")
+    check_folder(folder, kind)
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     token = uuid.uuid4().hex[:8]
@@ -107,6 +108,38 @@ def save_models(folder: str | Path, kind: str, models: dict[str, keras.Model], i
     for file in replaced:
         (folder / file).unlink(missing_ok=True)
     _remove_left_overs(folder, FILE_NAME, set(_files_named_in(folder)))
+
+
+def check_folder(folder: str | Path, kind: str) -> dict:
+    """Return what a folder holds of this kind, ``{}`` for nothing, if a model can be saved into it.
+
+    Raises
+    ------
+    NotADirectoryError
+        It is a file.
+    FileExistsError
+        It holds a model of another kind, which would be lost.
+
+    Examples
+    --------
+    >>> from imap_keras.nn.persistence import check_folder
+    >>> check_folder("build/no_folder_yet", "imap")
+    {}
+    """
+    folder = Path(folder).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; a model is saved into a folder.")
+    try:
+        there = json.loads((folder / DESCRIPTION).read_text())
+        held, info = there["kind"], dict(there["info"])
+    except Exception:  # nothing, or nothing whole: what is damaged may be replaced
+        return {}
+    if held != kind:
+        raise FileExistsError(
+            f"{folder} holds a model of kind {held!r}, which a model of kind {kind!r} would replace; "
+            "save it into a folder of its own."
+        )
+    return info
 
 
 def load_models(

@@ -1,13 +1,13 @@
 """Adaptors: what one batch has of its own, to be shared and attached without cells."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from ..nn.persistence import DESCRIPTION, load_models, save_models
+from ..nn.persistence import check_folder as held_in
+from ..nn.persistence import load_models, save_models
 from .hyperparameters import ReferenceHyperparameters
 from .network import BatchTable
 from .surgery import batch_tables, grow
@@ -74,15 +74,11 @@ def check_folder(folder: str | Path, batch: str) -> None:
     >>> from imap_keras.scarches.adaptor import check_folder
     >>> check_folder("build/no_folder_yet", "batch_2")
     """
-    try:
-        there = json.loads((Path(folder).expanduser() / DESCRIPTION).read_text())
-        kind, other = there["kind"], there["info"].get("batch")
-    except Exception:  # nothing, or nothing whole: what is damaged may be replaced
-        return
-    if (kind, other) != (KIND, batch):
-        held = f"the adaptor of batch {other!r}" if kind == KIND else f"a model of kind {kind!r}"
+    other = held_in(folder, KIND).get("batch", batch)
+    if other != batch:
         raise FileExistsError(
-            f"{folder} holds {held}, which would be lost; give each adaptor a folder of its own."
+            f"{folder} holds the adaptor of batch {other!r}, which would be lost; give each adaptor a "
+            "folder of its own."
         )
 
 

@@ -9,7 +9,6 @@ from anndata import AnnData
 from ..inputs.cells import Cells
 from ..inputs.expression import counts_of, dense_expression
 from ..inputs.genes import features
-from ..inputs.labels import as_known, labels_of
 from ..inputs.parts import blocks_of
 from ..inputs.values import dense
 
@@ -153,28 +152,6 @@ def check_every_cell(cells: AnnData | Cells, likelihood: str, genes: list[str] |
             expression(part, likelihood)
         else:
             align_genes(part, genes, likelihood, verbose=0)
-
-
-def batches_of(adata: AnnData | Cells, batch_key: str, known: Sequence[str]) -> np.ndarray:
-    """The batch of each cell as text, as the reference names it: 1.0 is batch 1 where it knows that.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError
-        As :func:`imap_keras.inputs.labels.labels_of`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from anndata import AnnData
-    >>> from imap_keras.scarches.cells import batches_of
-    >>> adata = AnnData(np.ones((3, 2)))
-    >>> adata.obs["run"] = [1.0, 2.0, 2.0]
-    >>> batches_of(adata, "run", ["1"]).tolist(), batches_of(adata, "run", ["1.0"]).tolist()
-    (['1', '2', '2'], ['1.0', '2.0', '2.0'])
-    """
-    labels_of(adata, batch_key)
-    return as_known(adata.obs[batch_key], known).astype(str).to_numpy()
 
 
 def codes_of(labels: np.ndarray, batches: Sequence[str]) -> np.ndarray:

@@ -19,7 +19,7 @@ from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
 from ..nn.parameters import check_choice
 from .adaptor import read_adaptor, write_adaptor
-from .cells import align_genes, batches_of, check_every_cell, codes_of, column_of, expression, layer_of
+from .cells import align_genes, check_every_cell, codes_of, column_of, expression, layer_of
 from .classifier import CLASSIFIER, label_codes, tell_of_lost
 from .hyperparameters import UNNAMED, ReferenceHyperparameters
 from .novelty import distances, landmarks
@@ -233,7 +233,7 @@ class Reference(Estimator):
         check_choice("degree", degree, DEGREES)
         hp = self.hyperparameters.for_query(degree, **changes)
         adata = self._opened(adata)
-        present = check_batch_sizes(batches_of(adata, batch_key, self.batches), purpose=PURPOSE)
+        present = check_batch_sizes(labels_of(adata, batch_key, known=self.batches), purpose=PURPOSE)
         new = [name for name in present if name not in self.batches]
         if not new:
             raise ValueError(
@@ -243,7 +243,7 @@ class Reference(Estimator):
         compare_recipes(self.preprocessing, recipe_of(adata))
         check_every_cell(adata, hp.likelihood, self.genes)
         adata = some_of_each(adata, batch_key, hp.pool_size, hp.seed, layer_of(hp.likelihood))
-        labels = batches_of(adata, batch_key, self.batches)
+        labels = labels_of(adata, batch_key, known=self.batches)
         cells, _ = align_genes(adata, self.genes, hp.likelihood, verbose)
         grown = grow(networks, len(new), degree, hp, seed=hp.seed + len(self.batches))
         codes = codes_of(labels, [*self.batches, *new])
@@ -419,7 +419,7 @@ class Reference(Estimator):
         """Cells in the genes of the reference, and their batches one-hot; of many block by block."""
         self.check_fitted()
         adata, done = self._opened(adata), 0
-        labels = batches_of(adata, batch_key or self.batch_key, self.batches)
+        labels = labels_of(adata, batch_key or self.batch_key, known=self.batches)
         codes = codes_of(labels, self.batches)
         compare_recipes(self.preprocessing, recipe_of(adata))
         one_hot = np.eye(len(self.batches), dtype="float32")
