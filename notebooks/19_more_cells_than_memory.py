@@ -164,7 +164,7 @@ settings.save_figure(figure, "19_memory", alt)
 #
 # - With all cells in memory, transform holds the most: cells and corrected expression lie there together.
 # - From the store, transform holds less than three quarters of that, and less than the highest step before it.
-# - Not all is saved: both hold networks, gradients, and the table that components are computed of, which has 20,000
+# - Not all is saved: both hold networks, gradients, and the table that components are computed of, which has 10,000
 #   cells however many there are. What transform holds in memory grows with the cells.
 
 # %% [markdown]
@@ -262,7 +262,8 @@ differ = max(
 print(f"{lost} worker lost; largest difference to one process: {differ:.1e}")
 
 # %% [markdown] claims=["workers_lost", "two_workers_gap", "memory_or_store_gap"]
-# **What to see:** one worker was lost, and no number is another: not for that, and not for where the cells lay.
+# **What to see:** one worker was lost, and no number is another, beyond the last digit of a float32: not for that, and not
+# for where the cells lay.
 #
 # Training does not share itself so easily. Stage II can, a query batch a worker, where each batch is paired with the
 # first alone (`IMAP(incremental=False).fit(path, client=client)`). Where each merged batch joins the anchor, the next
@@ -334,7 +335,7 @@ results.add("passes_over_the_file", passes, "<= 2.1")
 results.add("reads_in_training", in_training, "<= 0")
 results.add("largest_read", largest, f"<= {BLOCK}")
 results.add("memory_or_store_gap", gap, "<= 1e-5")
-results.add("two_workers_gap", differ, "<= 1e-6")
+results.add("two_workers_gap", differ, "<= 1e-5")
 results.add("workers_lost", lost, ">= 0" if fast else "== 1")
 
 # %% tags=["plumbing"]

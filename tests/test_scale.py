@@ -197,6 +197,7 @@ def test_a_pool_of_a_few_cells_is_trained_on_and_all_are_carried(logged, tiny, m
 def test_many_cells_are_carried_only_where_they_are_looked_at(logged, tiny, monkeypatch, eagerly):
     """With room for 30 dense cells at once no larger table is made, and batches are merged."""
     monkeypatch.setattr(imap_keras.imap.pool, "AT_ONCE", 30)
+    monkeypatch.setattr(imap_keras.imap.pool, "FOR_COMPONENTS", 30)
     largest, plain = [], imap_keras.imap.pool.Pool.__getitem__
 
     def recorded(pool, rows):
@@ -213,6 +214,32 @@ def test_many_cells_are_carried_only_where_they_are_looked_at(logged, tiny, monk
         query, anchor = model.pairs[name].T
         assert set(labels[query]) == {name}
         assert set(labels[anchor]) <= set(model.order[:i])
+
+
+@pytest.mark.parametrize("at_once", [30, 1000], ids=["carried where looked at", "carried at once"])
+def test_components_of_many_cells_come_of_a_sample(logged, tiny, monkeypatch, eagerly, at_once):
+    """Each batch has its share of it; the cells are those of the result, whichever way they come."""
+    seen, plain = [], imap_keras.imap.model.principal_components
+
+    def recorded(cells, hp, overwrite):
+        seen.append(cells.copy())
+        return plain(cells, hp, overwrite)
+
+    monkeypatch.setattr(imap_keras.imap.model, "principal_components", recorded)
+    monkeypatch.setattr(imap_keras.imap.pool, "AT_ONCE", at_once)
+    monkeypatch.setattr(imap_keras.imap.pool, "FOR_COMPONENTS", 24)
+    cells = logged[: 3 * len(logged) // 4].copy()
+    options = tiny | {"n_samples": 20, "pair_agreement": 0, "clip_output": False}
+    model = IMAP(**options).fit(cells, verbose=0)
+    carried = model.transform(cells).layers["imap"]
+    nearest = np.abs(seen[0][:, None] - carried[None]).max(axis=2)
+    assert nearest.min(axis=1).max() < 1e-5
+    labels = cells.obs["batch"].astype(str)
+    rows = nearest.argmin(axis=1)
+    assert (np.diff(rows) > 0).all()
+    shares = 24 * labels.value_counts(normalize=True)
+    found = labels.iloc[rows].value_counts()
+    assert (found - shares).abs().max() <= 0.5
 
 
 def test_of_many_cells_nothing_of_a_training_waits_for_the_next(logged, tiny, monkeypatch):
@@ -232,6 +259,7 @@ def test_of_many_cells_nothing_of_a_training_waits_for_the_next(logged, tiny, mo
 
     monkeypatch.setattr(merging, "give_back", counted)
     monkeypatch.setattr(imap_keras.imap.pool, "AT_ONCE", 30)
+    monkeypatch.setattr(imap_keras.imap.pool, "FOR_COMPONENTS", 30)
     gc.disable()
     try:
         IMAP(**tiny | {"n_samples": 20, "pair_agreement": 0}).fit(logged, verbose=0)

@@ -118,7 +118,7 @@ class IMAP(Estimator):
             AnnData, backed or with Dask in ``X`` too, or the path of an .h5ad or .zarr. Read once, in
             blocks; `pool_size` cells of a batch are kept and trained on. Where more than 20,000 are
             kept in all, pairs and their components are looked for among `n_samples` cells of a batch,
-            and the components of the result come from a sample of 20,000. Not changed.
+            and the components of the result come from a sample of 10,000. Not changed.
         batch_key
             Column of ``adata.obs`` that names the batch.
         order

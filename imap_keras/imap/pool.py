@@ -16,6 +16,7 @@ from ..nn.fitting import run
 from .hyperparameters import Hyperparameters
 from .seeds import sample_cells, seed_of
 
+FOR_COMPONENTS = 10_000  # cells that those of the result are computed of, at most
 SLICE = 1024  # cells that are carried at once, as many as `run` takes
 
 
@@ -218,15 +219,19 @@ def carry(cells: np.ndarray, labels: np.ndarray, generators: Mapping[str, keras.
 def for_components(read: Read, carried: Carried, batches: list[str], hp: Hyperparameters) -> np.ndarray:
     """Carried cells, as long as measured ones, for the components of the result.
 
-    All of few; of many a sample in which each batch has the share that it has of all cells.
+    All of at most 10,000; of more a sample in which each batch has the share that it has of all cells.
+    Components of ever more cells show ever finer differences, for neighbours share those, too: batches
+    would lie less mixed the more cells there are (benchmarks/README.md, "Many cells").
     """
-    if carried.table is not None and len(carried.labels) == read.moments.n.sum():
+    n_cells = read.moments.n.sum()
+    whole = carried.table is not None and len(carried.labels) == n_cells
+    if whole and n_cells <= FOR_COMPONENTS:
         return carried.table / read.pool.scale
-    shares = np.ravel(read.moments.n) / read.moments.n.sum()
+    shares = np.ravel(read.moments.n) / n_cells
     rng, rows = np.random.default_rng(seed_of("pool", hp, len(batches))), []
     for code, share in enumerate(shares):
         members = np.flatnonzero(read.codes == code)
-        n = min(max(round(share * AT_ONCE), 1), len(members))
+        n = min(max(round(share * FOR_COMPONENTS), 1), len(members))
         rows.append(rng.choice(members, n, replace=False))
     rows = np.sort(np.concatenate(rows))
     labels = np.asarray(batches)[read.codes[rows]]
