@@ -49,6 +49,10 @@ output_dir = "../build/course"
 # - `results.add(name, value, bound)` notes a number and the bound it must keep. The sentences after "What to
 #   see" rest on these numbers, and a test compares them. Some bounds hold for these parameters only: they are
 #   added where `told` is true.
+#
+# **Will your numbers be these?** Seeds fix all that is random, but processors add in different orders, and a training
+# drifts from there as far as another seed would take it. The numbers in the texts are those of the outputs you see before you
+# run anything. What is said of them holds on yours, too, if the bound does; `benchmarks/README.md` ("On another processor") says how far they drift.
 
 # %%
 import numpy as np
@@ -282,9 +286,9 @@ if told:
 # %% tags=["plumbing"]
 if told:
     results.add("true_positive_before", before["true_positive"], "<= 0.3")
-    results.add("true_positive_after", after["true_positive"], ">= 0.75")
+    results.add("true_positive_after", after["true_positive"], ">= 0.7")
     results.add("ceiling", after["ceiling"], ">= 0.95")
-    results.add("negative_change", abs(after["negative"] - before["negative"]), "<= 0.03")
+    results.add("negative_change", abs(after["negative"] - before["negative"]), "<= 0.04")
     drift = last["pair_loss"].to_numpy() / first["pair_loss"].to_numpy() - 1
     results.add("first_estimate", abs(first["wasserstein"]).max(), "<= 0.5")
     results.add("lowest_estimate", curves["wasserstein"].min(), "<= -0.3")

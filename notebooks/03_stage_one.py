@@ -337,8 +337,8 @@ pd.Series({"content loss": last["content_loss"], "variance of the code": varianc
 # %% [markdown] claims=["reconstruction_falls", "still_falling", "content_loss_last", "content_loss_of_variance"]
 # **What to see:**
 #
-# - The reconstruction loss falls to 0.37 of its start, and goes on falling to the end.
-# - The content loss ends at 0.0002. That is 0.2 % of the variance of the code.
+# - The reconstruction loss falls to 0.36 of its start, and goes on falling to the end.
+# - The content loss ends at 0.0002. That is 0.3 % of the variance of the code.
 
 # %%
 names = ["reconstruction_loss", "content_loss"]
@@ -377,8 +377,8 @@ table.loc["chance"] = [1 / adata.obs[key].nunique() for key in table]
 table.round(3)
 
 # %% [markdown] claims=["batch_readable_pca", "batch_readable_content", "type_readable_pca", "type_readable_content"]
-# **What to see:** from the components the batch is read with a balanced accuracy of 1.00, from the content of 0.33
-# (each batch counts alike; chance is one in three). The type is read with 0.90 and 0.77: some of it is lost.
+# **What to see:** from the components the batch is read with a balanced accuracy of 1.00, from the content of 0.42
+# (each batch counts alike; chance is one in three). The type is read with 0.90 and 0.79: some of it is lost.
 
 # %%
 figure = plots.before_after(
@@ -387,8 +387,8 @@ figure = plots.before_after(
 settings.save_figure(figure, "03_content")
 
 # %% [markdown]
-# Here a line finds no trace of the platform. That is not all there is: neighbours can still notice it (notebook 06 counts them),
-# and a line cannot see a bent difference. Stage II does not need a perfect code, only one in which the nearest cell of another
+# Little of the platform is left for a line to find. That is not all there is: neighbours can still notice it (notebook 06 counts
+# them), and a line cannot see a bent difference. Stage II does not need a perfect code, only one in which the nearest cell of another
 # batch is a cell of the same kind. Notebook 04 measures that.
 
 # %% [markdown]
@@ -470,10 +470,10 @@ results.add("type_still_readable", still, ">= 0.35" if fast else ">= 0.45")
 # %% tags=["plumbing"]
 if told:
     results.add("batch_readable_pca", read[batch_key].iloc[0], ">= 0.9")
-    results.add("batch_readable_content", read[batch_key].iloc[1], "<= 0.65")
+    results.add("batch_readable_content", read[batch_key].iloc[1], "<= 0.55")
     results.add("type_readable_pca", read[label_key].iloc[0], ">= 0.8")
     results.add("type_readable_content", read[label_key].iloc[1], ">= 0.6")
-    results.add("still_falling", loss.iloc[-1] / loss.iloc[-10], "<= 0.99")
+    results.add("still_falling", loss.iloc[-1] / loss.iloc[-10], "< 1")
 results.save()
 
 # %% tags=["plumbing"]
