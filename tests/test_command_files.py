@@ -251,6 +251,68 @@ def test_names_of_files_end_where_they_differ(tmp_path):
     assert joining.names_of(files)[:2] == ["a/x/c", "b/x/c"]
 
 
+def test_an_index_called_as_a_column_is_joined_and_written(write, fitted_cells, tmp_path):
+    def barcoded(adata):
+        adata.obs["barcode"] = adata.obs_names.to_numpy()
+        adata.obs.index.name = "barcode"
+        return adata
+
+    files = [write(f"{name}.h5ad", [f"batch_{i}"], barcoded) for i, name in enumerate(("one", "two"))]
+    out = integrated(files, tmp_path)
+    barcodes = [*anndata.read_h5ad(files[0]).obs_names, *anndata.read_h5ad(files[1]).obs_names]
+    assert out.obs["barcode"].tolist() == barcodes
+    assert out.obs_names.tolist() == [f"{b}-{n}" for b, n in zip(barcodes, ["one"] * 40 + ["two"] * 40)]
+
+
+@pytest.mark.parametrize("axis", ["obs", "var"])
+def test_numbered_names_are_written_beside_a_column_of_the_same_name(cells, tmp_path, axis):
+    adata = cells[:4].copy()
+    table = getattr(adata, axis)
+    table.index = pd.Index(["A", "A", *table.index[2:]], name="id")
+    table["id"] = table.index.to_numpy()
+    reading.with_unique_names(adata, "mine", lambda sentence: None).write_h5ad(tmp_path / "o.h5ad")
+    found = getattr(anndata.read_h5ad(tmp_path / "o.h5ad"), axis)
+    assert found.index[:2].tolist() == ["A", "A-1"] and found["id"][:2].tolist() == ["A", "A"]
+
+
+def test_nullable_numbers_beside_fractions_are_plain_numbers(write, fitted_cells, tmp_path):
+    nullable = with_obs(score=pd.array([1, None] * 20, "Int64"))
+    files = [
+        write("one.h5ad", ["batch_0"], nullable),
+        write("two.h5ad", ["batch_1"], with_obs(score=0.5)),
+    ]
+    score = integrated(files, tmp_path).obs["score"]
+    assert score.dtype == "float64"
+    np.testing.assert_array_equal(score, [1, np.nan] * 20 + [0.5] * 40)
+
+
+@pytest.mark.parametrize("kind", [list, pd.Categorical])
+def test_true_and_false_stay_so_where_another_file_knows_nothing(write, fitted_cells, tmp_path, kind):
+    files = [
+        write("one.h5ad", ["batch_0"], with_obs(sick=kind([True, False] * 20))),
+        write("two.h5ad", ["batch_1"], with_obs(sick=np.nan)),
+    ]
+    sick = integrated(files, tmp_path).obs["sick"]
+    assert sick.dtype == "boolean"
+    assert sick.tolist() == [True, False] * 20 + [pd.NA] * 40
+
+
+def test_files_are_said_with_one_suffix(write, capsys):
+    names = ["old/cells.h5ad", "new/cells.h5ad"]
+    files = [write(name, [f"batch_{i}"]) for i, name in enumerate(names)]
+    loom = files[0].replace(".h5ad", ".loom")
+    assert joining.names_of([*map(reading.path_of, [*files, loom])])[0] == "old/cells.h5ad"
+    read_one = reading.read_one
+    reading.read_cells(files, "batch")
+    assert "Read old/cells.h5ad: 40 cells x 60 genes." in capsys.readouterr().out
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(reading, "read_one", lambda path, modality: read_one(path.with_suffix(".h5ad")))
+        reading.read_cells([*files, loom], "batch")
+    said = capsys.readouterr().out
+    for name in (*names, "old/cells.loom"):
+        assert f"Read {name}: 40 cells x 60 genes." in said
+
+
 # ------------------------------------------------------------- as they are
 
 
@@ -334,6 +396,29 @@ def test_check_says_what_a_fit_would_stop_at(write, cells, capsys):
         "Batch 'batch_0' keeps 4 of 40 cells with at least 5 detected genes; 10 are needed. Lower "
         "--min-genes."
     )
+
+
+def test_an_order_names_the_batches_that_keep_cells(write, fitted_cells, tmp_path, capsys):
+    def poor(adata):
+        values, lost = dense(adata.X), (adata.obs["batch"] == "batch_1").to_numpy()
+        values[lost, 3:] = 0
+        adata.X = sparse.csr_matrix(values)
+        return adata
+
+    file = write("mine.h5ad", ["batch_0", "batch_1", "batch_2"], poor)
+    integrated([file], tmp_path, "--order", "batch_2", "batch_0")
+    assert sorted(fitted_cells[0][0].obs["batch"].unique()) == ["batch_0", "batch_2"]
+    assert (
+        "Note: Batches without any cell of at least 5 detected genes leave: 'batch_1'. Lower "
+        "--min-genes to keep them.\n"
+    ) in capsys.readouterr().out
+    call = ["integrate", file, "--batch-key", "batch", "-o", f"{tmp_path}/o.h5ad", "--min-genes", "5"]
+    assert main([*call, "--order", "batch_2", "batch_1", "batch_0"]) == 2
+    assert "names unknown 'batch_1'; it must name each of the batches ['batch_0', 'batch_2']" in (
+        capsys.readouterr().err
+    )
+    plan = plan_of(anndata.read_h5ad(file), "batch", None, 2000, Hyperparameters(), min_genes=5)
+    assert plan.kept == {"batch_0": 40, "batch_2": 40} and plan.obstacles == []
 
 
 def test_a_layer_whose_name_holds_quotes_is_read(cells):

@@ -369,6 +369,34 @@ def test_few_missing_genes_are_zeros_and_many_an_error(counts):
     )
 
 
+@pytest.mark.parametrize("suffix", [None, ".h5ad", ".zarr"])
+def test_what_is_known_of_genes_can_be_written_where_some_are_missing(counts, tmp_path, suffix):
+    names = counts.var_names.tolist()[:50]
+    known = counts[:, 4:].copy()
+    known.var["mark"] = True
+    known.var["maybe"] = pd.array([True, None] * 28, "boolean")
+    known.var["id"] = known.var_names.to_numpy()
+    known.var.index.name = "id"
+    out = None if suffix is None else tmp_path / f"new{suffix}"
+    new = preprocess(known, min_genes=5, genes=names, verbose=0, out=out)
+    if out is None:
+        out = tmp_path / "new.h5ad"
+        new.write_h5ad(out)
+    var = (anndata.read_zarr if suffix == ".zarr" else anndata.read_h5ad)(out).var
+    assert var["mark"].dtype == bool and var["mark"].tolist() == [False] * 4 + [True] * 46
+    assert var["maybe"].dtype == "boolean"
+    assert var["maybe"].tolist() == [pd.NA] * 4 + [True, pd.NA] * 23
+    assert var.index.tolist() == names
+    assert var["id"].astype(object).where(var["id"].notna(), None).tolist() == [None] * 4 + names[4:]
+
+
+def test_marks_of_genes_may_be_named_by_numbers(counts):
+    known = counts[:, 4:].copy()
+    known.var[0] = True
+    new = preprocess(known, min_genes=5, genes=counts.var_names[:50], verbose=0)
+    assert new.var[0].dtype == bool and new.var[0].tolist() == [False] * 4 + [True] * 46
+
+
 @pytest.mark.parametrize(
     "genes, error, message",
     [

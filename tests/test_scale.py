@@ -242,6 +242,20 @@ def test_components_of_many_cells_come_of_a_sample(logged, tiny, monkeypatch, ea
     assert (found - shares).abs().max() <= 0.5
 
 
+def test_a_small_pool_leaves_each_batch_its_share_of_the_components(logged, tiny, monkeypatch, eagerly):
+    seen, plain = [], imap_keras.imap.model.principal_components
+    monkeypatch.setattr(
+        imap_keras.imap.model,
+        "principal_components",
+        lambda cells, hp, overwrite: seen.append(len(cells)) or plain(cells, hp, overwrite),
+    )
+    batch = logged.obs["batch"].astype(str).to_numpy()
+    first, second = (np.flatnonzero(batch == name) for name in np.unique(batch)[:2])
+    cells = logged[np.concatenate([first, second[:10]])].copy()  # 40 and 10: shares of 0.8 and 0.2
+    IMAP(**tiny | {"pool_size": 20, "pair_agreement": 0}).fit(cells, verbose=0)
+    assert len(first) == 40 and seen == [25]  # 20 of one batch are 0.8 of these
+
+
 def test_of_many_cells_nothing_of_a_training_waits_for_the_next(logged, tiny, monkeypatch):
     """The cells of a training, which its graph holds in a circle, go when its batch is merged."""
     from imap_keras.imap import merging

@@ -2,6 +2,8 @@
 
 import os
 from copy import copy
+from dataclasses import replace
+from pathlib import Path
 
 import anndata
 import numpy as np
@@ -15,8 +17,10 @@ from scipy import sparse
 from imap_keras import IMAP, preprocess
 from imap_keras.datasets import simulate
 from imap_keras.imap.few_pairs import mean_of
+from imap_keras.imap.mapping import few_of
 from imap_keras.imap.streaming import check_kept
 from imap_keras.inputs.cells import open_cells
+from imap_keras.inputs.labels import labels_of
 from imap_keras.inputs.recipe import recipe_of
 from imap_keras.inputs.writing import check_described, result_store
 
@@ -101,7 +105,7 @@ def test_marked_genes_named_by_numbers_are_corrected_as_those_named_by_text(read
     assert cells.var_names.dtype.kind == "i"  # not changed
 
 
-@pytest.mark.parametrize("empty", ["", None])
+@pytest.mark.parametrize("empty", ["", " ", None])
 def test_a_batch_without_a_name_is_refused(ready, tiny, empty):
     cells = ready.copy()
     cells.obs["batch"] = cells.obs["batch"].astype(object)
@@ -343,3 +347,111 @@ def test_a_batch_named_1_may_come_as_a_fraction(ready):
     )
     with pytest.raises(ValueError, match="Batch '0' was fitted already"):
         model.map_query(joined, reference=cells, batch_key="batch")
+
+
+@pytest.mark.parametrize(
+    ("column", "known", "names"),
+    [
+        ([1, 2], ["1.0", "2.0"], ["1.0", "2.0"]),
+        (pd.Categorical([1.0, 2.0]), ["1", "2"], ["1", "2"]),
+        ([1.0, 3.0], ["1", "2"], ["1", "3"]),  # a new one is named as the others are
+        ([1.0, 3.0], ["1", "2", "3.0"], ["1", "3.0"]),
+        (pd.array([1, 2], "Int64"), ["1.0", "b"], ["1.0", "2"]),
+        ([1.5, 2.0], ["1", "2"], ["1.5", "2"]),
+        (["1.0", "2.0"], ["1", "2"], ["1.0", "2.0"]),  # text is what it says
+        ([True, False], ["1", "0"], ["True", "False"]),
+        ([1.0, 2.0], [], ["1.0", "2.0"]),
+        ([1e300, np.inf], ["1"], ["1e+300", "inf"]),
+    ],
+)
+def test_a_whole_number_is_named_as_the_model_names_it(column, known, names):
+    cells = AnnData(np.ones((2, 1)), obs=pd.DataFrame({"batch": column}, index=["a", "b"]))
+    assert labels_of(cells, "batch", known=known).tolist() == names
+
+
+def test_a_model_fitted_on_fractions_knows_whole_numbers(ready):
+    cells = ready.copy()
+    cells.obs["batch"] = cells.obs["batch"].astype(str).str[-1].astype(float)
+    model = IMAP(**told(TINY)).fit(cells, verbose=0)
+    whole = cells.copy()
+    whole.obs["batch"] = cells.obs["batch"].astype(int)
+    np.testing.assert_array_equal(
+        model.transform(whole).obsm["X_imap"], model.transform(cells).obsm["X_imap"]
+    )
+    with pytest.raises(ValueError, match=r"Batch '0\.0' was fitted already"):
+        model.map_query(whole, reference=cells)
+
+
+# ------------------------------------------------------------------ said before any training
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda obs: obs.assign(age=pd.array([1.5, None], "Float64")),
+            r"has the type Float64.*astype\(float",
+        ),
+        (
+            lambda obs: obs.assign(n=1).rename(columns={"n": 0}),
+            r"column named 0 \(int\); a file takes text",
+        ),
+        (
+            lambda obs: pd.concat([obs.assign(n=1), obs.assign(n=2)], axis=1),
+            "several columns named 'n'",
+        ),
+        (
+            lambda obs: obs.assign(_index=1),
+            "keeps the names of obs as '_index'; rename it: .*'_index': 'another'",
+        ),
+        (
+            lambda obs: obs.assign(n=1).rename_axis("n"),
+            r"obs has a column 'n', and an index of this name",
+        ),
+    ],
+)
+def test_columns_that_no_file_takes_are_named_with_what_mends_them(change, message):
+    obs = pd.DataFrame(index=["a", "b"])
+    with pytest.raises(ValueError, match=message):
+        check_described(change(obs), obs)
+    check_described(
+        obs.assign(n=["a", "b"]).rename_axis("n"), obs
+    )  # the same entries: anndata takes it
+
+
+def test_each_new_cell_is_looked_at_before_some_are_trained_on(ready, new, monkeypatch, on_marked):
+    monkeypatch.setattr("imap_keras.imap.mapping.AT_ONCE", 20)
+    monkeypatch.setattr("imap_keras.imap.merging.merge_query", lambda *_, **__: pytest.fail("trained"))
+    model = copy(on_marked)
+    model.hyperparameters = replace(model.hyperparameters, n_samples=10)
+    rows = few_of(new, "batch", model.hyperparameters)[1]
+    wrong, row = new.copy(), np.setdiff1d(np.arange(new.n_obs), rows)[0]
+    x = wrong.X.toarray()
+    x[row, np.flatnonzero(wrong.var["highly_variable"])[0]] = np.nan
+    wrong.X = x
+    with pytest.raises(ValueError, match="holds 1 NaN"):
+        model.map_query(wrong, ready)
+
+
+def test_a_fault_of_the_reference_is_said_to_be_there(ready, new, on_marked):
+    without = ready.copy()
+    del without.obs["batch"]
+    with pytest.raises(KeyError, match="In the reference: batch_key='batch' is not a column"):
+        copy(on_marked).map_query(new, without)
+
+
+def test_a_left_over_that_may_not_go_stops_nothing(tmp_path, monkeypatch):
+    left = tmp_path / "writing-0-result.h5ad.part"
+    left.write_text("")
+    os.utime(left, (0, 0))
+    remove = Path.unlink
+
+    def refused(path, missing_ok=False):
+        if path == left:
+            raise PermissionError("not yours")
+        remove(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    with result_store(tmp_path / "result.h5ad", 2, 10) as store:
+        store.describe(pd.DataFrame(index=["a", "b"]), pd.DataFrame(index=["g"]), {})
+    assert (tmp_path / "result.h5ad").exists() and left.exists()

@@ -144,8 +144,10 @@ def integrate(options: argparse.Namespace, say: Callable = print) -> int:
     start = time.perf_counter()
     adata, plan = read_and_plan(options, say)
     if options.order is not None and plan.batches:
+        # Where fewer than two keep cells, an obstacle says so: the order is of the batches as read.
+        batches = plan.kept if len(plan.kept) > 1 else plan.batches
         try:
-            check_order(options.order, list(plan.batches))
+            check_order(options.order, list(batches))
         except ValueError as error:
             raise WrongCall(f"--order: {error}") from error
     if plan.obstacles:

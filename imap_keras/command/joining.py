@@ -12,6 +12,7 @@ from anndata import AnnData
 from ..imap.gene_choice import MARK
 from ..inputs.expression import COUNTS, LOGGED
 from ..inputs.recipe import COUNTED, FEWER_GENES, RECIPE, VALUES, recipe_of
+from ..preprocessing.described import free_index
 from .finding import first_of, is_prepared, places_of, with_counts
 
 NUMBERS = {"integer": "numbers", "floating": "numbers", "mixed-integer-float": "numbers"}
@@ -82,6 +83,9 @@ def joined(parts: dict[str, AnnData], batch_key: str, say: Callable = print) -> 
         )
     for column in together.obs.select_dtypes("object"):  # numbers and categories of numbers
         together.obs[column] = together.obs[column].infer_objects()
+    for table in (together.obs, together.var):
+        free_index(table)
+        make_fractions_plain(table)
     marks = [adata.var[MARK] for adata in parts.values() if MARK in adata.var]
     if marks and kind == LOGGED:  # as flavor "per_batch": variable in one file is variable
         together.var[MARK] = np.any([mark[together.var_names].isin([True]) for mark in marks], axis=0)
@@ -197,7 +201,9 @@ def shared_recipe(parts: dict[str, AnnData]) -> dict:
 def unite_columns(parts: dict[str, AnnData], say: Callable = print) -> None:
     """Make text of each column of ``obs`` that holds text in one file and something else in another.
 
-    What is missing stays missing. A file of cells cannot keep a column of both.
+    What is missing stays missing. A file of cells cannot keep a column of both. A column of True and
+    False in one file that another knows nothing of becomes one that may lack entries, else its True
+    would be 1.0.
 
     Examples
     --------
@@ -211,7 +217,11 @@ def unite_columns(parts: dict[str, AnnData], say: Callable = print) -> None:
     """
     shared = [c for c in next(iter(parts.values())).obs if all(c in p.obs for p in parts.values())]
     for column in shared:
-        kinds = {_kind(adata.obs[column]) for adata in parts.values()} - {None}
+        found = {_kind(adata.obs[column]) for adata in parts.values()}
+        kinds = found - {None}
+        if found == {KINDS["boolean"], None}:
+            for adata in parts.values():
+                adata.obs[column] = adata.obs[column].astype(object).astype("boolean")
         if len(kinds) > 1:
             first, *others = sorted(kinds)
             say(
@@ -220,6 +230,25 @@ def unite_columns(parts: dict[str, AnnData], say: Callable = print) -> None:
             )
             for adata in parts.values():
                 adata.obs[column] = _as_text(adata.obs[column])
+
+
+def make_fractions_plain(table: pd.DataFrame) -> None:
+    """Make plain numbers, NaN where missing, of nullable fractions: no file can keep these.
+
+    pandas makes them of nullable whole numbers in one file and fractions in another.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from imap_keras.command.joining import make_fractions_plain
+    >>> table = pd.DataFrame({"score": pd.array([0.5, None], "Float64")})
+    >>> make_fractions_plain(table)
+    >>> table["score"].tolist(), str(table["score"].dtype)
+    ([0.5, nan], 'float64')
+    """
+    for column, dtype in table.dtypes.items():
+        if pd.api.types.is_extension_array_dtype(dtype) and pd.api.types.is_float_dtype(dtype):
+            table[column] = table[column].to_numpy("float64", na_value=np.nan)
 
 
 def _kind(column: pd.Series) -> str | None:

@@ -36,6 +36,8 @@ class Plan:
         Where the expression lies; None where there is none.
     batches
         Number of cells by batch.
+    kept
+        The same of the cells that preprocessing will keep; without batches that keep none.
     said
         One sentence per finding.
     doubts
@@ -50,6 +52,7 @@ class Plan:
 
     found: Found | None = None
     batches: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     obstacles: list[str] = field(default_factory=list)
@@ -235,6 +238,7 @@ def _look_at_cells(plan: Plan, adata: AnnData, min_genes: int, batch: np.ndarray
             "(adata = adata.T)."
         )
     if plan.found.kind != COUNTS:
+        plan.kept = plan.batches
         return
     enough = np.asarray((adata.X > 0).sum(axis=1)).ravel() >= min_genes
     low = float(np.mean(~enough))
@@ -243,18 +247,24 @@ def _look_at_cells(plan: Plan, adata: AnnData, min_genes: int, batch: np.ndarray
             f"{low:.0%} of the cells have fewer than {min_genes} detected genes: "
             "lower --min-genes if the file holds chosen genes only."
         )
-    kept = {} if batch is None else pd.Series(enough).groupby(batch).sum().to_dict()
-    left = {name: n for name, n in kept.items() if n}
-    few = [name for name, n in left.items() if n < MIN_CELLS <= plan.batches[name]]
+    left = {} if batch is None else pd.Series(enough).groupby(batch).sum().to_dict()
+    plan.kept = {name: n for name, n in left.items() if n}
+    few = [name for name, n in plan.kept.items() if n < MIN_CELLS <= plan.batches[name]]
+    lost = ", ".join(repr(name) for name, n in left.items() if not n)
     if few:
         plan.obstacles.append(
             f"Batch {few[0]!r} keeps {left[few[0]]} of {plan.batches[few[0]]:,} cells with at least "
             f"{min_genes} detected genes; {MIN_CELLS} are needed. Lower --min-genes."
         )
-    elif len(left) < 2 <= len(kept):
+    elif len(plan.kept) < 2 <= len(left):
         plan.obstacles.append(
-            f"{len(left)} of {len(kept)} batches keep cells with at least {min_genes} detected genes; "
-            "two are needed. Lower --min-genes."
+            f"{len(plan.kept)} of {len(left)} batches keep cells with at least {min_genes} detected "
+            "genes; two are needed. Lower --min-genes."
+        )
+    elif lost:
+        plan.doubts.append(
+            f"Batches without any cell of at least {min_genes} detected genes leave: {lost}. Lower "
+            "--min-genes to keep them."
         )
 
 

@@ -1,5 +1,6 @@
 """Cells from the files people have: h5ad, 10x h5 and matrix folders, loom, h5mu, several at once."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import scanpy as sc
 from anndata import AnnData
 
 from ..inputs.files import path_of
+from ..preprocessing.described import free_index
 from .joining import joined, names_of
 
 KNOWN = "an .h5ad, a 10x .h5, a folder with matrix.mtx, a .loom or an .h5mu file"
@@ -57,7 +59,8 @@ def read_cells(
     files = [path_of(text) for text in paths]
     parts = {}
     for name, path in zip(names_of(files), files, strict=True):
-        shown = f"{name}{path.suffix}" if "/" in name else path.name
+        # As many folders as its name has; the name itself may lack the suffix.
+        shown = "/".join(Path(os.path.abspath(path)).parts[-name.count("/") - 1 :])
         parts[name] = with_unique_names(read_one(path, modality), shown, say)
         say(f"Read {shown}: {parts[name].n_obs:,} cells x {parts[name].n_vars:,} genes.")
     return joined(parts, batch_key, say) if len(parts) > 1 else parts[name]
@@ -148,4 +151,5 @@ def with_unique_names(adata: AnnData, what: str, say: Callable = print) -> AnnDa
         if not names.is_unique:
             say(f"{what}: {int(names.duplicated().sum())} {kind} names were used twice, now numbered.")
             mend()
+            free_index(adata.var if kind == "gene" else adata.obs)
     return adata

@@ -110,9 +110,15 @@ def read_sides(
             "another name. Further cells of a fitted batch need transform() alone."
         )
     check_batch_sizes(labels)
+    if len(open_cells(adata)) > len(few):  # all are carried in the end
+        check_cells(open_cells(adata).with_genes(model.genes), adata)
     new = _side(model, few, rows, labels)
-    few, rows = few_of(reference, batch_key, model.hyperparameters)
-    known = _side(model, few, rows, fitted_labels(model, few, batch_key))
+    try:
+        few, rows = few_of(reference, batch_key, model.hyperparameters)
+        known = _side(model, few, rows, fitted_labels(model, few, batch_key))
+    except (KeyError, ValueError) as error:
+        kind = KeyError if isinstance(error, KeyError) else ValueError
+        raise kind(f"In the reference: {error.args[0]}") from error
     widths = [side.space.shape[1] for side in (new, known)]
     if widths[0] != widths[1]:
         name = model.hyperparameters.own_space

@@ -117,8 +117,8 @@ class IMAP(Estimator):
             Log-normalised cells x genes (see :func:`imap_keras.preprocess`), dense or sparse: an
             AnnData, backed or with Dask in ``X`` too, or the path of an .h5ad or .zarr. Read once, in
             blocks; `pool_size` cells of a batch are kept and trained on. Where more than 20,000 are
-            kept in all, pairs and their components are looked for among `n_samples` cells of a batch,
-            and the components of the result come from a sample of 10,000. Not changed.
+            kept in all, pairs and their components are looked for among `n_samples` cells of a batch.
+            The components of the result come from at most 10,000 cells. Not changed.
         batch_key
             Column of ``adata.obs`` that names the batch.
         order

@@ -8,6 +8,7 @@ import pandas as pd
 from anndata import AnnData
 
 from ..inputs.cells import BLOCK
+from ..inputs.labels import as_known
 from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
 from .assemble import new_rows
@@ -347,10 +348,11 @@ class InClust(Estimator):
     # -------------------------------------------------------------- checks
 
     def _known_covariate(self, covariate: str, argument: str, told: str) -> str:
-        """A covariate by its name: as text, so that numbers in ``obs`` are found too."""
-        if str(covariate) not in self.covariate_names:
+        """A covariate by its name, a number as the model names it."""
+        (name,) = as_known(pd.Series([covariate]), self.covariate_names)
+        if name not in self.covariate_names:
             raise ValueError(f"{argument}={covariate!r} is unknown; {told} {self.covariate_names}.")
-        return str(covariate)
+        return name
 
     def _check_kind(self, rows: Rows) -> None:
         if not isinstance(rows, Rows):

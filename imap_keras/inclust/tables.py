@@ -11,7 +11,7 @@ from anndata import AnnData
 from ..inputs.cells import Cells
 from ..inputs.expression import check_expression, dense_expression
 from ..inputs.genes import check_unique_names
-from ..inputs.labels import as_known, coded, obs_column
+from ..inputs.labels import as_known, coded, is_empty, obs_column
 from ..inputs.modalities import parts_of, same_cells
 from ..inputs.parts import as_they_lie
 from .measured import Measured, beside, features_of, of_cells
@@ -199,13 +199,13 @@ def columns_of_key(
     texts = {name: column_of(table, key, name, argument) for name, table in tables.items()}
     for dataset, table in tables.items():
         others = {name for other in texts if other != dataset for name in texts[other].dropna()}
+        others = {name for name in others if not name.endswith(".0")}  # 1, where one of them says so
         texts[dataset] = _as_text(as_known(table.obs[key], others))
     return texts
 
 
 def _as_text(column: pd.Series) -> pd.Series:
-    text = column.astype(str).astype(object)
-    return text.where((column.notna() & (text.str.strip() != "")).to_numpy(bool), None)
+    return column.astype(str).astype(object).where(~is_empty(column), None)
 
 
 def codes_of(column: pd.Series, names: list[str] | None = None) -> tuple[list[str], np.ndarray]:

@@ -1,12 +1,15 @@
 """Labels of cells: the batch, the type; which there are, how many cells each has."""
 
+import re
 from collections.abc import Collection, Sequence
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
 MIN_CELLS = 10
+MOST_EXACT = 2**53  # whole numbers up to it are exact as fractions
 
 
 def labels_of(
@@ -49,34 +52,58 @@ def labels_of(
     column = obs_column(adata.obs, key, argument)
     if not len(column):
         raise ValueError(f"adata has no cells (its shape is {adata.n_obs} x {adata.n_vars}).")
-    empty = column.isna().to_numpy() | (column.astype(str) == "").to_numpy()
+    empty = is_empty(column)
     if empty.any():
         raise ValueError(
             f"adata.obs[{key!r}] is empty for {int(empty.sum())} cells. "
             "Fill it in or leave those cells out."
         )
-    return as_known(column, known).astype(str).to_numpy()
+    return as_known(column, known).to_numpy()
 
 
 def as_known(column: pd.Series, known: Collection[str]) -> pd.Series:
-    """The column, its fractions as whole numbers where these are the names that are known.
+    """The entries as text, whole numbers named as `known` names them; an empty entry is None.
 
     pandas makes 1.0 of 1 as soon as an entry is missing, or a table is joined to one that lacks the
-    column; where somebody knows "1", 1.0 means that.
+    column; where somebody knows "1", 1.0 means that, and where somebody knows "1.0", so does 1. A whole
+    number that nobody knows is named as all the known ones are.
 
     Examples
     --------
     >>> import pandas as pd
     >>> from imap_keras.inputs.labels import as_known
-    >>> as_known(pd.Series([1.0, None]), {"1"}).tolist(), as_known(pd.Series([1.0]), {"1.0"}).tolist()
-    ([1, <NA>], [1.0])
+    >>> as_known(pd.Series([1.0, None, 3.0]), {"1", "2"}).tolist()
+    ['1', None, '3']
+    >>> as_known(pd.Series([1, 2]), {"1.0"}).tolist(), as_known(pd.Series([1.5, 2]), {"a"}).tolist()
+    (['1.0', '2.0'], ['1.5', '2.0'])
     """
-    there, known = column.dropna(), set(known)
-    if not pd.api.types.is_float_dtype(column) or not np.all(np.mod(there, 1) == 0):
-        return column
-    whole = there.astype("int64").astype(str)
-    is_known = set(whole) & known and not set(there.astype(str)) & known
-    return column.astype("Int64") if is_known else column
+    known = set(known)
+    ends = [end for end in ("", ".0") if known and all(re.fullmatch(rf"-?\d+{end}", k) for k in known)]
+    names = {}
+    for value in pd.unique(column.dropna().astype(object)):
+        is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+        if is_number and abs(value) <= MOST_EXACT and value == value // 1:
+            ways = [f"{int(value)}{end}" for end in ("", ".0")]
+            there = [way for way in (str(value), *ways) if way in known]
+            alike = [f"{int(value)}{end}" for end in ends]
+            names[str(value)] = [*there, *alike, str(value)][0]
+    texts = column.astype(str).astype(object)
+    if any(name != text for text, name in names.items()):
+        texts = texts.map(lambda text: names.get(text, text))
+    return texts.where(column.notna().to_numpy(bool), None)
+
+
+def is_empty(column: pd.Series) -> np.ndarray:
+    """Which entries say nothing: missing, or text of blanks.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from imap_keras.inputs.labels import is_empty
+    >>> is_empty(pd.Series(["T", None, " "])).tolist()
+    [False, True, True]
+    """
+    return column.isna().to_numpy(bool) | (column.astype(str).str.strip() == "").to_numpy(bool)
 
 
 def obs_column(

@@ -8,7 +8,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import anndata
@@ -98,18 +98,48 @@ def check_described(obs: pd.DataFrame, var: pd.DataFrame) -> None:
     adata.obs['age'].astype(str).
     """
     for what, table in (("obs", obs), ("var", var)):
+        _check_column_names(what, table)
         for name in table:
             column = table[[name]]
-            if column.dtypes.iloc[0].kind in "biuf":
+            dtype = column.dtypes.iloc[0]
+            if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
                 continue
             try:
                 write_on_trial("/", _as_kept(column, table.iloc[:0, :0], {}))
             except Exception as error:
+                if pd.api.types.is_float_dtype(dtype):
+                    raise ValueError(
+                        f"{what}[{name!r}] has the type {dtype}, which no file can keep. Make it plain "
+                        f"numbers: adata.{what}[{name!r}] = adata.{what}[{name!r}].astype(float)."
+                    ) from error
                 kinds = sorted({type(value).__name__ for value in column[name].dropna()})
                 raise ValueError(
                     f"{what}[{name!r}] holds {' and '.join(kinds)}, which no file can keep. Make it "
                     f"text: adata.{what}[{name!r}] = adata.{what}[{name!r}].astype(str)."
                 ) from error
+
+
+def _check_column_names(what: str, table: pd.DataFrame) -> None:
+    mend = f"rename it: adata.{what} = adata.{what}.rename(columns={{{{{{0!r}}: 'another'}}}})"
+    for name in table.columns[table.columns.duplicated()]:
+        raise ValueError(
+            f"{what} has several columns named {name!r}; a file keeps one of a name: leave the others "
+            f"out, adata.{what} = adata.{what}.loc[:, ~adata.{what}.columns.duplicated()]."
+        )
+    for name in table:
+        if not isinstance(name, str):
+            raise ValueError(
+                f"{what} has a column named {name!r} ({type(name).__name__}); a file takes text alone: "
+                f"adata.{what}.columns = adata.{what}.columns.astype(str)."
+            )
+        if name == "_index":
+            raise ValueError(f"A file keeps the names of {what} as '_index'; {mend.format(name)}.")
+    name = table.index.name
+    if name in table and not np.array_equal(table[name].astype(str), table.index.astype(str)):
+        raise ValueError(
+            f"{what} has a column {name!r}, and an index of this name with other entries; a file keeps "
+            f"one of a name: adata.{what}.index.name = None."
+        )
 
 
 def write_on_trial(key: str, entry: object) -> None:
@@ -311,6 +341,7 @@ def result_store(out: str | Path, n_cells: int, needed: float) -> Iterator[Store
 def _remove_left_overs(path: Path) -> None:
     """What killed writes of this result left behind, a day ago or longer."""
     for left in path.parent.glob(f"writing-*-{glob.escape(path.name)}.part"):
-        written = [left, *left.rglob("*")] if left.is_dir() else [left]
-        if time.time() - max(part.stat().st_mtime for part in written) > A_DAY:
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        with suppress(OSError):  # somebody else's, perhaps; the result is whole by now
+            written = [left, *left.rglob("*")] if left.is_dir() else [left]
+            if time.time() - max(part.stat().st_mtime for part in written) > A_DAY:
+                shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import keras
@@ -279,8 +280,9 @@ def _remove_left_overs(folder: Path, pattern: str, kept: set[str] = frozenset())
     """What killed writes left behind, a day ago or longer; the user's own files have other names."""
     for path in folder.iterdir():
         left_over = re.fullmatch(pattern, path.name) and path.name not in kept and path.is_file()
-        if left_over and time.time() - path.stat().st_mtime > A_DAY:
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # somebody else's, perhaps; what was to be saved is whole by now
+            if left_over and time.time() - path.stat().st_mtime > A_DAY:
+                path.unlink()
 
 
 def _onto_disk(path: Path) -> None:

@@ -19,6 +19,7 @@ from ..inputs.recipe import COUNTED, RECIPE
 from ..inputs.values import in_memory, named_layers
 from ..inputs.writing import check_described, check_out
 from ..nn.parameters import check_choice, check_count
+from .described import described
 from .streamed import Counts
 from .variable import FLAVORS, SPANS, TARGET_SUM, normalised, variable_genes
 
@@ -190,7 +191,7 @@ def preprocess(
     report["batches"] = len(set(labels[keep_cells]))
     recipe["genes"] = "given" if wanted else "all" if keep_all_genes else "variable"
     told = {"preprocess": report, RECIPE: recipe}
-    obs, var = adata.obs[keep_cells].copy(), _described(adata.var, place, wanted)
+    obs, var = adata.obs[keep_cells].copy(), described(adata.var, place, wanted)
     var["highly_variable"] = marks
     if out is None:
         size = np.asarray(counts.sum(axis=1)).ravel()
@@ -226,16 +227,6 @@ def _columns(matrix, places: np.ndarray):
         return found
     there = (places >= 0).astype(found.dtype)
     return found @ sparse.diags(there) if sparse.issparse(found) else found * there
-
-
-def _described(var: pd.DataFrame, places: np.ndarray, names: list[str] | None) -> pd.DataFrame:
-    """What is known of these genes; empty for a place of -1."""
-    if names is None:
-        return var.iloc[places].copy()
-    found = var.set_axis(var.index.astype(str)).reindex(names)
-    # With an empty place a mark is neither True nor False, and no file can hold it.
-    marks = var.select_dtypes(bool).columns
-    return found.assign(**{name: found[name].eq(True).to_numpy(bool) for name in marks})
 
 
 def _check_cells_left(detected: np.ndarray, keep: np.ndarray, where: str, min_genes: int) -> None:

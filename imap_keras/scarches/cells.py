@@ -9,6 +9,7 @@ from anndata import AnnData
 from ..inputs.cells import Cells
 from ..inputs.expression import counts_of, dense_expression
 from ..inputs.genes import features
+from ..inputs.labels import as_known
 from ..inputs.parts import blocks_of
 from ..inputs.values import dense
 
@@ -179,7 +180,7 @@ def codes_of(labels: np.ndarray, batches: Sequence[str]) -> np.ndarray:
 
 
 def column_of(batch: str, batches: Sequence[str]) -> int:
-    """Number of a batch by its name: as text, so that numbers in ``obs`` are found too.
+    """Number of a batch by its name, a number as the reference names it.
 
     Raises
     ------
@@ -189,9 +190,10 @@ def column_of(batch: str, batches: Sequence[str]) -> int:
     Examples
     --------
     >>> from imap_keras.scarches.cells import column_of
-    >>> column_of(2, ["1", "2"])
-    1
+    >>> column_of(2, ["1", "2"]), column_of(2, ["1.0", "2.0"])
+    (1, 1)
     """
-    if str(batch) not in batches:
+    (name,) = as_known(pd.Series([batch]), batches)
+    if name not in batches:
         raise ValueError(f"Batch {batch!r} is not in the reference, which knows {list(batches)}.")
-    return list(batches).index(str(batch))
+    return list(batches).index(name)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from anndata import AnnData
 
-from ..inputs.labels import coded, obs_column
+from ..inputs.labels import coded, is_empty, obs_column
 from ..nn.blocks import LayerSeeds
 
 CLASSIFIER = "classifier"
@@ -60,9 +60,10 @@ def label_codes(
             "label_weight a number above 0 (scANVI's is 50), or leave label_key out."
         )
     column = obs_column(adata.obs, label_key, "label_key")
-    said, none = column.astype(object), ["", str(unlabelled)]
+    said = column.astype(object)
     # -1.0 is -1 as a number only, and -1 is "-1" as text only.
-    labelled = ~(column.isna() | said.isin([unlabelled]) | said.astype(str).isin(none)).to_numpy(bool)
+    unsaid = (said.isin([unlabelled]) | (said.astype(str) == str(unlabelled))).to_numpy(bool)
+    labelled = ~(is_empty(column) | unsaid)
     names, codes = coded(column[labelled])
     if len(names) < 2:
         held = f"one label alone, {names[0]!r}" if names else "no label"
