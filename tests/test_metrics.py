@@ -555,3 +555,10 @@ def test_scib_names_the_space_that_is_wrong_before_any_work():
         scib_table(adata, ["a", "b"])
     with pytest.raises(ValueError, match="names 'a' twice"):
         scib_table(adata, ["a", "a"])
+
+
+def test_a_sparse_space_is_refused_with_what_to_do():
+    space = sparse.csr_matrix(np.ones((20, 2)))
+    for measure in (imap_index, lambda space, batch, kind: predictability(space, kind)):
+        with pytest.raises(ValueError, match=r"space is sparse; hand in a dense array .*toarray"):
+            measure(space, ["a", "b"] * 10, ["t"] * 10 + ["u"] * 10)

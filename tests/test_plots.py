@@ -376,3 +376,19 @@ def test_the_last_epoch_is_told_even_where_it_is_not_finite():
         {"batch": ["b", "b", "a", "a"], "epoch": [1, 2, 1, 2], "loss": [2.0, np.nan, 3.0, 1.0]}
     )
     assert "In the last epoch: loss nan, 1." in alt_text(loss_curves(history, ["loss"]))
+
+
+@pytest.mark.parametrize("dtype", [object, "string", "category"])
+def test_a_pair_with_a_missing_type_is_of_no_two_types(dtype):
+    types = pd.Series(["t", None, "t", "u"], dtype=dtype)
+    positions, pairs = np.arange(8.0).reshape(4, 2), np.array([[0, 1], [0, 2], [0, 3]])
+    figure = pairs_over_embedding(positions, list("abab"), pairs, types, title="Pairs")
+    (lines,) = [part for part in figure.axes[0].collections if isinstance(part, LineCollection)]
+    assert figure.axes[0].get_title() == "Pairs (50% join two types)"
+    assert [to_hex(color) for color in lines.get_colors()] == ["#595959", "#595959", "#ff0000"]
+
+
+def test_pairs_that_lie_on_their_side_are_refused():
+    with pytest.raises(ValueError, match=r"pairs have the shape \(2, 3\); expected are pairs x 2"):
+        pairs_over_embedding(np.zeros((4, 2)), list("abab"), np.array([[0, 0, 0], [1, 2, 3]]))
+    assert pairs_over_embedding(np.zeros((4, 2)), list("abab"), [])

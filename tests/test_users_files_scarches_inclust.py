@@ -398,7 +398,9 @@ def test_correlations_of_other_cells_or_of_missing_values_are_refused():
     truth = pd.DataFrame({"a": [0.0, 1.0, 2.0], "b": [3.0, 1.0, 2.0]}, index=list("xyz"))
     assert feature_correlations(truth, 2 * truth).round(6).tolist() == [1.0, 1.0]
     for other in (truth[["b", "a"]], truth.iloc[::-1]):
-        with pytest.raises(ValueError, match="name other cells or features, or in another order"):
+        with pytest.raises(ValueError, match=r"in another order; take that of one: truth\.loc"):
             feature_correlations(truth, other)
+    with pytest.raises(ValueError, match=r"name other cells .* hand in arrays: truth\.to_numpy"):
+        feature_correlations(truth.reset_index(drop=True), truth)
     with pytest.raises(ValueError, match="truth holds 1 NaN or infinite values"):
         feature_correlations(truth.replace(0.0, np.nan), truth)

@@ -91,8 +91,9 @@ class BayesianClassifier(Estimator):
         Raises
         ------
         ValueError
-            Lengths differ, a value is not finite, a label is missing, there is one class only, or
-            `labels` are a Series with the names of `values` in another order.
+            Lengths differ, a value is not finite, a label is missing, there is one class only, two
+            features have one name, or `labels` are a Series with the names of `values` otherwise
+            ordered.
         TypeError
             `values` are an AnnData.
         FloatingPointError
@@ -100,6 +101,7 @@ class BayesianClassifier(Estimator):
         """
         check_order(values, labels)
         known = _names_of(values)
+        _check_once(known or [], "So that predict() can tell features apart:")
         values, hp = _checked(values), self.hyperparameters
         names = pd.Series(list(labels))
         if len(names) != len(values):
@@ -244,14 +246,15 @@ class BayesianClassifier(Estimator):
             return values
         named = values.set_axis(_names_of(values), axis="columns")
         lost = [name for name in self.features if name not in named]
-        if lost or not named.columns.is_unique:
+        if lost:
             raise ValueError(
-                f"{len(lost)} of the {len(self.features)} features that fit() saw are missing"
-                f"{f', the first is {lost[0]!r}' if lost else ', but names are there twice'}; values "
-                f"have {list(named.columns[:3])} .... Name them as in fit(), or hand in an array of "
-                "them in the same order, values.to_numpy()."
+                f"{len(lost)} of the {len(self.features)} features that fit() saw are missing, the "
+                f"first is {lost[0]!r}; values have {list(named.columns[:3])} .... Name them as in fit(), or "
+                "hand in an array of them in the same order, values.to_numpy()."
             )
-        return named[self.features]
+        found = named.loc[:, named.columns.isin(self.features)]  # others may have any names
+        _check_once(list(found), "Of the features that fit() saw,")
+        return found[self.features]
 
     def _check_features(self, n_features: int) -> None:
         if n_features != len(self.mean):
@@ -315,6 +318,15 @@ def check_order(values, labels) -> None:
 def _names_of(values) -> list[str] | None:
     """Names of the features of a DataFrame; those that differ only as number and text are the same."""
     return [str(name) for name in values.columns] if isinstance(values, pd.DataFrame) else None
+
+
+def _check_once(names: list[str], of_what: str) -> None:
+    twice = pd.Index(names)[pd.Index(names).duplicated()]
+    if len(twice):
+        raise ValueError(
+            f"{of_what} several columns of values are called {twice[0]!r}. Rename them, or hand in an "
+            "array, values.to_numpy()."
+        )
 
 
 def _rows_of(values) -> Cells:

@@ -36,9 +36,14 @@ def feature_correlations(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray
     if truth.shape != predicted.shape:
         raise ValueError(f"truth is {truth.shape}, predicted {predicted.shape}; they must agree.")
     if named and not all(one.equals(other) for one, other in zip(names[:2], names[2:])):
+        if all(set(one) == set(other) for one, other in zip(names[:2], names[2:])):
+            raise ValueError(
+                "truth and predicted name their cells or features in another order; take that of one: "
+                "truth.loc[predicted.index, predicted.columns]."
+            )
         raise ValueError(
-            "truth and predicted name other cells or features, or in another order; take those of one: "
-            "truth.loc[predicted.index, predicted.columns]."
+            "truth and predicted name other cells or features. If rows and columns mean the same all "
+            "the same, hand in arrays: truth.to_numpy(), predicted.to_numpy()."
         )
     for what, values in (("truth", truth), ("predicted", predicted)):
         check_finite(values, what, "leave those features out.")

@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from ..inputs.labels import coded
 from ..nn.parameters import check_count
-from .labels import finite_rows, named_batches, typed_cells
+from .labels import dense_array, finite_rows, named_batches, typed_cells
 
 LEFT_OUT = "without type"
 RULES = ("imap", "respan")
@@ -83,10 +83,10 @@ def imap_index(
         raise ValueError(f"rules={rules!r} is unknown; choose one of {RULES}.")
     threshold = {"imap": 1.0, "respan": 3.0}[rules] if threshold is None else threshold
     k, k2 = check_count("k", k), check_count("k2", k2)
-    space, batch, cell_type = np.asarray(space), np.asarray(batch), np.asarray(cell_type)
-    if not space.ndim or not len(space) == len(batch) == len(cell_type):
+    space, batch, cell_type = dense_array(space), np.asarray(batch), np.asarray(cell_type)
+    if not len(space) == len(batch) == len(cell_type):
         raise ValueError(
-            f"space has {len(space) if space.ndim else 0} cells, batch {len(batch)}, "
+            f"space has {len(space)} cells, batch {len(batch)}, "
             f"cell_type {len(cell_type)}; all three must describe the same cells."
         )
     typed = typed_cells(cell_type)

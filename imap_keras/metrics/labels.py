@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -68,13 +69,33 @@ def finite_rows(values: np.ndarray, what: str = "space") -> np.ndarray:
     >>> finite_rows([[1.0, 2.0]]).shape
     (1, 2)
     """
+    values = dense_array(values, what)
+    check_finite(values, what, "leave those cells out.")
+    return values
+
+
+def dense_array(values: np.ndarray, what: str = "space") -> np.ndarray:
+    """Cells x dimensions as an array of numbers (of a DataFrame too).
+
+    Raises
+    ------
+    ValueError
+        A sparse matrix, another shape, or no numbers.
+
+    Examples
+    --------
+    >>> from imap_keras.metrics.labels import dense_array
+    >>> dense_array([[1.0, 2.0]]).shape
+    (1, 2)
+    """
+    if sparse.issparse(values):
+        raise ValueError(f"{what} is sparse; hand in a dense array of it, {what}.toarray().")
     values = np.asarray(values)
     if values.ndim != 2 or values.dtype.kind not in "fiub":
         raise ValueError(
             f"{what} has the shape {values.shape} and the type {values.dtype}; expected is a dense "
             "array of numbers, cells x dimensions."
         )
-    check_finite(values, what, "leave those cells out.")
     return values
 
 

@@ -200,7 +200,7 @@ def pairs_over_embedding(
     Raises
     ------
     ValueError
-        Positions are not cells x 2, or labels not one a cell.
+        Positions are not cells x 2, pairs not pairs x 2, or labels not one a cell.
 
     Examples
     --------
@@ -212,7 +212,10 @@ def pairs_over_embedding(
     1
     """
     labels = pd.Series(list(labels)).astype(str)
-    positions, pairs = np.asarray(positions), np.asarray(pairs, int).reshape(-1, 2)
+    positions, pairs = np.asarray(positions), np.asarray(pairs, int)
+    pairs = pairs if pairs.size else pairs.reshape(0, 2)
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise ValueError(f"pairs have the shape {pairs.shape}; expected are pairs x 2.")
     if positions.ndim != 2 or positions.shape[1] != 2 or len(positions) != len(labels):
         raise ValueError(
             f"positions have the shape {positions.shape} and there are {len(labels)} labels; expected "
@@ -224,7 +227,8 @@ def pairs_over_embedding(
         shown = pairs[np.random.default_rng(seed).choice(len(pairs), n_shown, replace=False)]
     line_colors = "0.35"
     if types is not None:
-        types = np.asarray(types)
+        types = pd.Series(types).astype(object).to_numpy()
+        types[pd.isna(types)] = None  # pandas' own NA is neither equal nor unequal
         typed, two_types = ~pd.isna(types), types[pairs[:, 0]] != types[pairs[:, 1]]
         both = typed[pairs].all(axis=1)
         if both.any():
