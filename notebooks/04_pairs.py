@@ -212,8 +212,8 @@ kept.rename("share of the pairs that is mutual").round(3).to_frame()
 # %% [markdown] claims=["wrong_hardly_more", "right_pairs_lost", "wrong_pairs_lost", "purity_of_mutual_pairs", "kept_of_missing_type", "kept_of_others"]
 # **What to see:**
 #
-# - Here both batches hold the same six types, and asking both directions tells right from wrong only a
-#   little: it drops 35 % of the right pairs and 47 % of the wrong ones. The purity is 0.84.
+# - Here both batches hold the same six types, and asking both directions does not tell right from
+#   wrong well: it drops 35 % of the right pairs and 47 % of the wrong ones. The purity is 0.84.
 # - It works where it is meant to. Platform C has no B cells. Of the neighbours that B cells have there, 13 % are
 #   mutual, of all others 60 %.
 
@@ -308,7 +308,7 @@ columns = ["mutual pairs", "purity after the walks", "query cells covered"]
 pd.DataFrame(by_space, columns).T.round(3)
 
 # %% [markdown] claims=["purity_content", "purity_pca", "purity_both", "both_purest"]
-# **What to see:** here the content, the published choice, gives the least pure pairs (0.80). The components alone and
+# **What to see:** here the content, the published choice, gives slightly less pure pairs (0.80). The components alone and
 # both together, the default, are nearly level (0.83 and 0.82). The default was chosen on other sets (`benchmarks/README.md`).
 
 # %% [markdown]
@@ -518,7 +518,7 @@ check.table()
 on_content, on_as_many, on_noise = table.values()
 chance = sum(np.mean(kinds[query] == t) * np.mean(kinds[anchor] == t) for t in set(kinds))
 purity, covered = 1 - walks["purity"], walks["query cells covered"]
-results.add("recall_10_trees_content", on_content[10], ">= 0.7")
+results.add("recall_10_trees_content", on_content[10], ">= 0.95")
 results.add("recall_10_trees_2000_points_of_noise", on_noise[10], "<= 0.6")
 results.add("purity_of_mutual_pairs", pair_purity(mutual, kinds[query], kinds[anchor]), ">= 0.7")
 results.add("purity_after_walks_over_chance", pair_purity(pairs, kinds, kinds) / chance, ">= 1.8")
@@ -536,17 +536,17 @@ results.add("purity_of_relatives_kept", beyond["two types shared"].mean(), ">= 0
 
 # %% tags=["plumbing"]
 if told:
-    results.add("recall_10_trees_noise_as_many", on_as_many[10], ">= 0.7")
+    results.add("recall_10_trees_noise_as_many", on_as_many[10], ">= 0.95")
     results.add("recall_100_trees_2000_points_of_noise", on_noise[100], ">= 0.8")
     results.add("right_pairs_lost", lost["right"], ">= 0.25")
     results.add("wrong_pairs_lost", lost["wrong"], ">= 0.25")
-    results.add("wrong_hardly_more", lost["wrong"] - lost["right"], "<= 0.3")
+    results.add("wrong_hardly_more", lost["wrong"] - lost["right"], "<= 0.22")
     results.add("kept_of_missing_type", kept.iloc[0], "<= 0.3")
     results.add("kept_of_others", kept.iloc[1], ">= 0.4")
 
 # %% tags=["plumbing"]
 if told:
-    for m, bound in ((1, "<= 0.22"), (10, ">= 0.15"), (50, ">= 0.17")):
+    for m, bound in ((1, "<= 0.18"), (10, ">= 0.18"), (50, ">= 0.2")):
         results.add(f"wrong_at_{m}", purity[m], bound)
     results.add("covered_at_1", covered[1], "<= 0.985")
     results.add("covered_at_5", covered[5], ">= 0.96")

@@ -673,8 +673,8 @@ silhouettes = [silhouette_score(space, type_two) for space in (components, compo
 pd.Series(silhouettes, ["as they are", "weighed"], name="silhouette of the types").round(2)
 
 # %% [markdown] claims=["shared_by_the_first", "weight_of_the_first", "shared_by_the_last", "weight_of_the_last", "silhouette_plain", "silhouette_weighed"]
-# **What to see:** of the first component neighbours share 1.00, and its weight is 1.00. Of the last ten they share at most 0.3, little
-# more than of noise: the mean of their weights is 0.1. The types stand out more clearly: their silhouette grows from
+# **What to see:** of the first component neighbours share 1.00, and its weight is 1.00. Of the last ten they share at most 0.34, for
+# the greater part what they would share of noise: the mean of their weights is 0.1. The types stand out more clearly: their silhouette grows from
 # 0.2 to 0.3. The price: a fine difference that few cells show, and their neighbours do not, goes too.
 #
 # ## One spread
@@ -863,15 +863,15 @@ if told:
 # %% tags=["plumbing"]
 if told:
     results.add("shared_by_the_first", shares[0], ">= 0.9")
-    results.add("shared_by_the_last", shares[10:].max(), "<= 0.6")
+    results.add("shared_by_the_last", shares[10:].max(), "<= 0.4")
     results.add("weight_of_the_first", weights[0], ">= 0.9")
     results.add("weight_of_the_last", weights[10:].mean(), "<= 0.2")
     results.add("silhouette_plain", silhouettes[0], "<= 0.5")
     results.add("silhouette_weighed", silhouettes[1], ">= 0.2")
     results.add("silhouette_gain", silhouettes[1] - silhouettes[0], ">= 0.03")
-    results.add("strict_carried", strict["carried"], "<= 0.8")
-    results.add("strict_weighed", strict["weighed"], ">= 0.5")
-    results.add("strict_one_spread", strict["one spread"], ">= 0.6")
+    results.add("strict_carried", strict["carried"], "<= 0.73")
+    results.add("strict_weighed", strict["weighed"], ">= 0.73")
+    results.add("strict_one_spread", strict["one spread"], ">= 0.8")
 results.save()
 
 # %% tags=["plumbing"]

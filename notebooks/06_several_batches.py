@@ -113,7 +113,7 @@ settings.save_figure(figure, "06_pairs_by_type", alt)
 # **What to see:**
 #
 # - 80 % of all pairs lie on the diagonal: both cells are of one type.
-# - Not so for the NK cells of platform C. 56 % of their pairs are with T cells and 43 % with NK cells: the two types are
+# - Not so for the NK cells of platform C. About half of their pairs or more are with T cells. Here 56 % of them are with T cells and 43 % with NK cells: the two types are
 #   alike, and NK cells are few. Platform C has five CD34+ cells, too few to say: their row can look quite another way on
 #   another processor.
 # - Platform C has no B cells, so nobody there should pair with one. 3 % of its pairs do.
@@ -234,13 +234,13 @@ columns = ["negative", "positive", "true_positive"]
 scores = pd.DataFrame({title: [value[c] for c in columns] for title, value in index.items()}, columns).T
 scores.round(3)
 
-# %% [markdown] claims=["pca_at_1", "content_at_1", "imap_at_1", "ceiling_at_1", "ceiling_at_3", "negative_change", "content_at_3", "imap_at_3", "stage_two_adds_at_3", "centred_at_1", "centred_at_3"]
+# %% [markdown] claims=["pca_at_1", "content_at_1", "imap_at_1", "ceiling_at_1", "ceiling_at_3", "negative_change", "content_at_3", "imap_at_3", "stage_two_apart_at_3", "centred_at_1", "centred_at_3"]
 # **What to see:**
 #
 # - At threshold 1 the true positives grow from PCA (0.02) to the content of stage I (0.18) to the corrected expression (0.52).
 #   Perfect mixing would have 0.77 (and 1.00 at threshold 3). The share of negative cells changes by 0.01.
-# - At threshold 3 the content has 0.83 and the corrected expression 0.84: stage II adds next to nothing that this threshold sees.
-#   What it gives is expression, gene by gene, where the content is a code.
+# - At threshold 3 the content has 0.83 and the corrected expression 0.84. Which of the two is ahead hangs on the last digits of a
+#   processor: stage II adds nothing that this threshold sees. What it gives is expression, gene by gene, where the content is a code.
 # - Centring each batch, one line, has 0.27 at threshold 1 and 0.81 at threshold 3. On the demo it is a rival to reckon with.
 #
 # Numbers at different thresholds cannot be compared.
@@ -346,8 +346,8 @@ if told:
 if told:
     of_c = tables["platform_C"]
     partners = kinds[model.pairs["platform_C"][:, 1]]
-    results.add("nk_with_t", of_c.loc["NK", "T"], ">= 0.4")
-    results.add("nk_with_nk", of_c.loc["NK", "NK"], "<= 0.6")
+    results.add("nk_with_t", of_c.loc["NK", "T"], ">= 0.45")
+    results.add("nk_with_nk", of_c.loc["NK", "NK"], "<= 0.55")
     results.add("b_partners_of_c", np.mean(partners == "B"), "<= 0.1")
     results.add("intruders_before", missing["before (PCA)"].max(), "<= 0.02")
 
@@ -369,7 +369,7 @@ if told:
     negative = scores["negative"]
     results.add("negative_change", abs(negative.iloc[2] - negative.iloc[0]), "<= 0.04")
     at_3 = scores["true_positive"].iloc[4:]
-    results.add("stage_two_adds_at_3", abs(at_3.iloc[2] - at_3.iloc[1]), "<= 0.15")
+    results.add("stage_two_apart_at_3", abs(at_3.iloc[2] - at_3.iloc[1]), "<= 0.12")
 results.save()
 
 # %% tags=["plumbing"]

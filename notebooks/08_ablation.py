@@ -168,8 +168,8 @@ print(f"your guess: {guess}; what raised it most: {by_step['mixing'].mean().diff
 # %% [markdown] claims=["mixing_reference", "types_64_rows", "types_recalibrated", "types_recalibrated_apart", "mixing_more_generator_steps", "mixing_paired_term", "mixing_mean_move", "mixing_without_relu", "mixing_one_scale", "mixing_weighed", "mixing_default", "types_one_scale", "types_weighed", "types_default", "balanced_pairs_change", "averaged_weights_change"]
 # **What to see:**
 #
-# - In so few epochs the reference hardly mixes (0.00). With 64 rows per step the types get lost (0.32): the reference's
-#   BatchNorm statistics are off.
+# - In so few epochs the reference hardly mixes (0.00). With 64 rows per step the types are told poorly, too (0.32): the
+#   reference's BatchNorm statistics are off.
 #   Statistics re-estimated on real cells give 0.59, with either seed (0.00 apart).
 # - Twice as many generator steps mix (0.07). A paired term takes that back (0.00) as long as the generator starts far
 #   from its targets; a start at the mean move brings it to 0.11, no ReLU at the end to 0.19, and one scale with unit

@@ -285,7 +285,7 @@ settings.save_figure(figure, "17_counts", alt)
 #   corrected, eight in ten or more are found, those 13 % among them.
 # - Stacked, 64 % of what is found is false, nearly all quiet pairs. Correction leaves few of these. By a generator with a ReLU one in
 #   five found or fewer is false; clipped at 0 more are.
-# - Where correction loses: shuffles within platforms find as much, with no network at all, and 6 % false. Another seed
+# - What correction does not gain: shuffles within platforms find as much, with no network at all, and 6 % false. Another seed
 #   (`-p seed 2`) tells how much is luck.
 #
 # ## When clipped values are right, and when not

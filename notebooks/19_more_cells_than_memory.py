@@ -326,7 +326,7 @@ check.table()
 # Training needs a sample of the cells, and all of them are needed only for sums and for the result: both go block by
 # block. So memory depends on the block and the pool, and cells may be as many as the disk holds. Blocks that do not
 # ask each other anything can be shared among processes, and where each sum keeps its order and each seed its place,
-# the numbers stay the same.
+# the numbers stay the same, up to the last digit.
 
 # %% tags=["plumbing"]
 ratio = peaks["from the store"] / peaks["in memory"]

@@ -249,8 +249,8 @@ class BayesianClassifier(Estimator):
         if lost:
             raise ValueError(
                 f"{len(lost)} of the {len(self.features)} features that fit() saw are missing, the "
-                f"first is {lost[0]!r}; values have {list(named.columns[:3])} .... Name them as in fit(), or "
-                "hand in an array of them in the same order, values.to_numpy()."
+                f"first is {lost[0]!r}; values have {list(named.columns[:3])} .... Name them as in "
+                "fit(), or hand in an array of them in the same order, values.to_numpy()."
             )
         found = named.loc[:, named.columns.isin(self.features)]  # others may have any names
         _check_once(list(found), "Of the features that fit() saw,")
