@@ -562,3 +562,9 @@ def test_a_sparse_space_is_refused_with_what_to_do():
     for measure in (imap_index, lambda space, batch, kind: predictability(space, kind)):
         with pytest.raises(ValueError, match=r"space is sparse; hand in a dense array .*toarray"):
             measure(space, ["a", "b"] * 10, ["t"] * 10 + ["u"] * 10)
+
+
+def test_purity_of_pairs_that_lie_on_their_side_is_refused():
+    with pytest.raises(ValueError, match=r"pairs have the shape \(2, 3\); expected are pairs x 2"):
+        pair_purity(np.array([[0, 0, 0], [1, 1, 1]]), np.array(["t", "u"]), np.array(["t", "u"]))
+    assert pair_purity([[0, 0], [1, 1]], np.array(["t", "u"]), np.array(["t", "u"])) == 1

@@ -384,7 +384,7 @@ def test_a_pair_with_a_missing_type_is_of_no_two_types(dtype):
     positions, pairs = np.arange(8.0).reshape(4, 2), np.array([[0, 1], [0, 2], [0, 3]])
     figure = pairs_over_embedding(positions, list("abab"), pairs, types, title="Pairs")
     (lines,) = [part for part in figure.axes[0].collections if isinstance(part, LineCollection)]
-    assert figure.axes[0].get_title() == "Pairs (50% join two types)"
+    assert figure.axes[0].get_title() == "Pairs (50% join two types)" and types.isna().sum() == 1
     assert [to_hex(color) for color in lines.get_colors()] == ["#595959", "#595959", "#ff0000"]
 
 

@@ -235,7 +235,7 @@ def pair_purity(pairs: np.ndarray, left_types: np.ndarray, right_types: np.ndarr
     Raises
     ------
     ValueError
-        There are no pairs, or none of two cells with a type.
+        There are no pairs, or none of two cells with a type; another shape.
 
     Examples
     --------
@@ -246,6 +246,9 @@ def pair_purity(pairs: np.ndarray, left_types: np.ndarray, right_types: np.ndarr
     """
     if not len(pairs):
         raise ValueError("There are no pairs, so no purity; look for pairs with a larger k1.")
+    if np.ndim(pairs) != 2 or np.shape(pairs)[1] != 2:
+        raise ValueError(f"pairs have the shape {np.shape(pairs)}; expected are pairs x 2.")
+    pairs = np.asarray(pairs)
     left, right = np.asarray(left_types)[pairs[:, 0]], np.asarray(right_types)[pairs[:, 1]]
     typed = ~(pd.isna(left) | pd.isna(right))
     if not typed.all():

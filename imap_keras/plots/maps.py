@@ -227,7 +227,7 @@ def pairs_over_embedding(
         shown = pairs[np.random.default_rng(seed).choice(len(pairs), n_shown, replace=False)]
     line_colors = "0.35"
     if types is not None:
-        types = pd.Series(types).astype(object).to_numpy()
+        types = pd.Series(types).astype(object).to_numpy(copy=True)
         types[pd.isna(types)] = None  # pandas' own NA is neither equal nor unequal
         typed, two_types = ~pd.isna(types), types[pairs[:, 0]] != types[pairs[:, 1]]
         both = typed[pairs].all(axis=1)
