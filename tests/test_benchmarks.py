@@ -84,6 +84,20 @@ def test_the_page_shows_the_first_sets_as_they_were_measured(benchmark):
     assert f"the highest on all {NUMBERS[len(ahead)]} sets" in start
 
 
+def test_the_page_shows_the_reference_as_it_was_measured():
+    table = pd.read_csv(BENCHMARKS / "results" / "peers.csv").query("seed == 0")
+    page = (BENCHMARKS / "README.md").read_text()
+    of = {name: rows.set_index("set")["Total"] for name, rows in table.groupby("method")}
+    assert len(of["reference"]) == 4
+    for name, total in of["reference"].items():
+        (line,) = [
+            line for line in page.split("\n") if line.startswith(f"| {name} |") and " + " in line
+        ]
+        cells = [cell.strip() for cell in line.split("|")]
+        assert cells[3] == f"{total:.3f}"
+        assert float(cells[5]) == pytest.approx(of["uncorrected"][name], abs=0.002)
+
+
 def test_the_page_says_what_weighing_does_for_peers_too(benchmark):
     peers = benchmark("peers")
     table = pd.read_csv(BENCHMARKS / "results" / "peers.csv")
