@@ -101,6 +101,8 @@ def read_sides(
             "reference=None, but a model keeps no cells: hand in cells of the fitted batches "
             "(what fit() read, or what transform() gave back in memory) to pair the new ones with."
         )
+    everything = open_cells(adata)
+    n_cells = len(everything)  # of a backed file only now: one of few cells is closed once it is read
     few, rows = few_of(adata, batch_key, model.hyperparameters)
     labels = labels_of(few, batch_key, known=model.order)
     again = sorted(set(labels) & set(model.order))
@@ -110,8 +112,8 @@ def read_sides(
             "another name. Further cells of a fitted batch need transform() alone."
         )
     check_batch_sizes(labels)
-    if len(open_cells(adata)) > len(few):  # all are carried in the end
-        check_cells(open_cells(adata).with_genes(model.genes), adata)
+    if n_cells > len(few):  # all are carried in the end
+        check_cells(everything.with_genes(model.genes), adata)
     new = _side(model, few, rows, labels)
     try:
         few, rows = few_of(reference, batch_key, model.hyperparameters)

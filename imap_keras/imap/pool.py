@@ -228,11 +228,11 @@ def for_components(read: Read, carried: Carried, batches: list[str], hp: Hyperpa
     if whole and n_cells <= FOR_COMPONENTS:
         return carried.table / read.pool.scale
     shares = np.ravel(read.moments.n) / n_cells
-    kept = np.bincount(read.codes, minlength=len(batches))
-    most = min(FOR_COMPONENTS, (kept / shares).min())  # or the pool is too small for some share
+    groups = [np.flatnonzero(read.codes == code) for code in range(len(shares))]
+    # The pool may be too small for some share.
+    most = min(FOR_COMPONENTS, *(len(members) / share for members, share in zip(groups, shares)))
     rng, rows = np.random.default_rng(seed_of("pool", hp, len(batches))), []
-    for code, share in enumerate(shares):
-        members = np.flatnonzero(read.codes == code)
+    for members, share in zip(groups, shares):
         n = min(max(round(share * most), 1), len(members))
         rows.append(rng.choice(members, n, replace=False))
     rows = np.sort(np.concatenate(rows))

@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 
 from ..inputs.cells import BLOCK
-from ..inputs.labels import as_known
+from ..inputs.labels import known_name
 from ..nn.estimator import Estimator, Widths
 from ..nn.fitting import run
 from .assemble import new_rows
@@ -349,7 +349,7 @@ class InClust(Estimator):
 
     def _known_covariate(self, covariate: str, argument: str, told: str) -> str:
         """A covariate by its name, a number as the model names it."""
-        (name,) = as_known(pd.Series([covariate]), self.covariate_names)
+        name = known_name(covariate, self.covariate_names)
         if name not in self.covariate_names:
             raise ValueError(f"{argument}={covariate!r} is unknown; {told} {self.covariate_names}.")
         return name

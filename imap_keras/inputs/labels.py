@@ -9,6 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 MIN_CELLS = 10
+WHOLE = ("", ".0")  # what a whole number ends with as text
 MOST_EXACT = 2**53  # whole numbers up to it are exact as fractions
 
 
@@ -26,7 +27,7 @@ def labels_of(
     argument
         What the caller names the column by, for errors.
     known
-        Names that a model knows: where it knows "1", 1.0 is called that, see :func:`as_known`.
+        Names that a model knows: where it knows "1", 1.0 is called that, see :func:`known_name`.
 
     Raises
     ------
@@ -62,11 +63,10 @@ def labels_of(
 
 
 def as_known(column: pd.Series, known: Collection[str]) -> pd.Series:
-    """The entries as text, whole numbers named as `known` names them; an empty entry is None.
+    """The entries as text, each by its :func:`known_name`; an empty entry is None.
 
     pandas makes 1.0 of 1 as soon as an entry is missing, or a table is joined to one that lacks the
-    column; where somebody knows "1", 1.0 means that, and where somebody knows "1.0", so does 1. A whole
-    number that nobody knows is named as all the known ones are.
+    column.
 
     Examples
     --------
@@ -74,23 +74,40 @@ def as_known(column: pd.Series, known: Collection[str]) -> pd.Series:
     >>> from imap_keras.inputs.labels import as_known
     >>> as_known(pd.Series([1.0, None, 3.0]), {"1", "2"}).tolist()
     ['1', None, '3']
-    >>> as_known(pd.Series([1, 2]), {"1.0"}).tolist(), as_known(pd.Series([1.5, 2]), {"a"}).tolist()
-    (['1.0', '2.0'], ['1.5', '2.0'])
     """
-    known = set(known)
-    ends = [end for end in ("", ".0") if known and all(re.fullmatch(rf"-?\d+{end}", k) for k in known)]
-    names = {}
-    for value in pd.unique(column.dropna().astype(object)):
-        is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-        if is_number and abs(value) <= MOST_EXACT and value == value // 1:
-            ways = [f"{int(value)}{end}" for end in ("", ".0")]
-            there = [way for way in (str(value), *ways) if way in known]
-            alike = [f"{int(value)}{end}" for end in ends]
-            names[str(value)] = [*there, *alike, str(value)][0]
-    texts = column.astype(str).astype(object)
-    if any(name != text for text, name in names.items()):
-        texts = texts.map(lambda text: names.get(text, text))
+    texts, named = column.astype(str).astype(object), {}
+    if known:
+        values = pd.unique(column.dropna().astype(object))
+        named = {str(value): known_name(value, known) for value in values}
+    if any(name != text for text, name in named.items()):
+        texts = texts.map(lambda text: named.get(text, text))
     return texts.where(column.notna().to_numpy(bool), None)
+
+
+def known_name(label: object, known: Collection[str]) -> str:
+    """A label as text, a whole number as `known` names it: 1.0 is "1" or 1 is "1.0".
+
+    One that nobody knows is named as all the known ones are.
+
+    Examples
+    --------
+    >>> from imap_keras.inputs.labels import known_name
+    >>> known_name(1.0, ["1", "T"]), known_name(1, ["1.0"]), known_name(2, ["1.0"])
+    ('1', '1.0', '2.0')
+    >>> known_name(1.5, ["1"]), known_name("1.0", ["1"])
+    ('1.5', '1.0')
+    """
+    is_number = isinstance(label, Real) and not isinstance(label, bool | np.bool_)
+    if not is_number or abs(label) > MOST_EXACT or label != label // 1:
+        return str(label)
+    ways = [f"{int(label)}{end}" for end in WHOLE]
+    there = [way for way in (str(label), *ways) if way in known]
+    alike = [
+        way
+        for way, end in zip(ways, WHOLE, strict=True)
+        if known and all(re.fullmatch(rf"-?\d+{re.escape(end)}", name) for name in known)
+    ]
+    return [*there, *alike, str(label)][0]
 
 
 def is_empty(column: pd.Series) -> np.ndarray:

@@ -206,3 +206,24 @@ def varying(values: np.ndarray | sparse.spmatrix) -> np.ndarray:
     if sparse.issparse(values):
         low, high = low.toarray(), high.toarray()
     return np.ravel(high != low)
+
+
+def as_pairs(pairs: np.ndarray) -> np.ndarray:
+    """Pairs as an array, pairs x 2, of none too.
+
+    Raises
+    ------
+    ValueError
+        Another shape: pairs that lie on their side would be read as other ones.
+
+    Examples
+    --------
+    >>> from imap_keras.inputs.values import as_pairs
+    >>> as_pairs([[0, 5]]).shape, as_pairs([]).shape
+    ((1, 2), (0, 2))
+    """
+    pairs = np.asarray(pairs)
+    pairs = pairs if pairs.size else np.empty((0, 2), int)
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise ValueError(f"pairs have the shape {pairs.shape}; expected are pairs x 2.")
+    return pairs

@@ -120,7 +120,6 @@ def check_described(obs: pd.DataFrame, var: pd.DataFrame) -> None:
 
 
 def _check_column_names(what: str, table: pd.DataFrame) -> None:
-    mend = f"rename it: adata.{what} = adata.{what}.rename(columns={{{{{{0!r}}: 'another'}}}})"
     for name in table.columns[table.columns.duplicated()]:
         raise ValueError(
             f"{what} has several columns named {name!r}; a file keeps one of a name: leave the others "
@@ -133,7 +132,10 @@ def _check_column_names(what: str, table: pd.DataFrame) -> None:
                 f"adata.{what}.columns = adata.{what}.columns.astype(str)."
             )
         if name == "_index":
-            raise ValueError(f"A file keeps the names of {what} as '_index'; {mend.format(name)}.")
+            raise ValueError(
+                f"A file keeps the names of {what} as '_index'; rename it: adata.{what} = "
+                f"adata.{what}.rename(columns={{'_index': 'another'}})."
+            )
     name = table.index.name
     if name in table and not np.array_equal(table[name].astype(str), table.index.astype(str)):
         raise ValueError(

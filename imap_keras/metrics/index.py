@@ -8,6 +8,7 @@ from scipy.special import gammaln
 from sklearn.neighbors import NearestNeighbors
 
 from ..inputs.labels import coded
+from ..inputs.values import as_pairs
 from ..nn.parameters import check_count
 from .labels import dense_array, finite_rows, named_batches, typed_cells
 
@@ -244,11 +245,9 @@ def pair_purity(pairs: np.ndarray, left_types: np.ndarray, right_types: np.ndarr
     >>> pair_purity(np.array([[0, 0], [1, 0]]), np.array(["T", "B"]), np.array(["T"]))
     0.5
     """
+    pairs = as_pairs(pairs)
     if not len(pairs):
         raise ValueError("There are no pairs, so no purity; look for pairs with a larger k1.")
-    if np.ndim(pairs) != 2 or np.shape(pairs)[1] != 2:
-        raise ValueError(f"pairs have the shape {np.shape(pairs)}; expected are pairs x 2.")
-    pairs = np.asarray(pairs)
     left, right = np.asarray(left_types)[pairs[:, 0]], np.asarray(right_types)[pairs[:, 1]]
     typed = ~(pd.isna(left) | pd.isna(right))
     if not typed.all():

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scipy import sparse
 from sklearn.decomposition import PCA
 
-from ..inputs.values import check_finite
+from ..inputs.values import as_pairs, check_finite
 from .figure import COLORS, SHAPES, TYPE_COLORS, colors_of, finished, legend_beside, listed
 
 
@@ -212,10 +212,7 @@ def pairs_over_embedding(
     1
     """
     labels = pd.Series(list(labels)).astype(str)
-    positions, pairs = np.asarray(positions), np.asarray(pairs, int)
-    pairs = pairs if pairs.size else pairs.reshape(0, 2)
-    if pairs.ndim != 2 or pairs.shape[1] != 2:
-        raise ValueError(f"pairs have the shape {pairs.shape}; expected are pairs x 2.")
+    positions, pairs = np.asarray(positions), as_pairs(np.asarray(pairs, int))
     if positions.ndim != 2 or positions.shape[1] != 2 or len(positions) != len(labels):
         raise ValueError(
             f"positions have the shape {positions.shape} and there are {len(labels)} labels; expected "

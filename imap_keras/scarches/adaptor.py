@@ -6,8 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from ..nn.persistence import check_folder as held_in
-from ..nn.persistence import load_models, save_models
+from ..nn.persistence import check_folder, load_models, save_models
 from .hyperparameters import ReferenceHyperparameters
 from .network import BatchTable
 from .surgery import batch_tables, grow
@@ -55,31 +54,15 @@ def write_adaptor(
     FileExistsError
         As :meth:`Reference.save_adaptor`.
     """
-    check_folder(folder, batch)
-    rows = {name: table.rows()[row] for name, table in batch_tables(networks).items()}
-    info = {"batch": batch, "fits": fingerprint(networks, genes)}
-    save_models(folder, KIND, {"adaptor": build_adaptor(rows)}, info)
-
-
-def check_folder(folder: str | Path, batch: str) -> None:
-    """Raise if an adaptor of this batch would replace a model, or the adaptor of another batch.
-
-    Raises
-    ------
-    FileExistsError
-        Says what the folder holds.
-
-    Examples
-    --------
-    >>> from imap_keras.scarches.adaptor import check_folder
-    >>> check_folder("build/no_folder_yet", "batch_2")
-    """
-    other = held_in(folder, KIND).get("batch", batch)
+    other = check_folder(folder, KIND).get("batch", batch)
     if other != batch:
         raise FileExistsError(
             f"{folder} holds the adaptor of batch {other!r}, which would be lost; give each adaptor a "
             "folder of its own."
         )
+    rows = {name: table.rows()[row] for name, table in batch_tables(networks).items()}
+    info = {"batch": batch, "fits": fingerprint(networks, genes)}
+    save_models(folder, KIND, {"adaptor": build_adaptor(rows)}, info)
 
 
 def read_adaptor(

@@ -9,7 +9,7 @@ from anndata import AnnData
 from ..inputs.cells import Cells
 from ..inputs.expression import counts_of, dense_expression
 from ..inputs.genes import features
-from ..inputs.labels import as_known
+from ..inputs.labels import known_name
 from ..inputs.parts import blocks_of
 from ..inputs.values import dense
 
@@ -193,7 +193,7 @@ def column_of(batch: str, batches: Sequence[str]) -> int:
     >>> column_of(2, ["1", "2"]), column_of(2, ["1.0", "2.0"])
     (1, 1)
     """
-    (name,) = as_known(pd.Series([batch]), batches)
+    name = known_name(batch, batches)
     if name not in batches:
         raise ValueError(f"Batch {batch!r} is not in the reference, which knows {list(batches)}.")
     return list(batches).index(name)
