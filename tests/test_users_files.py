@@ -78,9 +78,11 @@ def with_value(adata: AnnData, value: float) -> AnnData:
 # ------------------------------------------------------------------ names that are numbers
 
 
-def test_genes_named_by_numbers_are_read_each_from_its_own_column(ready):
+@pytest.mark.parametrize("some_are_text", [False, True])
+def test_genes_named_by_numbers_are_read_each_from_its_own_column(ready, some_are_text):
     cells = ready.copy()
-    cells.var["entrez"] = np.arange(100, 100 + cells.n_vars)
+    numbers = range(100, 100 + cells.n_vars)
+    cells.var["entrez"] = [f"gene_{n}" if some_are_text and n % 2 else n for n in numbers]
     cells.var.set_index("entrez", inplace=True)  # anndata does not see it
     wanted = [str(name) for name in cells.var_names[cells.var["highly_variable"].to_numpy()]]
     found = open_cells(cells).with_genes(wanted)

@@ -16,7 +16,7 @@ from anndata.io import read_elem, sparse_dataset
 from scipy import sparse
 
 from .files import opened, path_of
-from .genes import features
+from .genes import features, table_with_text_names
 from .recipe import RECIPE
 from .values import check_finite
 
@@ -256,7 +256,7 @@ def open_cells(source: AnnData | str | Path | Cells, layer: str | None = None) -
         if source.isbacked and source.is_view:  # anndata would read all of it at each look
             source = source.to_memory()
         obs, var = (x.to_memory() if hasattr(x, "to_memory") else x for x in (source.obs, source.var))
-        obs, var = _named(obs), _named(var)
+        obs, var = table_with_text_names(obs), table_with_text_names(var)
         layer = layer if layer in source.layers else None
         matrix = source.X if layer is None else source.layers[layer]
         path = source.filename if source.isbacked else None
@@ -277,8 +277,8 @@ def open_cells(source: AnnData | str | Path | Cells, layer: str | None = None) -
     matrix = matrix_in(group, key)
     told = group.get("uns", {})
     uns = {name: read_elem(told[name]) for name in (RECIPE, "log1p") if name in told}
-    names = _named(read_elem(group["obs"])), _named(read_elem(group["var"]))
-    return Cells(matrix, *names, path, uns=uns, obsm=group.get("obsm"), layer=layer)
+    obs, var = (table_with_text_names(read_elem(group[name])) for name in ("obs", "var"))
+    return Cells(matrix, obs, var, path, uns=uns, obsm=group.get("obsm"), layer=layer)
 
 
 def read_rows(cells: Cells, index: np.ndarray) -> np.ndarray | sparse.csr_matrix:
@@ -314,12 +314,6 @@ def memory_left() -> float:
         return float("inf")
     (line,) = [line for line in told.read_text().splitlines() if line.startswith("MemAvailable:")]
     return 1024 * int(line.split()[1])
-
-
-def _named(table: pd.DataFrame) -> pd.DataFrame:
-    """A table with names as text, as anndata keeps them; an index changed in place may hold numbers."""
-    numbers = table.index.dtype.kind in "iufb"
-    return table.set_axis(table.index.astype(str)) if numbers else table
 
 
 def _check_chunks(matrix) -> None:

@@ -57,6 +57,20 @@ def check_unique_names(adata: AnnData) -> None:
             )
 
 
+def table_with_text_names(table: pd.DataFrame) -> pd.DataFrame:
+    """The table itself, or, where its index holds anything but text, a copy named by text.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from imap_keras.inputs.genes import table_with_text_names
+    >>> table_with_text_names(pd.DataFrame(index=[7, "x"])).index.tolist()
+    ['7', 'x']
+    """
+    is_text = table.index.inferred_type in ("string", "empty")
+    return table if is_text else table.set_axis(table.index.astype(str))
+
+
 def with_text_names(adata: AnnData) -> AnnData:
     """The cells themselves, or, where an index was changed in place to numbers, a copy that has text.
 
@@ -72,12 +86,13 @@ def with_text_names(adata: AnnData) -> AnnData:
     >>> with_text_names(adata).var_names[:2].tolist()
     ['100', '101']
     """
-    if all(names.inferred_type in ("string", "empty") for names in (adata.obs_names, adata.var_names)):
+    obs, var = (table_with_text_names(table) for table in (adata.obs, adata.var))
+    if obs is adata.obs and var is adata.var:
         return adata
     with warnings.catch_warnings():  # anndata says that it makes text of the index
         warnings.simplefilter("ignore")
         adata = adata.to_memory() if adata.isbacked else adata.copy()
-    adata.obs_names, adata.var_names = (x.astype(str) for x in (adata.obs_names, adata.var_names))
+    adata.obs_names, adata.var_names = obs.index, var.index
     return adata
 
 
