@@ -11,7 +11,7 @@ import pytest
 from anndata import AnnData
 
 from imap_keras import Hyperparameters
-from imap_keras.command.plan import cost_of
+from imap_keras.command.cost import cost_of
 from imap_keras.course.results import holds
 
 KMEANS = [("Total", 3), ("KMeans ARI", 2)]

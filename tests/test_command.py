@@ -1,6 +1,5 @@
 """The command imap-keras: what it reads, what it refuses, what it writes; the report."""
 
-import argparse
 import re
 
 import anndata
@@ -13,7 +12,6 @@ from scipy import sparse
 
 from imap_keras import IMAP, Hyperparameters, datasets
 from imap_keras.command import finding, judging, reading, report
-from imap_keras.command.integrating import ready_cells
 from imap_keras.command.main import main
 from imap_keras.command.plan import plan_of
 
@@ -114,12 +112,11 @@ def test_a_batch_that_keeps_few_cells_is_named():
     counts = cells.X.toarray() if sparse.issparse(cells.X) else cells.X.copy()
     counts[lost] = 0
     cells.X = cells.layers["counts"] = sparse.csr_matrix(counts)
-    options = argparse.Namespace(batch_key="batch", genes=40, min_genes=1)
     plan = plan_of(cells, "batch", None, 40, Hyperparameters(), min_genes=1)
-    told = "1 of 2 batches keep fewer than 100 cells, 'batch_1' for example 60: look at the verdict"
     assert min(plan.batches.values()) >= 100
-    with pytest.warns(UserWarning, match=told):
-        ready_cells(cells, plan, options, lambda sentence: None)
+    assert plan.doubts[-1].startswith(
+        "1 of 2 batches keep fewer than 100 cells, 'batch_1' for example 60: look at the verdict"
+    )
 
 
 def test_check_names_what_stands_in_the_way(cells, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import os
 import re
+from types import SimpleNamespace
 
 import anndata
 import numpy as np
@@ -16,8 +17,10 @@ from scipy import sparse
 import imap_keras
 from imap_keras import IMAP, Hyperparameters, datasets
 from imap_keras.command import finding, joining, reading
+from imap_keras.command.cost import cost_of
 from imap_keras.command.main import main
-from imap_keras.command.plan import cost_of, plan_of
+from imap_keras.command.plan import Plan, plan_of
+from imap_keras.command.report import batch_table
 
 SMALL = TINY | {"pair_agreement": 0}
 SET = [part for name, value in SMALL.items() if name != "seed" for part in ("--set", f"{name}={value}")]
@@ -360,7 +363,7 @@ def test_minutes_are_those_of_the_genes_that_are_fitted():
     assert every(20_000) > 5 * every(2000)
     plan = plan_of(many, "b", None, 2000, hp)
     assert expected_minutes(plan) == every(20_000)
-    few, of_genes = plan.doubts[0], plan.doubts[-1]
+    few, of_genes = plan.doubts[1], plan.doubts[-1]
     assert "batches have fewer than 100 cells" in few
     assert of_genes.startswith("All 20,000 genes are fitted: --genes chooses from counts only")
     assert not [doubt for doubt in plan.doubts if "--min-genes" in doubt]
@@ -376,6 +379,41 @@ def test_minutes_are_those_of_the_genes_that_are_fitted():
     many.var["highly_variable"] = False
     (obstacle,) = plan_of(many, "b", None, 10, hp).obstacles
     assert obstacle.startswith("var['highly_variable'] must hold True or False")
+
+
+def poor_in_genes(adata: AnnData, batch: str) -> AnnData:
+    """The cells, those of one batch with 3 genes."""
+    values = dense(adata.X)
+    values[(adata.obs["batch"] == batch).to_numpy(), 3:] = 0
+    adata.X = sparse.csr_matrix(values)
+    return adata
+
+
+def test_what_is_expected_is_of_the_batches_that_keep_cells(cells):
+    """A batch of few cells is in nobody's way when all of them leave."""
+    some = poor_in_genes(cells[cells.obs["batch"] != "batch_1"].copy(), "batch_2")
+    few = cells[cells.obs["batch"] == "batch_1"][:5].copy()
+    many = anndata.concat([some, poor_in_genes(few, "batch_1"), cells[:40].copy()])
+    many.obs_names_make_unique()
+    many.obs["batch"] = many.obs["batch"].astype(str)
+    many.obs.iloc[-40:, many.obs.columns.get_loc("batch")] = "batch_3"
+    hp = Hyperparameters(stage1_epochs=60)
+    plan = plan_of(many, "batch", None, 2000, hp, min_genes=5)
+    assert plan.kept == {"batch_0": 40, "batch_3": 40} and plan.obstacles == []
+    minutes = [round(cost_of(n, cells.n_vars, k, hp)[0] / 60, 1) for n, k in ((80, 2), (125, 4))]
+    assert expected_minutes(plan) == minutes[0] < minutes[1]
+    assert plan.doubts[-1].startswith("2 of 2 batches keep fewer than 100 cells, 'batch_0' for")
+
+
+def test_the_report_says_which_batches_were_left_out():
+    done = SimpleNamespace(
+        plan=Plan(batches={"a": 40, "b": 30, "c": 50}, kept={"a": 40, "c": 45}),
+        model=SimpleNamespace(order=["c", "a"]),
+    )
+    table = batch_table(done)
+    assert table.index.tolist() == ["c", "a", "b"]
+    assert table["cells kept"].tolist() == [45, 40, 0]
+    assert table["merged as number"].tolist() == [1, 2, "left out"]
 
 
 def test_check_says_what_a_fit_would_stop_at(write, cells, capsys):
@@ -399,13 +437,11 @@ def test_check_says_what_a_fit_would_stop_at(write, cells, capsys):
 
 
 def test_an_order_names_the_batches_that_keep_cells(write, fitted_cells, tmp_path, capsys):
-    def poor(adata):
-        values, lost = dense(adata.X), (adata.obs["batch"] == "batch_1").to_numpy()
-        values[lost, 3:] = 0
-        adata.X = sparse.csr_matrix(values)
-        return adata
-
-    file = write("mine.h5ad", ["batch_0", "batch_1", "batch_2"], poor)
+    file = write(
+        "mine.h5ad",
+        ["batch_0", "batch_1", "batch_2"],
+        lambda adata: poor_in_genes(adata, "batch_1"),
+    )
     integrated([file], tmp_path, "--order", "batch_2", "batch_0")
     assert sorted(fitted_cells[0][0].obs["batch"].unique()) == ["batch_0", "batch_2"]
     assert (

@@ -18,7 +18,7 @@ from ..nn.persistence import write_whole
 from ..preprocessing import preprocess
 from .finding import with_counts
 from .outputs import WrongCall, check_outputs
-from .plan import ALL_GENES, Plan, few_cells, plan_of
+from .plan import ALL_GENES, Plan, plan_of
 from .reading import read_cells
 
 
@@ -125,9 +125,6 @@ def ready_cells(adata: AnnData, plan: Plan, options: argparse.Namespace, say: Ca
         f"Preprocessed: {cells.n_obs:,} of {report['cells_in']:,} cells and {cells.n_vars:,} of "
         f"{report['genes_in']:,} genes stay."
     )
-    left = few_cells(cells.obs[options.batch_key].astype(str).value_counts().to_dict(), "keep")
-    if left and not few_cells(plan.batches):
-        warnings.warn(left, UserWarning, stacklevel=2)
     return cells
 
 

@@ -13,15 +13,10 @@ from ..inputs.cells import open_cells
 from ..inputs.embeddings import embedding_of
 from ..inputs.expression import COUNTS, LOGGED
 from ..inputs.labels import MIN_CELLS, labels_of
+from .cost import cost_of
 from .finding import Found, find_expression, is_prepared, with_counts
 from .outputs import check_writable
 
-# Between what a faster and a slower machine took for the default, with two cores to themselves
-# (benchmarks/README.md, "What check promises"). A batch costs some seconds whatever its genes, and more
-# for every gene. The memory at rest was measured: the demo with its report, 2.06 GB.
-START_SECONDS, SECONDS_PER_BATCH, SECONDS_PER_BATCH_OF_2000_GENES = 6.0, 4.0, 8.5
-SECONDS_PER_1000_CELLS = 1.0
-LIBRARIES_GB, COPIES = 2.0, 4.5
 FEW_CELLS = 100
 ALL_GENES = 10**9  # what --genes all is as a number
 
@@ -102,7 +97,7 @@ def plan_of(
         found[flag] = labels
         if key == batch_key:
             names, sizes = np.unique(labels, return_counts=True)
-            plan.batches = dict(zip(names.tolist(), sizes.tolist(), strict=True))
+            plan.batches = plan.kept = dict(zip(names.tolist(), sizes.tolist(), strict=True))
     if "--label-key" in found:
         _look_at_types(plan, found["--label-key"], found.get("--batch-key"), label_key)
     _look_at_batches(plan, batch_key)
@@ -110,17 +105,20 @@ def plan_of(
         plan.found = Found("X", LOGGED) if plan.prepared else find_expression(adata)
     except ValueError as error:
         plan.obstacles.append(str(error))
+        _look_at_sizes(plan, min_genes)
         return plan
     cells = with_counts(adata, plan.found)
     plan.said.append(_said_of(plan))
     _look_at_cells(plan, cells, min_genes, found.get("--batch-key"))
+    _look_at_sizes(plan, min_genes)
     _look_at_the_rest(plan, cells, hp)
     n_fitted = _look_at_genes(plan, cells.var, n_genes)
-    seconds, gigabytes = cost_of(adata.n_obs, n_fitted, len(plan.batches), hp)
-    plan.said.append(
-        f"Expected on two cores: {gigabytes:.1f} GB, {max(seconds / 60, 0.1):.1f} minutes; "
-        "a report about one more."
-    )
+    if plan.kept:
+        seconds, gigabytes = cost_of(sum(plan.kept.values()), n_fitted, len(plan.kept), hp)
+        plan.said.append(
+            f"Expected on two cores: {gigabytes:.1f} GB, {max(seconds / 60, 0.1):.1f} minutes; "
+            "a report about one more."
+        )
     return plan
 
 
@@ -202,15 +200,35 @@ def _look_at_batches(plan: Plan, batch_key: str) -> None:
             f"All cells are in one batch, {next(iter(plan.batches))!r}; at least two are needed. "
             "Is --batch-key the right column?"
         )
-    small = [name for name, n in plan.batches.items() if n < MIN_CELLS]
-    if small:
+
+
+def _look_at_sizes(plan: Plan, min_genes: int) -> None:
+    """Which batches hold enough cells, of the cells that stay."""
+    lost = [name for name in plan.batches if name not in plan.kept]
+    few = [name for name, n in plan.kept.items() if n < MIN_CELLS]
+    if few and plan.batches[few[0]] < MIN_CELLS:
         plan.obstacles.append(
-            f"Batch {small[0]!r} has {plan.batches[small[0]]} cells; at least {MIN_CELLS} are needed. "
+            f"Batch {few[0]!r} has {plan.batches[few[0]]} cells; at least {MIN_CELLS} are needed. "
             "Leave it out or merge it with another batch."
         )
-    few = few_cells(plan.batches)
-    if few:
-        plan.doubts.append(few)
+    elif few:
+        plan.obstacles.append(
+            f"Batch {few[0]!r} keeps {plan.kept[few[0]]} of {plan.batches[few[0]]:,} cells with at "
+            f"least {min_genes} detected genes; {MIN_CELLS} are needed. Lower --min-genes."
+        )
+    elif len(plan.kept) < 2 <= len(plan.batches):
+        plan.obstacles.append(
+            f"{len(plan.kept)} of {len(plan.batches)} batches keep cells with at least {min_genes} "
+            "detected genes; two are needed. Lower --min-genes."
+        )
+    elif lost:
+        plan.doubts.append(
+            f"Batches without any cell of at least {min_genes} detected genes leave: "
+            f"{', '.join(map(repr, lost))}. Lower --min-genes to keep them."
+        )
+    doubt = few_cells(plan.kept, "have" if plan.kept == plan.batches else "keep")
+    if doubt:
+        plan.doubts.append(doubt)
 
 
 def few_cells(sizes: dict[str, int], have: str = "have") -> str | None:
@@ -238,7 +256,6 @@ def _look_at_cells(plan: Plan, adata: AnnData, min_genes: int, batch: np.ndarray
             "(adata = adata.T)."
         )
     if plan.found.kind != COUNTS:
-        plan.kept = plan.batches
         return
     enough = np.asarray((adata.X > 0).sum(axis=1)).ravel() >= min_genes
     low = float(np.mean(~enough))
@@ -249,43 +266,3 @@ def _look_at_cells(plan: Plan, adata: AnnData, min_genes: int, batch: np.ndarray
         )
     left = {} if batch is None else pd.Series(enough).groupby(batch).sum().to_dict()
     plan.kept = {name: n for name, n in left.items() if n}
-    few = [name for name, n in plan.kept.items() if n < MIN_CELLS <= plan.batches[name]]
-    lost = ", ".join(repr(name) for name, n in left.items() if not n)
-    if few:
-        plan.obstacles.append(
-            f"Batch {few[0]!r} keeps {left[few[0]]} of {plan.batches[few[0]]:,} cells with at least "
-            f"{min_genes} detected genes; {MIN_CELLS} are needed. Lower --min-genes."
-        )
-    elif len(plan.kept) < 2 <= len(left):
-        plan.obstacles.append(
-            f"{len(plan.kept)} of {len(left)} batches keep cells with at least {min_genes} detected "
-            "genes; two are needed. Lower --min-genes."
-        )
-    elif lost:
-        plan.doubts.append(
-            f"Batches without any cell of at least {min_genes} detected genes leave: {lost}. Lower "
-            "--min-genes to keep them."
-        )
-
-
-def cost_of(n_cells: int, n_genes: int, n_batches: int, hp: Hyperparameters) -> tuple[float, float]:
-    """Seconds and gigabytes to expect of a fit on two cores.
-
-    Examples
-    --------
-    >>> from imap_keras import Hyperparameters
-    >>> from imap_keras.command.plan import cost_of
-    >>> seconds, gigabytes = cost_of(1500, 2000, 3, Hyperparameters())
-    >>> 10 < seconds < 120, 2 < gigabytes < 3
-    (True, True)
-    """
-    default = Hyperparameters()
-    first = hp.stage1_epochs * hp.stage1_steps * hp.stage1_rows
-    first /= default.stage1_epochs * default.stage1_steps * default.stage1_rows
-    second = hp.stage2_epochs * hp.stage2_steps * hp.stage2_rows
-    second /= default.stage2_epochs * default.stage2_steps * default.stage2_rows
-    width = n_genes / 2000
-    of_a_batch = SECONDS_PER_BATCH + SECONDS_PER_BATCH_OF_2000_GENES * width
-    seconds = START_SECONDS + SECONDS_PER_1000_CELLS * width * n_cells / 1000
-    seconds += of_a_batch * n_batches * (first + second) / 2
-    return seconds, LIBRARIES_GB + COPIES * 4 * n_cells * n_genes / 1e9

@@ -58,17 +58,16 @@ def write_report(done: Integration, path: Path) -> str:
 
 def batch_table(done: Integration) -> pd.DataFrame:
     """Cells of each batch as read and after filtering, and its place in the order of merging."""
-    kept = done.before.obs[done.options.batch_key].astype(str).value_counts()
-    order = {name: number for number, name in enumerate(done.model.order, start=1)}
+    order = done.model.order
     rows = {
         name: {
-            "cells read": n,
-            "cells kept": int(kept.get(name, 0)),
-            "merged as number": order.get(name),
+            "cells read": done.plan.batches[name],
+            "cells kept": done.plan.kept.get(name, 0),
+            "merged as number": order.index(name) + 1 if name in order else "left out",
         }
-        for name, n in done.plan.batches.items()
+        for name in [*order, *(name for name in done.plan.batches if name not in order)]
     }
-    return pd.DataFrame(rows).T.sort_values("merged as number")
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def driving_genes(adata: AnnData, batch_key: str, n: int = 15) -> pd.DataFrame:
