@@ -562,6 +562,8 @@ def test_a_sparse_space_is_refused_with_what_to_do():
     for measure in (imap_index, lambda space, batch, kind: predictability(space, kind)):
         with pytest.raises(ValueError, match=r"space is sparse; hand in a dense array .*toarray"):
             measure(space, ["a", "b"] * 10, ["t"] * 10 + ["u"] * 10)
+    with pytest.raises(ValueError, match=r"space is sparse; hand in a dense array .*toarray"):
+        scib_neighbors(space, 5)
 
 
 def test_purity_of_pairs_that_lie_on_their_side_is_refused():

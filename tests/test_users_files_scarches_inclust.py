@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from anndata import AnnData
+from scipy import sparse
 
 from imap_keras.datasets import simulate, simulate_modalities
 from imap_keras.inclust import InClust, imputation, paired, paired_batches
@@ -176,6 +177,12 @@ def test_a_vote_without_cells_says_which_are_not_there():
         transfer_labels(latent, np.array(list("BBT")), latent[:0])
     with pytest.raises(ValueError, match="A reference cell has no label"):
         transfer_labels(latent, np.array(["B", "", "T"]), latent)
+
+
+def test_a_vote_of_sparse_latents_is_refused_with_what_to_do():
+    latent, labels = np.ones((3, 2)), np.array(list("BBT"))
+    with pytest.raises(ValueError, match=r"query is sparse; hand in a dense array .* query\.toarray"):
+        transfer_labels(latent, labels, sparse.csr_matrix(latent))
 
 
 # ------------------------------------------------------------------ scArches: before any work

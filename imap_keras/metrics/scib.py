@@ -161,7 +161,7 @@ def scib_neighbors(space: np.ndarray, k: int):
     Parameters
     ----------
     space
-        Cells x dimensions.
+        Cells x dimensions, dense.
     k
         Neighbours of a cell, itself the first of them; at most all cells.
 
@@ -172,6 +172,8 @@ def scib_neighbors(space: np.ndarray, k: int):
 
     Raises
     ------
+    ValueError
+        The space is sparse, of another shape, or holds NaN or infinite values.
     ImportError
         scib-metrics is not installed (it is part of the `course` extra).
 
@@ -180,7 +182,8 @@ def scib_neighbors(space: np.ndarray, k: int):
     >>> from imap_keras.metrics import scib_neighbors
     >>> scib_neighbors(adata.obsm["X_imap"], 90)  # doctest: +SKIP
     """
-    from scib_metrics.nearest_neighbors import NeighborsResults
+    space = finite_rows(space)
+    from scib_metrics.nearest_neighbors import NeighborsResults  # imports JAX
 
     found = NearestNeighbors(n_neighbors=min(k, len(space))).fit(space)
     distances, indices = found.kneighbors(space)

@@ -5,6 +5,7 @@ import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 
 from ..inputs.labels import coded
+from ..metrics.labels import finite_rows
 from ..nn.parameters import check_count
 
 UNKNOWN = "Unknown"
@@ -53,7 +54,7 @@ def transfer_labels(
     Parameters
     ----------
     reference, query
-        Latent means, cells x dimensions.
+        Latent means, cells x dimensions, dense.
     labels
         Label of each reference cell.
     k
@@ -74,7 +75,7 @@ def transfer_labels(
     ------
     ValueError
         Labels, novelty and cells differ in number, there are no cells, a label or a novelty is missing,
-        or k or threshold is out of range.
+        k or threshold is out of range, or the latents are sparse or not finite.
 
     References
     ----------
@@ -89,6 +90,7 @@ def transfer_labels(
       label best  uncertainty
     0     B    B          0.0
     """
+    reference, query = finite_rows(reference, "reference"), finite_rows(query, "query")
     if len(labels) != len(reference):
         raise ValueError(f"There are {len(labels)} labels for {len(reference)} reference cells.")
     said = pd.Series(np.asarray(labels, dtype=object))
