@@ -1,8 +1,10 @@
 """Autoencoders of one and of several modalities: losses by hand, missing values, errors, files."""
 
 import json
+from types import SimpleNamespace
 
 import anndata
+import h5py
 import keras
 import numpy as np
 import pandas as pd
@@ -619,8 +621,45 @@ def test_a_file_kept_gene_by_gene_is_refused_with_the_line_that_converts_it(
     assert message.startswith("X of by_genes.h5ad is kept gene by gene (CSC)")
     exec(message.split("once: ")[1].removesuffix("."), {"anndata": anndata})
     assert BackedCells("by_cells.h5ad").n_cells == 700
-    with pytest.raises(ValueError, match="CSC"):
-        memory.counts_in("by_genes.h5ad")
+    with pytest.raises(ValueError, match="CSC"), memory.counts_in("by_genes.h5ad"):
+        pass
+
+
+def test_a_file_is_closed_after_each_look_at_it_also_one_that_fails(
+    file, tmp_path, monkeypatch, eagerly
+):
+    opened = []
+
+    def remembered(path, mode):
+        opened.append(h5py.File(path, mode))
+        return opened[-1]
+
+    watched = SimpleNamespace(File=remembered, Dataset=h5py.Dataset)
+    monkeypatch.setattr("imap_keras.omics.backed.h5py", watched)
+    cells = BackedCells(file, memory=1e6)
+    assert len(opened) == 2 and not any(opened)
+    network = build_deep_autoencoder(30, (4,), 2)
+    rows = cells.standardize().minibatches()
+    train_autoencoder(network, rows, cells.steps(), 2, cells.validation())
+    next(iter(rows))  # the rest of the epoch is never asked for
+    assert not any(opened)
+    adata = anndata.read_h5ad(file)
+    adata.X.data[-1] = -1
+    adata.write_h5ad(tmp_path / "wrong.h5ad")
+    with pytest.raises(ValueError, match="negative values") as kept:
+        BackedCells(tmp_path / "wrong.h5ad", memory=1e6).standardize()
+    assert kept and not any(opened)
+
+
+def test_a_file_written_anew_is_not_taken_for_the_first(file, tmp_path):
+    path = tmp_path / "cells.h5ad"
+    adata = anndata.read_h5ad(file)
+    adata.write_h5ad(path)
+    cells = BackedCells(path, memory=1e6).standardize()
+    adata[::-1].write_h5ad(path)  # nobody holds it
+    with pytest.raises(RuntimeError, match=r"cells.h5ad changed since .* Make BackedCells of it anew"):
+        cells.read(0)
+    assert BackedCells(path, memory=1e6).n_cells == 700
 
 
 def test_what_is_no_file_of_cells_is_named(tmp_path):

@@ -6,7 +6,6 @@ Mean and variance come of one pass over the blocks, see :mod:`imap_keras.inputs.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from anndata import AnnData
 from anndata.io import read_elem, sparse_dataset
 from scipy import sparse
 
-from .files import opened, path_of
+from .files import opened, path_of, stamp_of
 from .genes import features, table_with_text_names
 from .recipe import RECIPE
 from .values import check_finite
@@ -90,7 +89,7 @@ class Cells:
             _check_chunks(matrix)
         self.matrix, self.obs, self.var = matrix, obs, var
         self.path, self.columns, self.uns, self.obsm = path, columns, uns or {}, obsm or {}
-        self.stamp = _stamp(path)
+        self.stamp = stamp_of(path)
 
     @property
     def where(self) -> str:
@@ -216,7 +215,7 @@ class Cells:
         RuntimeError
             Names the file.
         """
-        if _stamp(self.path) != self.stamp:
+        if stamp_of(self.path) != self.stamp:
             raise RuntimeError(
                 f"{self.path} changed while it was read, so what was read does not belong together. "
                 "Nothing was kept; wait until it is written and call again."
@@ -324,15 +323,3 @@ def _check_chunks(matrix) -> None:
             f"A Dask chunk of adata.X has {max(matrix.chunks[0])} cells: {needed / 1e9:.1f} GB, and "
             f"{left / 1e9:.1f} GB of memory are left. Cut it: adata.X = adata.X.rechunk(({BLOCK}, -1))."
         )
-
-
-def _stamp(path: str | Path | None) -> tuple | None:
-    """What changes when a file, or a folder of a zarr store, is written."""
-    if path is None:
-        return None
-    found = []
-    for folder in [path, *(at for at, _, _ in os.walk(path))]:
-        with suppress(FileNotFoundError):  # a folder that has gone
-            status = os.stat(folder)
-            found.append((status.st_mtime_ns, status.st_size))
-    return tuple(sorted(found))  # another machine may list them in another order

@@ -1,5 +1,7 @@
 """Files that the user names."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -62,3 +64,29 @@ def opened(path: Path):
             "hand in one of them, such as mdata['rna'], or all where several are taken."
         )
     return root
+
+
+def stamp_of(path: str | Path | None) -> tuple | None:
+    """What changes when a file, or a folder of a zarr store, is written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from imap_keras.inputs.files import stamp_of
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "cells.h5ad"
+    ...     _ = path.write_text("few")
+    ...     before = stamp_of(path)
+    ...     _ = path.write_text("more")
+    ...     stamp_of(path) == before
+    False
+    """
+    if path is None:
+        return None
+    found = []
+    for folder in [path, *(at for at, _, _ in os.walk(path))]:
+        with suppress(FileNotFoundError):  # a folder that has gone
+            status = os.stat(folder)
+            found.append((status.st_mtime_ns, status.st_size))
+    return tuple(sorted(found))  # another machine may list them in another order

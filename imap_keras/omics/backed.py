@@ -1,6 +1,8 @@
 """Minibatches from an ``.h5ad`` file that need not fit into memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 
 import h5py
@@ -8,14 +10,15 @@ import numpy as np
 import tensorflow as tf
 from anndata.io import sparse_dataset
 
-from ..inputs.files import check_file
+from ..inputs.files import check_file, stamp_of
 from ..inputs.values import check_counts, dense
 from ..nn.parameters import check_seed
 from ..nn.rows import steps_of, untuned
 
 
-def counts_in(path: Path):
-    """The counts of an ``.h5ad`` file, not read yet, and what they are called.
+@contextmanager
+def counts_in(path: Path) -> Iterator[tuple]:
+    """The counts of an ``.h5ad`` file, not read yet, and what they are called; then close the file.
 
     Counts are looked for where :func:`imap_keras.preprocess` puts them, in ``layers["counts"]``, then
     in ``X``. (anndata's own backed mode would read all layers into memory.)
@@ -32,30 +35,28 @@ def counts_in(path: Path):
     >>> from imap_keras.datasets import simulate_file
     >>> from imap_keras.omics.backed import counts_in
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     counts, name = counts_in(simulate_file(f"{folder}/cells.h5ad", 30, 20))
-    ...     counts[:5].shape, name
+    ...     with counts_in(simulate_file(f"{folder}/cells.h5ad", 30, 20)) as (counts, name):
+    ...         counts[:5].shape, name
     ((5, 20), 'X')
     """
     try:
         file = h5py.File(path, "r")
     except OSError as error:
         raise ValueError(f"{path} cannot be read as an .h5ad file: {error}.") from error
-    name, where = ("layers['counts']", "layers/counts") if "layers/counts" in file else ("X", "X")
-    if where not in file:
-        file.close()
-        raise ValueError(f"{path} holds neither layers['counts'] nor X; put the counts there.")
-    counts = file[where]
-    if isinstance(counts, h5py.Dataset):
-        return counts, name
-    counts = sparse_dataset(counts)
-    if counts.format != "csr":
-        file.close()
-        raise ValueError(
-            f"{name} of {path} is kept gene by gene (CSC): each block of cells would read all of it. "
-            f"Convert it once: adata = anndata.read_h5ad({str(path)!r}); adata.{name} = "
-            f"adata.{name}.tocsr(); adata.write_h5ad('by_cells.h5ad')."
-        )
-    return counts, name
+    with file:
+        name, key = ("layers['counts']", "layers/counts") if "layers/counts" in file else ("X", "X")
+        if key not in file:
+            raise ValueError(f"{path} holds neither layers['counts'] nor X; put the counts there.")
+        counts = file[key]
+        if not isinstance(counts, h5py.Dataset):
+            counts = sparse_dataset(counts)
+            if counts.format != "csr":
+                raise ValueError(
+                    f"{name} of {path} is kept gene by gene (CSC): each block of cells would read all "
+                    f"of it. Convert it once: adata = anndata.read_h5ad({str(path)!r}); adata.{name} = "
+                    f"adata.{name}.tocsr(); adata.write_h5ad('by_cells.h5ad')."
+                )
+        yield counts, name
 
 
 class BackedCells:
@@ -64,7 +65,8 @@ class BackedCells:
     A block is a run of neighbouring cells, for reading scattered ones is slow. Several blocks from all
     over the file are read, shuffled together and handed out in minibatches, so a file sorted by batch
     or type does no harm. The cells held at any time stay below the memory that is given; libraries,
-    reading buffers and the network itself come on top.
+    reading buffers and the network itself come on top. The file is open during a pass over its blocks,
+    and no longer.
 
     Parameters
     ----------
@@ -92,6 +94,8 @@ class BackedCells:
         The memory holds fewer than 64 cells, or `held_out` is out of range or leaves nothing to train
         on; the file is kept gene by gene (CSC); values that are no counts, in the first block or,
         later, where a block is read.
+    RuntimeError
+        The file was written anew after it was first looked at.
 
     Examples
     --------
@@ -114,8 +118,9 @@ class BackedCells:
         if not 0 < held_out < 1:
             raise ValueError(f"held_out={held_out} must be between 0 and 1.")
         self.path, self.seed = path, check_seed("seed", seed)
-        self.counts, self.name = counts_in(path)
-        self.n_cells, self.n_features = self.counts.shape
+        self.stamp = stamp_of(path)
+        with counts_in(path) as (counts, self.name):
+            self.n_cells, self.n_features = counts.shape
         self.dense_bytes = 4 * self.n_cells * self.n_features
         together = int(memory / (4 * self.n_features * self.COPIES))
         if together < 64:
@@ -138,9 +143,21 @@ class BackedCells:
 
     def read(self, start: int) -> np.ndarray:
         """One block: log1p of its counts, cells x features, float32."""
-        rows = self.counts[start : min(start + self.block, self.n_cells)]
-        check_counts(rows, f"{self.name} of {self.path.name}, cells from {start} on,")
-        return np.log1p(dense(rows))
+        (block,) = self._blocks([start])
+        return block
+
+    def _blocks(self, starts: Iterable[int]) -> Iterator[np.ndarray]:
+        """Blocks one after the other, from a file that is open until the last one is read."""
+        if stamp_of(self.path) != self.stamp:
+            raise RuntimeError(
+                f"{self.path} changed since it was first read: its mean and its blocks may be others. "
+                "Make BackedCells of it anew."
+            )
+        with counts_in(self.path) as (counts, name):
+            for start in starts:
+                rows = counts[start : min(start + self.block, self.n_cells)]
+                check_counts(rows, f"{name} of {self.path.name}, cells from {start} on,")
+                yield np.log1p(dense(rows))
 
     def standardize(self) -> "BackedCells":
         """Find mean and standard deviation of each feature in one pass over the training blocks.
@@ -156,16 +173,15 @@ class BackedCells:
             Any block, held out or not, holds something else than counts.
         """
         n, total, squares = 0, np.zeros(self.n_features), np.zeros(self.n_features)
-        for start in self.inside:
-            rows = self.read(start)
+        for rows in self._blocks(self.inside):
             n += len(rows)
             total += rows.sum(axis=0, dtype=float)
             squares += np.einsum("ij,ij->j", rows, rows, dtype=float)
         self.mean = total / n
         scale = np.sqrt(np.maximum(squares / n - self.mean**2, 0))
         self.scale = np.where(scale > 1e-3, scale, 1.0)
-        for start in self.held_out:  # wrong values are found here, not after an epoch
-            self.read(start)
+        for _ in self._blocks(self.held_out):  # wrong values are found here, not after an epoch
+            pass
         return self
 
     def steps(self, batch_size: int = 128) -> int:
@@ -195,15 +211,14 @@ class BackedCells:
     def _in_batches(self, starts, together: int, batch_size: int, rng=None) -> Iterator[np.ndarray]:
         """Blocks in minibatches, so many blocks read at once; with `rng` their cells are shuffled."""
         mean, scale = self.mean.astype("float32"), self.scale.astype("float32")
-        rest = np.empty(
-            (0, self.n_features), "float32"
-        )  # too few for a minibatch: with the next blocks
-        for i in range(0, len(starts), together):
-            cells = np.concatenate([rest, *(self.read(start) for start in starts[i : i + together])])
-            order = np.arange(len(cells)) if rng is None else rng.permutation(len(cells))
-            full = len(cells) - len(cells) % batch_size
-            for first in range(0, full, batch_size):
-                yield (cells[order[first : first + batch_size]] - mean) / scale
-            rest = cells[order[full:]]
+        rest = np.empty((0, self.n_features), "float32")  # too few for a minibatch: with the next ones
+        with closing(self._blocks(starts)) as blocks:
+            for _ in range(0, len(starts), together):
+                cells = np.concatenate([rest, *islice(blocks, together)])
+                order = np.arange(len(cells)) if rng is None else rng.permutation(len(cells))
+                full = len(cells) - len(cells) % batch_size
+                for first in range(0, full, batch_size):
+                    yield (cells[order[first : first + batch_size]] - mean) / scale
+                rest = cells[order[full:]]
         if len(rest):
             yield (rest - mean) / scale

@@ -79,16 +79,18 @@ def main(order: str) -> None:
     path, settings = json.loads(order)
     with tempfile.TemporaryDirectory() as folder:
         small = Path(folder) / "small.h5ad"
-        counts, _ = counts_in(Path(path))
-        anndata.AnnData(counts[:512]).write_h5ad(small)
+        with counts_in(Path(path)) as (counts, _):
+            shape = counts.shape
+            anndata.AnnData(counts[:512]).write_h5ad(small)
         _train(small, settings | {"epochs": 1})
     before = resident()
-    found = {"dense_bytes": 4 * int(np.prod(counts.shape)), "val_loss": _train(path, settings)}
+    found = {"dense_bytes": 4 * int(np.prod(shape)), "val_loss": _train(path, settings)}
     found["backed_peak"] = highest_resident() - before
     if settings["dense"]:
-        matrix = np.empty(counts.shape, "float32")
-        for i in range(0, len(matrix), 1000):
-            matrix[i : i + 1000] = np.log1p(dense(counts[i : i + 1000]))
+        matrix = np.empty(shape, "float32")
+        with counts_in(Path(path)) as (counts, _):
+            for i in range(0, len(matrix), 1000):
+                matrix[i : i + 1000] = np.log1p(dense(counts[i : i + 1000]))
         network = build_deep_autoencoder(matrix.shape[1], settings["hidden"], settings["latent_dim"])
         train_autoencoder(network, minibatches(matrix), steps=20, epochs=1)
         found["dense_peak"] = highest_resident() - before
