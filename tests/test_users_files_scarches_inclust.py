@@ -407,7 +407,30 @@ def test_correlations_of_other_cells_or_of_missing_values_are_refused():
     for other in (truth[["b", "a"]], truth.iloc[::-1]):
         with pytest.raises(ValueError, match=r"in another order; take that of one: truth\.loc"):
             feature_correlations(truth, other)
-    with pytest.raises(ValueError, match=r"name other cells .* hand in arrays: truth\.to_numpy"):
+    with pytest.raises(ValueError) as error:
         feature_correlations(truth.reset_index(drop=True), truth)
+    assert str(error.value) == (
+        "truth and predicted name other cells: only truth has 0, 1, 2; only predicted has 'x', 'y', "
+        "'z'. If rows and columns mean the same all the same, hand in arrays: truth.to_numpy(), "
+        "predicted.to_numpy()."
+    )
     with pytest.raises(ValueError, match="truth holds 1 NaN or infinite values"):
         feature_correlations(truth.replace(0.0, np.nan), truth)
+
+
+def test_names_that_differ_and_names_used_twice_are_told():
+    truth = pd.DataFrame(np.eye(5), columns=list("abcde"))
+    with pytest.raises(ValueError, match="other features: only truth has 'e'; only predicted has 'f'"):
+        feature_correlations(truth, truth.set_axis(list("fabcd"), axis="columns"))
+    with pytest.raises(ValueError, match=r"only predicted has 5, 6, 7 \.\.\.\. If rows"):
+        feature_correlations(truth, truth.set_axis(range(5, 10)))
+    doubled = truth.set_axis(list("aabbc"), axis="columns")
+    assert feature_correlations(doubled, doubled).round(6).tolist() == [1.0] * 5
+    for other in (doubled.iloc[:, ::-1], doubled.set_axis(list("abbcc"), axis="columns")):
+        with pytest.raises(
+            ValueError, match="Several features .* called 'a', 'b'.*, and not at the same"
+        ):
+            feature_correlations(doubled, other)
+    with pytest.raises(ValueError) as error:  # of doubled columns the rows can be put in order
+        feature_correlations(doubled, doubled[::-1])
+    assert str(error.value).endswith("take that of one: truth.loc[predicted.index].")

@@ -7,6 +7,7 @@ from sklearn.linear_model import RidgeCV
 from ..inputs.values import check_finite
 
 RIDGE_PENALTIES = np.logspace(-2, 4, 7)
+SHOWN = 3  # names in an error
 
 
 def feature_correlations(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -30,27 +31,51 @@ def feature_correlations(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray
     >>> feature_correlations(truth, np.array([[0.0, 5.0], [2.0, 5.0], [4.0, 5.0]])).tolist()
     [1.0, 0.0]
     """
-    named = isinstance(truth, pd.DataFrame) and isinstance(predicted, pd.DataFrame)
-    names = [axis for table in (truth, predicted) for axis in table.axes] if named else []
+    tables = truth, predicted
     truth, predicted = np.asarray(truth, float), np.asarray(predicted, float)
     if truth.shape != predicted.shape:
         raise ValueError(f"truth is {truth.shape}, predicted {predicted.shape}; they must agree.")
-    if named and not all(one.equals(other) for one, other in zip(names[:2], names[2:])):
-        if all(set(one) == set(other) for one, other in zip(names[:2], names[2:])):
-            raise ValueError(
-                "truth and predicted name their cells or features in another order; take that of one: "
-                "truth.loc[predicted.index, predicted.columns]."
-            )
-        raise ValueError(
-            "truth and predicted name other cells or features. If rows and columns mean the same all "
-            "the same, hand in arrays: truth.to_numpy(), predicted.to_numpy()."
-        )
+    if all(isinstance(table, pd.DataFrame) for table in tables):
+        own, other = tables
+        _check_names("cells", own.index, other.index, "truth.loc[predicted.index]")
+        _check_names("features", own.columns, other.columns, "truth.loc[:, predicted.columns]")
     for what, values in (("truth", truth), ("predicted", predicted)):
         check_finite(values, what, "leave those features out.")
     a, b = truth - truth.mean(axis=0), predicted - predicted.mean(axis=0)
     size = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
     product = (a * b).sum(axis=0)
     return np.divide(product, size, out=np.zeros_like(product), where=size > 1e-9)
+
+
+def _check_names(what: str, truth: pd.Index, predicted: pd.Index, in_order: str) -> None:
+    """Raise if two tables do not name the same cells, or features, in the same order."""
+    if truth.equals(predicted):
+        return
+    as_arrays = (
+        "If rows and columns mean the same all the same, hand in arrays: truth.to_numpy(), "
+        "predicted.to_numpy()."
+    )
+    lone = [own[~own.isin(other)].tolist() for own, other in ((truth, predicted), (predicted, truth))]
+    if any(lone):
+        only = [
+            f"only {table} has {_first(names)}"
+            for table, names in zip(("truth", "predicted"), lone, strict=True)
+            if names
+        ]
+        raise ValueError(f"truth and predicted name other {what}: {'; '.join(only)}. {as_arrays}")
+    twice = truth[truth.duplicated()].append(predicted[predicted.duplicated()]).unique().tolist()
+    if twice:
+        raise ValueError(
+            f"Several {what} of truth or predicted are called {_first(twice)}, and not at the same "
+            f"places, so that names do not tell which belong together. Make them unique. {as_arrays}"
+        )
+    raise ValueError(
+        f"truth and predicted name their {what} in another order; take that of one: {in_order}."
+    )
+
+
+def _first(names: list) -> str:
+    return ", ".join(map(repr, names[:SHOWN])) + (" ..." if len(names) > SHOWN else "")
 
 
 def ridge_prediction(known: np.ndarray, wanted: np.ndarray, query: np.ndarray) -> np.ndarray:
