@@ -101,7 +101,7 @@ class BayesianClassifier(Estimator):
         """
         check_order(values, labels)
         known = _names_of(values)
-        _check_once(known or [], "So that predict() can tell features apart:")
+        _check_once(known or [])
         values, hp = _checked(values), self.hyperparameters
         names = pd.Series(list(labels))
         if len(names) != len(values):
@@ -253,7 +253,7 @@ class BayesianClassifier(Estimator):
                 "fit(), or hand in an array of them in the same order, values.to_numpy()."
             )
         found = named.loc[:, named.columns.isin(self.features)]  # others may have any names
-        _check_once(list(found), "Of the features that fit() saw,")
+        _check_once(list(found))
         return found[self.features]
 
     def _check_features(self, n_features: int) -> None:
@@ -320,12 +320,14 @@ def _names_of(values) -> list[str] | None:
     return [str(name) for name in values.columns] if isinstance(values, pd.DataFrame) else None
 
 
-def _check_once(names: list[str], of_what: str) -> None:
-    twice = pd.Index(names)[pd.Index(names).duplicated()]
-    if len(twice):
+def _check_once(names: list[str]) -> None:
+    """Raise if a feature that is found by its name shares it with another one."""
+    twice = pd.Index(names)[pd.Index(names).duplicated()].unique().tolist()
+    if twice:
         raise ValueError(
-            f"{of_what} several columns of values are called {twice[0]!r}. Rename them, or hand in an "
-            "array, values.to_numpy()."
+            f"values have several columns called {twice[0]!r} ({len(twice)} names are used twice). "
+            "Each feature needs a name of its own, compared as text, by which predict() finds it. "
+            "Rename them, or hand in arrays, in which features are told by their order."
         )
 
 
