@@ -527,6 +527,11 @@ def test_labels_of_other_cells_and_too_few_neighbours_are_said():
         predictability(space[:10], ["a", "b"] * 5)
     with pytest.raises(ValueError, match=r"all are \['a'\]; two labels are needed"):
         predictability(space, ["a"] * 40)
+    rare = (
+        "The 10 labels of 40 labelled cells are too rare: the most frequent one has 4 cells, and in 5"
+    )
+    with pytest.raises(ValueError, match=rare):
+        predictability(space, np.tile(list("abcdefghij"), 4))
     words = predictability(space, np.tile(["a", "b"], 20))
     assert predictability(space, np.tile([0.5, 1.5], 20)) == words  # fractions are labels, too
     assert predictability(space, np.tile(np.array([True, False], object), 20)) > 0

@@ -117,8 +117,8 @@ def predictability(
     Raises
     ------
     ValueError
-        Lengths differ, a value is not finite, fewer than two labels, or too few cells for so many
-        neighbours.
+        Lengths differ, a value is not finite, fewer than two labels, too few cells for so many
+        neighbours, or no label with a cell for each fold.
 
     Examples
     --------
@@ -147,6 +147,13 @@ def predictability(
         raise ValueError(
             f"{len(some)} labelled cells in {FOLDS} folds leave {in_training} to be neighbours; "
             f"neighbors={neighbors} are wanted. Lower it, or give more cells."
+        )
+    most = np.bincount(codes).max()
+    if most < FOLDS:
+        raise ValueError(
+            f"The {len(names)} labels of {len(some)} labelled cells are too rare: the most frequent "
+            f"one has {most} cells, and in {FOLDS} folds one needs at least {FOLDS}. Join labels to "
+            "broader ones, or give more cells (or a larger max_cells). Are these types, not names?"
         )
     vote = KNeighborsClassifier(neighbors)
     # By number: labels that are fractions would be taken for measurements.
