@@ -8,6 +8,7 @@ from importlib.metadata import version
 from ..imap.streaming import PLACES
 from ..inputs.files import path_of
 from ..nn.estimator import NotFittedError
+from ..preprocessing.preprocess import MIN_GENES
 from .integrating import check, genes_of, integrate
 from .mapping import map_query
 from .outputs import WrongCall
@@ -89,7 +90,7 @@ def print_version(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_cells(verb: argparse.ArgumentParser, min_genes: int | None = 200) -> None:
+def _add_cells(verb: argparse.ArgumentParser, min_genes: int | None = MIN_GENES) -> None:
     verb.add_argument(
         "files", nargs="+", metavar="FILE", help="h5ad, 10x h5 or matrix folder, loom, h5mu"
     )

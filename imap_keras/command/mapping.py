@@ -11,7 +11,7 @@ from anndata import AnnData
 from ..imap.model import IMAP
 from ..inputs.expression import COUNTS
 from ..nn.persistence import DESCRIPTION, write_whole
-from ..preprocessing import preprocess
+from ..preprocessing.preprocess import MIN_GENES, preprocess
 from ..scarches import Reference
 from .finding import find_expression, is_prepared, with_counts
 from .integrating import say_warnings
@@ -111,7 +111,7 @@ def prepared(
     if found.kind != COUNTS:
         return cells
     if min_genes is None:
-        min_genes = model.preprocessing.get("min_genes", 200)
+        min_genes = model.preprocessing.get("min_genes", MIN_GENES)
     cells = preprocess(cells, batch_key, genes=model, min_genes=min_genes, verbose=0)
     dropped = cells.uns["preprocess"]["cells_with_too_few_genes"]
     say(

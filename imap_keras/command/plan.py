@@ -13,6 +13,7 @@ from ..inputs.cells import open_cells
 from ..inputs.embeddings import embedding_of
 from ..inputs.expression import COUNTS, LOGGED
 from ..inputs.labels import MIN_CELLS, labels_of
+from ..preprocessing.preprocess import MIN_GENES
 from .cost import cost_of
 from .finding import Found, find_expression, is_prepared, with_counts
 from .outputs import check_writable
@@ -61,7 +62,7 @@ def plan_of(
     label_key: str | None,
     n_genes: int,
     hp: Hyperparameters,
-    min_genes: int = 200,
+    min_genes: int = MIN_GENES,
 ) -> Plan:
     """Look at batches, labels and values, and reckon memory and minutes.
 

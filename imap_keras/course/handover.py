@@ -26,7 +26,7 @@ from ..nn.blocks import rescaled
 from ..nn.fitting import run
 from ..nn.persistence import load_models, save_models, write_whole
 from ..plots import alt_text
-from ..preprocessing import preprocess
+from ..preprocessing.preprocess import MIN_GENES, preprocess
 from .picture import Picture
 from .results import installed_versions
 
@@ -169,7 +169,7 @@ def prepared(settings: Settings) -> AnnData:
         adata = _most_variable(adata, settings.batch_key)
     else:
         # Reduced gene panels, like the demo's 765, have fewer genes a cell than a whole transcriptome.
-        min_genes = min(200, adata.n_vars // 15)
+        min_genes = min(MIN_GENES, adata.n_vars // 15)
         adata = preprocess(adata, settings.batch_key, min_genes=min_genes, verbose=0)
     sc.pp.pca(adata, n_comps=30, random_state=settings.seed, mask_var=None)
     write_whole(path, adata.write_h5ad)

@@ -23,6 +23,7 @@ from .described import described
 from .streamed import Counts
 from .variable import FLAVORS, SPANS, TARGET_SUM, normalised, variable_genes
 
+MIN_GENES = 200  # of a cell, by default, here and in the command
 DROPPED_SHARE = 0.5  # of the cells: above it a warning
 MISSING_SHARE = 0.1  # of the genes asked for: above it an error
 
@@ -31,7 +32,7 @@ def preprocess(
     adata: AnnData | str | Path,
     batch_key: str = "batch",
     n_top_genes: int = 2000,
-    min_genes: int = 200,
+    min_genes: int = MIN_GENES,
     min_cells: int = 3,
     flavor: str = "seurat_v3",
     min_batches: int = 1,
