@@ -101,6 +101,15 @@ def test_the_base_that_scanpy_records_is_compared(model, split, no_training):
     compare_recipes(model.preprocessing, recipe_of(query))
 
 
+def test_a_remedy_makes_new_cells_alike(model, split):
+    """preprocess() makes log1p of 10,000 counts, and counts all genes that it is handed."""
+    made = recipe_of(split[1])
+    with pytest.raises(ValueError, match="Normalise and log them as those were, or fit again on cells"):
+        compare_recipes({"log": "log1p to base 2"}, made)
+    with pytest.warns(UserWarning, match="in 60 genes, .* fitted on in 25: .* Cut their counts to the"):
+        compare_recipes(made | {"genes_counted": 25}, made)
+
+
 def test_another_choice_of_cells_and_genes_is_no_difference(model, split, whole):
     query = imap_keras.preprocess(
         whole[1], min_genes=0, min_cells=0, flavor="per_batch", n_top_genes=60, verbose=0

@@ -69,17 +69,24 @@ def compare_recipes(fitted: dict, new: dict) -> None:
     differ = [name for name in VALUES if name in both and fitted[name] != new[name]]
     if differ:
         said = ", ".join(f"{VALUES[name]}: {new[name]}, fitted {fitted[name]}" for name in differ)
+        mend = "Prepare them from counts: preprocess(new, genes=model)."
+        if "target_sum" not in fitted:  # another program made those
+            mend = "Normalise and log them as those were, or fit again on cells that preprocess() made."
         raise ValueError(
-            f"These cells were prepared otherwise than those the model was fitted on ({said}). Prepare "
-            "them from counts: preprocess(new, genes=model)."
+            f"These cells were prepared otherwise than those the model was fitted on ({said}). {mend}"
         )
     if COUNTED in both:
         more, fewer = (pick(fitted[COUNTED], new[COUNTED]) for pick in (max, min))
         if more > FEWER_GENES * fewer:
+            mend = "Prepare them from counts of all genes: preprocess(new, genes=model)."
+            if more == new[COUNTED]:
+                mend = (
+                    "Cut their counts to the genes that those were counted in, and then call "
+                    "preprocess(new, genes=model); or fit again on counts of all genes."
+                )
             warnings.warn(
                 f"These cells were normalised by their counts in {new[COUNTED]:,} genes, those the "
-                f"model was fitted on in {fitted[COUNTED]:,}: the same cell gets other values. Prepare "
-                "them from counts of all genes: preprocess(new, genes=model).",
+                f"model was fitted on in {fitted[COUNTED]:,}: the same cell gets other values. {mend}",
                 stacklevel=3,
             )
 
