@@ -8,6 +8,7 @@ import tensorflow as tf
 from anndata import AnnData
 from scipy import sparse
 
+from imap_keras import preprocess
 from imap_keras.datasets import simulate, simulate_modalities
 from imap_keras.inclust import InClust, imputation, paired, paired_batches
 from imap_keras.inclust.evaluation import feature_correlations
@@ -434,3 +435,35 @@ def test_names_that_differ_and_names_used_twice_are_told():
     with pytest.raises(ValueError) as error:  # of doubled columns the rows can be put in order
         feature_correlations(doubled, doubled[::-1])
     assert str(error.value).endswith("take that of one: truth.loc[predicted.index].")
+
+
+# ------------------------------------------------------------------ inClust+: names that are numbers
+
+
+def test_cells_named_by_numbers_in_one_modality_alone_are_the_same_cells(two):
+    numbered = {name: adata.copy() for name, adata in two.items()}
+    for adata in numbered.values():
+        adata.obs_names = [str(number) for number in range(40)]
+    expected = paired_batches(numbered, "batch", "cell_type")
+    numbered["protein"].obs.index = range(40)  # anndata does not see it
+    rows = paired_batches(numbered, "batch", "cell_type")
+    np.testing.assert_array_equal(rows.values, expected.values)
+    assert (rows.cells, rows.covariates) == (expected.cells, expected.covariates)
+
+
+def test_a_number_and_the_same_as_text_are_one_name(two, cells):
+    numbered = two["rna"].copy()
+    numbered.var.index = pd.Index([7, "7", *numbered.var_names[2:]], dtype=object)
+    message = r"1 gene names are used twice, the first is '7'\. Call adata\.var_names = "
+    with pytest.raises(ValueError, match=message):
+        paired(two | {"rna": numbered})
+    counts = cells.copy()
+    counts.var.index = pd.Index([7, "7", *counts.var_names[2:]], dtype=object)
+    with pytest.raises(ValueError, match=message):
+        preprocess(counts, min_genes=1, verbose=0)
+    counts.var_names = counts.var_names.astype(str)
+    counts.var_names_make_unique()
+    assert preprocess(counts, min_genes=1, min_cells=0, verbose=0).var_names[:2].tolist() == [
+        "7",
+        "7-1",
+    ]

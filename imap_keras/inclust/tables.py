@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from ..inputs.cells import Cells
 from ..inputs.expression import check_expression, dense_expression
-from ..inputs.genes import check_unique_names
+from ..inputs.genes import check_unique_names, table_with_text_names
 from ..inputs.labels import as_known, coded, is_empty, obs_column
 from ..inputs.modalities import parts_of, same_cells
 from ..inputs.parts import as_they_lie
@@ -117,9 +117,9 @@ def _joined(parts: dict[str, AnnData], what: str, shared_obs: pd.DataFrame | Non
     features, obs = [], []
     for (name, adata), order in zip(parts.items(), orders, strict=True):
         features += [(name, feature) for feature in adata.var_names.astype(str)]
-        obs.append(adata.obs.iloc[order])
+        obs.append(table_with_text_names(adata.obs).iloc[order])
     if shared_obs is not None:
-        obs.insert(0, shared_obs.loc[cells])
+        obs.insert(0, table_with_text_names(shared_obs).loc[cells])
     together = pd.concat(obs, axis=1)
     together = together.loc[:, ~together.columns.duplicated()]
     return Table(beside(values, orders), pd.MultiIndex.from_tuples(features), together)

@@ -29,8 +29,22 @@ def looks_transposed(adata: AnnData) -> bool:
     return bool((len(genes) and barcodes.mean() > 0.5) or cells.str.fullmatch(GENE).sum() > 1)
 
 
+def table_with_text_names(table: pd.DataFrame) -> pd.DataFrame:
+    """The table itself, or, where its index holds anything but text, a copy named by text.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from imap_keras.inputs.genes import table_with_text_names
+    >>> table_with_text_names(pd.DataFrame(index=[7, "x"])).index.tolist()
+    ['7', 'x']
+    """
+    is_text = table.index.inferred_type in ("string", "empty")
+    return table if is_text else table.set_axis(table.index.astype(str))
+
+
 def check_unique_names(adata: AnnData) -> None:
-    """Raise if two cells, or two genes, share a name, or if there are no genes.
+    """Raise if two cells, or two genes, share a name (7 and "7" are one), or if there are no genes.
 
     Raises
     ------
@@ -45,30 +59,18 @@ def check_unique_names(adata: AnnData) -> None:
     """
     if not adata.n_vars:
         raise ValueError(f"adata has no genes (its shape is {adata.n_obs} x 0).")
-    for names, what, mend in (
-        (adata.obs_names, "cell", "adata.obs_names_make_unique()"),
-        (adata.var_names, "gene", "adata.var_names_make_unique()"),
+    for table, what, place in (
+        (adata.obs, "cell", "adata.obs_names"),
+        (adata.var, "gene", "adata.var_names"),
     ):
+        names = table_with_text_names(table).index
         if not names.is_unique:
             twice = names[names.duplicated()]
+            as_text = f"{place} = {place}.astype(str); " if table.index.is_unique else ""
             raise ValueError(
                 f"{len(twice)} {what} names are used twice, the first is {twice[0]!r}. "
-                f"Call {mend} first."
+                f"Call {as_text}{place}_make_unique() first."
             )
-
-
-def table_with_text_names(table: pd.DataFrame) -> pd.DataFrame:
-    """The table itself, or, where its index holds anything but text, a copy named by text.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from imap_keras.inputs.genes import table_with_text_names
-    >>> table_with_text_names(pd.DataFrame(index=[7, "x"])).index.tolist()
-    ['7', 'x']
-    """
-    is_text = table.index.inferred_type in ("string", "empty")
-    return table if is_text else table.set_axis(table.index.astype(str))
 
 
 def with_text_names(adata: AnnData) -> AnnData:

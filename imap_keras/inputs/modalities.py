@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from anndata import AnnData
 
-from .genes import check_unique_names
+from .genes import check_unique_names, table_with_text_names
 
 
 def parts_of(data, what: str = "data") -> dict[str, AnnData]:
@@ -55,15 +55,16 @@ def same_cells(parts: Mapping[str, AnnData], what: str = "data", mend: str = "")
     >>> same_cells({"rna": AnnData(np.ones((2, 3))), "atac": AnnData(np.ones((2, 1)))})
     ['0', '1']
     """
-    first, cells = next(iter(parts)), next(iter(parts.values())).obs_names
+    names = {name: table_with_text_names(adata.obs).index for name, adata in parts.items()}
+    first, cells = next(iter(names.items()))
     for name, adata in parts.items():
         check_unique_names(adata)
-        other = set(adata.obs_names) ^ set(cells)
+        other = set(names[name]) ^ set(cells)
         if other:
             raise ValueError(
                 f"Modality {name!r} of {what} holds other cells than {first!r} ({adata.n_obs} and "
                 f"{len(cells)}; {len(other)} are in one of them only, such as "
-                f"{min(map(str, other))!r}). "
+                f"{min(other)!r}). "
                 f"Keep the cells that all have, adata[names].copy(){mend}."
             )
-    return cells.astype(str).tolist()
+    return cells.tolist()
