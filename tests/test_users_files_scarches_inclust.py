@@ -11,7 +11,11 @@ from scipy import sparse
 from imap_keras import preprocess
 from imap_keras.datasets import simulate, simulate_modalities
 from imap_keras.inclust import InClust, imputation, paired, paired_batches
-from imap_keras.inclust.evaluation import feature_correlations
+from imap_keras.inclust.evaluation import (
+    feature_correlations,
+    ridge_prediction,
+    type_mean_prediction,
+)
 from imap_keras.inputs import parts
 from imap_keras.scarches import Reference, align_genes, transfer_labels
 from imap_keras.scarches import model as scarches_model
@@ -417,6 +421,27 @@ def test_correlations_of_other_cells_or_of_missing_values_are_refused():
     )
     with pytest.raises(ValueError, match="truth holds 1 NaN or infinite values"):
         feature_correlations(truth.replace(0.0, np.nan), truth)
+
+
+def test_sparse_tables_and_cells_that_are_not_there_are_said():
+    values, types = np.eye(4), np.array(list("aabb"))
+    holed = sparse.csr_matrix(values)
+    for what, call in (
+        ("truth", lambda: feature_correlations(holed, values)),
+        ("predicted", lambda: feature_correlations(values, holed)),
+        ("query", lambda: ridge_prediction(values, values, holed)),
+        ("wanted", lambda: type_mean_prediction(holed, types, types)),
+    ):
+        with pytest.raises(ValueError, match=f"{what} is sparse; hand in a dense array of it"):
+            call()
+    with pytest.raises(ValueError, match="There are no cells; a correlation takes two or more"):
+        feature_correlations(values[:0], values[:0])  # was 0 for each, as if nothing were alike
+    with pytest.raises(ValueError, match="wanted has 4 cells, types 3"):
+        type_mean_prediction(values, types[:3], types)
+    with pytest.raises(
+        KeyError, match=r"no cells of the type 'c' \(1 such types\); it has \['a', 'b'\]"
+    ):
+        type_mean_prediction(values, types, ["a", "c", "c"])
 
 
 def test_names_that_differ_and_names_used_twice_are_told():

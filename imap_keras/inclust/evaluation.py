@@ -5,6 +5,7 @@ import pandas as pd
 from sklearn.linear_model import RidgeCV
 
 from ..inputs.values import check_finite
+from ..metrics.labels import dense_array
 
 RIDGE_PENALTIES = np.logspace(-2, 4, 7)
 SHOWN = 3  # names in an error
@@ -21,7 +22,8 @@ def feature_correlations(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray
     Raises
     ------
     ValueError
-        The shapes differ, or, of two tables, the names of cells or features; a value is not finite.
+        The shapes differ, or, of two tables, the names of cells or features; there are no cells; a
+        value is not finite, or a matrix sparse.
 
     Examples
     --------
@@ -32,9 +34,12 @@ def feature_correlations(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray
     [1.0, 0.0]
     """
     tables = truth, predicted
-    truth, predicted = np.asarray(truth, float), np.asarray(predicted, float)
+    truth = dense_array(truth, "truth").astype(float, copy=False)
+    predicted = dense_array(predicted, "predicted").astype(float, copy=False)
     if truth.shape != predicted.shape:
         raise ValueError(f"truth is {truth.shape}, predicted {predicted.shape}; they must agree.")
+    if not len(truth):
+        raise ValueError("There are no cells; a correlation takes two or more.")
     if all(isinstance(table, pd.DataFrame) for table in tables):
         own, other = tables
         _check_names("cells", own.index, other.index, "truth.loc[predicted.index]")
@@ -88,6 +93,11 @@ def ridge_prediction(known: np.ndarray, wanted: np.ndarray, query: np.ndarray) -
     query
         Query cells x features to predict from.
 
+    Raises
+    ------
+    ValueError
+        A matrix is sparse.
+
     Examples
     --------
     >>> import numpy as np
@@ -96,6 +106,8 @@ def ridge_prediction(known: np.ndarray, wanted: np.ndarray, query: np.ndarray) -
     >>> float(ridge_prediction(x, 2 * x, np.array([[50.0]]))[0, 0].round(1))
     100.0
     """
+    for what, values in (("known", known), ("wanted", wanted), ("query", query)):
+        dense_array(values, what)  # tables go on with their names, which scikit-learn compares
     predicted = RidgeCV(RIDGE_PENALTIES).fit(known, wanted).predict(query)
     return predicted.reshape(len(query), wanted.shape[1])  # scikit-learn drops a single column
 
@@ -114,6 +126,8 @@ def type_mean_prediction(wanted: np.ndarray, types, query_types) -> np.ndarray:
     ------
     KeyError
         The reference lacks a type.
+    ValueError
+        `wanted` is sparse, or has another number of cells than `types`.
 
     Examples
     --------
@@ -122,4 +136,16 @@ def type_mean_prediction(wanted: np.ndarray, types, query_types) -> np.ndarray:
     >>> type_mean_prediction(np.array([[1.0], [3.0], [7.0]]), ["T", "T", "B"], ["B", "T"]).tolist()
     [[7.0], [2.0]]
     """
-    return pd.DataFrame(wanted).groupby(np.asarray(types)).mean().loc[list(query_types)].to_numpy()
+    wanted, types = dense_array(wanted, "wanted"), np.asarray(types)
+    if len(wanted) != len(types):
+        raise ValueError(
+            f"wanted has {len(wanted)} cells, types {len(types)}; both must describe the same cells."
+        )
+    means = pd.DataFrame(wanted).groupby(types).mean()
+    lost = pd.Index(list(query_types)).unique().difference(means.index).tolist()
+    if lost:
+        raise KeyError(
+            f"The reference has no cells of the type {lost[0]!r} ({len(lost)} such types); it has "
+            f"{means.index.tolist()}. Leave those query cells out."
+        )
+    return means.loc[list(query_types)].to_numpy()
