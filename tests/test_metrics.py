@@ -543,6 +543,24 @@ def test_labels_of_other_cells_and_too_few_neighbours_are_said():
         imap_index(space[:, 0], ["a", "b"] * 20, ["t"] * 40)
 
 
+@pytest.mark.parametrize(
+    "score, message",
+    [
+        (lambda x, kind: predictability(x, kind, neighbors=0), "neighbors=0 .* at least 1"),
+        (lambda x, kind: predictability(x, kind, max_cells=0), "max_cells=0 .* at least 1"),
+        (lambda x, kind: partner_rank(x, x, max_cells=0), "max_cells=0 .* at least 1"),  # was NaN
+        (lambda x, kind: scib_neighbors(x, 0), "k=0 .* at least 1"),
+        (lambda x, kind: neighbor_agreement(x, x, kind, k=0), "k=0 .* at least 1"),
+        (lambda x, kind: correlation_agreement(x, x, kind, max_genes=2), "max_genes=2 .* at least 3"),
+        (lambda x, kind: differential_agreement(x, x, kind, kind, min_cells=0), "min_cells=0 .* at l"),
+        (lambda x, kind: differential_agreement(x, x, kind, kind, alpha=-1), "alpha=-1 .* above 0"),
+    ],
+)
+def test_numbers_out_of_range_are_named(score, message):
+    with pytest.raises(ValueError, match=message):
+        score(np.random.default_rng(0).normal(size=(40, 3)), np.tile(["a", "b"], 20))
+
+
 def test_agreement_takes_tables_and_every_kind_of_sparse_matrix():
     rng = np.random.default_rng(0)
     cells, batch = rng.poisson(1.0, (60, 5)).astype("float32"), np.repeat(["a", "b"], 30)

@@ -10,6 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from ..inputs.labels import coded
 from ..inputs.values import check_finite
+from ..nn.parameters import check_count
 
 FOLDS = 5
 
@@ -118,7 +119,7 @@ def predictability(
     ------
     ValueError
         Lengths differ, a value is not finite, fewer than two labels, too few cells for so many
-        neighbours, or no label with a cell for each fold.
+        neighbours, no label with a cell for each fold, or a number out of range.
 
     Examples
     --------
@@ -127,6 +128,7 @@ def predictability(
     >>> predictability(np.repeat([[0.0], [9.0]], 50, axis=0), np.repeat(["a", "b"], 50))
     1.0
     """
+    neighbors, max_cells = check_count("neighbors", neighbors), check_count("max_cells", max_cells)
     space, labels = finite_rows(space), np.asarray(labels)
     if len(space) != len(labels):
         raise ValueError(
@@ -178,7 +180,7 @@ def partner_rank(first: np.ndarray, second: np.ndarray, max_cells: int = 1000, s
     Raises
     ------
     ValueError
-        The shapes differ, a value is not finite, or there are no cells.
+        The shapes differ, a value is not finite, there are no cells, or a number is out of range.
 
     References
     ----------
@@ -191,6 +193,7 @@ def partner_rank(first: np.ndarray, second: np.ndarray, max_cells: int = 1000, s
     >>> partner_rank(np.arange(5.0)[:, None], np.arange(5.0)[:, None] + 0.1)
     0.0
     """
+    max_cells = check_count("max_cells", max_cells)
     first, second = finite_rows(first, "first"), finite_rows(second, "second")
     if first.shape != second.shape or not len(first):
         raise ValueError(

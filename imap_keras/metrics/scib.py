@@ -11,6 +11,7 @@ from anndata import AnnData
 from sklearn.neighbors import NearestNeighbors
 
 from ..inputs.labels import labels_of
+from ..nn.parameters import check_count
 from .labels import finite_rows
 
 LEAST_CELLS = 90  # scib-metrics looks at so many neighbours of a cell
@@ -173,7 +174,7 @@ def scib_neighbors(space: np.ndarray, k: int):
     Raises
     ------
     ValueError
-        The space is sparse, of another shape, or holds NaN or infinite values.
+        The space is sparse, of another shape, or holds NaN or infinite values; `k` is below 1.
     ImportError
         scib-metrics is not installed (it is part of the `course` extra).
 
@@ -182,7 +183,7 @@ def scib_neighbors(space: np.ndarray, k: int):
     >>> from imap_keras.metrics import scib_neighbors
     >>> scib_neighbors(adata.obsm["X_imap"], 90)  # doctest: +SKIP
     """
-    space = finite_rows(space)
+    space, k = finite_rows(space), check_count("k", k)
     from scib_metrics.nearest_neighbors import NeighborsResults  # imports JAX
 
     found = NearestNeighbors(n_neighbors=min(k, len(space))).fit(space)

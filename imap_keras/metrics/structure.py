@@ -7,6 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from ..inputs.labels import coded
 from ..inputs.values import check_finite, dense
+from ..nn.parameters import check_count, check_number
 from .labels import finite_rows, named_batches, typed_cells
 
 
@@ -28,7 +29,8 @@ def neighbor_agreement(before: np.ndarray, after: np.ndarray, batch: np.ndarray,
     Raises
     ------
     ValueError
-        Lengths differ, a value is not finite, a cell has no batch, or no batch has three cells.
+        Lengths differ, a value is not finite, a cell has no batch, no batch has three cells, or `k` is
+        below 1.
 
     Examples
     --------
@@ -38,6 +40,7 @@ def neighbor_agreement(before: np.ndarray, after: np.ndarray, batch: np.ndarray,
     >>> neighbor_agreement(cells, cells + 9.0 * (batch == "a")[:, None], batch)
     1.0
     """
+    k = check_count("k", k)
     before, after = finite_rows(before, "before"), finite_rows(after, "after")
     shares = []
     for cells in _batches(before, after, batch):
@@ -74,8 +77,8 @@ def correlation_agreement(
     Raises
     ------
     ValueError
-        Lengths or genes differ, a value is not finite, a cell has no batch, or no batch has three
-        cells and three genes that vary.
+        Lengths or genes differ, a value is not finite, a cell has no batch, no batch has three cells
+        and three genes that vary, or `max_genes` is below 3.
 
     Examples
     --------
@@ -85,6 +88,7 @@ def correlation_agreement(
     >>> round(correlation_agreement(cells, 2 * cells + 1, batch), 6)
     1.0
     """
+    max_genes = check_count("max_genes", max_genes, least=3)
     before, after = _genes(before, after)
     some = np.sort(np.random.default_rng(seed).permutation(before.shape[1])[:max_genes])
     found = []
@@ -123,8 +127,8 @@ def differential_agreement(
     Raises
     ------
     ValueError
-        Lengths or genes differ, a value is not finite, a cell has no batch, or nothing is
-        differential before.
+        Lengths or genes differ, a value is not finite, a cell has no batch, nothing is differential
+        before, or a number is out of range.
 
     Examples
     --------
@@ -135,6 +139,7 @@ def differential_agreement(
     >>> differential_agreement(cells, 2 * cells + 1, np.repeat(["a", "b"], 40), kind)
     1.0
     """
+    alpha, min_cells = check_number("alpha", alpha, "above 0"), check_count("min_cells", min_cells)
     before, after = _genes(before, after)
     if before.shape[0] != len(cell_type):
         raise ValueError(
