@@ -548,11 +548,17 @@ if told:
 if told:
     for m, bound in ((1, "<= 0.18"), (10, ">= 0.18"), (50, ">= 0.2")):
         results.add(f"wrong_at_{m}", purity[m], bound)
+    results.add("wrong_rises_to_10", purity[10] - purity[1], ">= 0.01")
+    results.add("wrong_rises_to_50", purity[50] - purity[10], ">= 0.01")
     results.add("covered_at_1", covered[1], "<= 0.985")
     results.add("covered_at_5", covered[5], ">= 0.96")
+
+# %% tags=["plumbing"]
+if told:
     pure_in = {name: value[1] for name, value in by_space.items()}
     for name, bound in (("content", "<= 0.85"), ("pca", ">= 0.8"), ("both", ">= 0.78")):
         results.add(f"purity_{name}", pure_in[name], bound)
+    results.add("content_behind", min(pure_in["pca"], pure_in["both"]) - pure_in["content"], "> 0")
     results.add("both_purest", pure_in["both"] - max(pure_in["pca"], pure_in["content"]), ">= -0.04")
 
 # %% tags=["plumbing"]

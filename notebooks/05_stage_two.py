@@ -869,9 +869,13 @@ if told:
     results.add("silhouette_plain", silhouettes[0], "<= 0.5")
     results.add("silhouette_weighed", silhouettes[1], ">= 0.2")
     results.add("silhouette_gain", silhouettes[1] - silhouettes[0], ">= 0.03")
+
+# %% tags=["plumbing"]
+if told:
     results.add("strict_carried", strict["carried"], "<= 0.73")
     results.add("strict_weighed", strict["weighed"], ">= 0.73")
     results.add("strict_one_spread", strict["one spread"], ">= 0.8")
+    results.add("one_spread_above_weighed", strict["one spread"] - strict["weighed"], ">= 0.01")
 results.save()
 
 # %% tags=["plumbing"]

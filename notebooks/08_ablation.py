@@ -284,6 +284,7 @@ if told:
     sound = runs.loc[runs["step"] == "sound BatchNorm, zero biases", "types"]
     results.add("types_recalibrated", sound.mean(), ">= 0.55")
     results.add("types_recalibrated_apart", sound.max() - sound.min(), "<= 0.03")
+    results.add("recalibrated_above", sound.mean() - types["64 rows per step"], ">= 0.1")
 
 # %% tags=["plumbing"]
 if told:
@@ -294,6 +295,16 @@ if told:
     results.add("mixing_one_scale", after["one scale, unit length"], ">= 0.2")
     results.add("mixing_weighed", after["components weighed"], ">= 0.35")
     results.add("mixing_default", after["one spread"], ">= 0.35")
+
+# %% tags=["plumbing"]
+if told:
+    steps = ["start with the mean move", "no ReLU at the end", "one scale, unit length"]
+    steps += ["components weighed", "one spread"]
+    moved, scaled, weighed, spread = (after[step] for step in steps[1:])
+    results.add("without_relu_brings", moved - after[steps[0]], ">= 0.02")
+    results.add("one_scale_brings", scaled - moved, ">= 0.02")
+    results.add("weighed_times", weighed / scaled, ">= 3")
+    results.add("one_spread_brings", spread - weighed, ">= 0.04")
 
 # %% tags=["plumbing"]
 if told:

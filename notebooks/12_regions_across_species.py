@@ -719,6 +719,8 @@ for kind, values in carried.iterrows():
     for way, value in values.items():
         name = f"{kind}_{way}".replace(" ", "_")
         results.add(name, value, bounds.get(kind, "<= 0.2"))
+ahead = (carried.loc["embeddings"] - carried.loc["walks"]).min()
+results.add("embeddings_above_walks", ahead, ">= 0.01")
 results.save()
 
 # %% tags=["plumbing"]

@@ -591,6 +591,8 @@ results.add("hard_line_sure_highest", by_seed["sure"].max(), "<= 0.85")
 for name, word in (("five networks", "five_networks"), *zip(names, ("bayesian", "softmax"))):
     bound = "<= 0.4" if name == names[0] else ">= 0.15"
     results.add(f"sure_of_lines_{word}", sure.loc[name].mean(), bound)
+in_turn = [sure.loc[name].mean() for name in (names[1], "five networks", names[0])]
+results.add("sure_of_lines_falls", -np.diff(in_turn).max(), ">= 0.02")
 results.add("doubt_of_unseen_from_weights", share["H838, never seen"], ">= 0.7")
 results.add("doubt_of_few_counts_from_weights", share["300 counts"], "<= 0.65")
 results.save()

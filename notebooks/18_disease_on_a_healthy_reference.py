@@ -429,6 +429,7 @@ if told:
     results.add("new_sure_of_a_wrong_type", found["new, sure of a wrong type"], ">= 0.3")
     results.add("sure_found_by_distance", found["of these found by distance"], ">= 0.5")
     results.add("known_called_unknown", found["known: Unknown"], "<= 0.3")
+    results.add("known_unknown_beyond_promise", found["known: Unknown"] - 0.01, ">= 0.02")
     results.add("ill_labels_right", found["ill: label right"], ">= 0.5")
 
 # %% tags=["plumbing"]
