@@ -99,13 +99,10 @@ def test_the_table_follows_from_what_was_measured(measured):
     assert found == rows(measured)
 
 
-def test_the_clock_and_a_step_are_those_measured(measured):
-    measured, hp = measured.loc[4], Hyperparameters()
-    transform = measured.loc["transform"]
+def test_the_clock_is_that_measured(measured):
+    transform = measured.loc[4].loc["transform"]
     slower = transform["clock_s"] / transform["processor_s"]
     assert f"was {slower:.2f} times the processor's in transform" in " ".join(PAGE.split())
-    step = measured.loc["train_stage1", "processor_s"] / (hp.stage1_epochs * hp.stage1_steps)
-    assert f"{1000 * step:.0f} ms of processor" in PAGE and f"{500 * step:.0f} ms\non two cores" in PAGE
 
 
 def test_gradients_are_as_large_as_the_page_says():
@@ -117,3 +114,13 @@ def test_gradients_are_as_large_as_the_page_says():
     assert f"{weights / 1e6:.1f} million weights" in PAGE
     assert f"sends {4 * weights / 1e6:.0f} MB of gradients through the network twice" in PAGE
     assert f"{2 * 4 * weights / 1.25e9 * 1000:.0f} ms at 10 Gbit/s" in PAGE
+
+
+def test_a_step_takes_what_the_page_says():
+    table = pd.read_csv(ROOT / "benchmarks" / "results" / "scale.csv")
+    of = table.query("batches == 4 and step == 'train_stage1' and cells in [25_000, 1_000_000]")
+    hp = Hyperparameters()
+    steps = hp.stage1_epochs * hp.stage1_steps
+    quick, slow = (1000 * of["clock_s"].agg(which) / steps for which in ("min", "max"))
+    told = f"A default step takes {quick:.0f} to {slow:.0f} ms on two cores"
+    assert told in " ".join(PAGE.split())
