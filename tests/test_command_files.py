@@ -1,5 +1,6 @@
 """The command's files: what is joined and how, what is taken as it is, what could not be written."""
 
+import gzip
 import os
 import re
 from types import SimpleNamespace
@@ -245,6 +246,72 @@ def test_files_of_one_name_are_told_apart_by_folders(write, cells, fitted_cells,
     assert out.obs["batch"].value_counts().to_dict() == {"batch_0": 40, "batch_1": 40}
     assert main(["check", files[0], f"{tmp_path}/a/../a/cells.h5ad", "--batch-key", "batch"]) == 1
     assert "cells.h5ad is named twice: its cells would be two batches." in capsys.readouterr().err
+
+
+@pytest.fixture
+def write_matrix(cells, tmp_path):
+    """Write the cells of a batch as a 10x matrix with its tables, and return its path."""
+
+    def written(name, batch="batch_0", features="features.tsv", end="", more=False):
+        part = cells[cells.obs["batch"] == batch].copy()
+        kinds = (
+            ["Gene Expression"] * 58 + ["Antibody Capture"] * 2 if more else ["Gene Expression"] * 60
+        )
+        lines = [f"id{i}\t{g}\t{k}" for i, (g, k) in enumerate(zip(part.var_names, kinds))]
+        prefix = f"{tmp_path}/{name}"
+        os.makedirs(os.path.dirname(prefix), exist_ok=True)
+        opened = gzip.open if end else open
+        with opened(f"{prefix}matrix.mtx{end}", "wb") as file:
+            scipy.io.mmwrite(file, sparse.coo_matrix(part.X.T.astype(int)))
+        if features == "genes.tsv":
+            lines = [line.rsplit("\t", 1)[0] for line in lines]
+        for table, rows in ((features, lines), ("barcodes.tsv", part.obs_names)):
+            with opened(f"{prefix}{table}{end}", "wt") as file:
+                file.write("".join(f"{row}\n" for row in rows))
+        return f"{prefix}matrix.mtx{end}"
+
+    return written
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+@pytest.mark.parametrize("prefix", ["", "GSM1_"])
+@pytest.mark.parametrize("features", ["features.tsv", "genes.tsv"])
+def test_matrix_folders_of_every_kind_are_read(cells, write_matrix, tmp_path, end, prefix, features):
+    write_matrix(f"run/{prefix}", end=end, features=features)
+    found = reading.read_one(tmp_path / "run")
+    np.testing.assert_array_equal(dense(found.X), dense(cells[cells.obs["batch"] == "batch_0"].X))
+    assert found.var_names.tolist() == cells.var_names.tolist()
+    assert found.obs_names.tolist() == cells.obs_names[cells.obs["batch"] == "batch_0"].tolist()
+    assert found.var["gene_ids"].tolist()[:2] == ["id0", "id1"]
+
+
+def test_antibodies_of_a_matrix_folder_stay_out(cells, write_matrix, tmp_path):
+    write_matrix("run/", more=True)
+    assert reading.read_one(tmp_path / "run").var_names.tolist() == cells.var_names[:58].tolist()
+
+
+def test_a_folder_of_several_samples_is_not_read_as_one(write_matrix, fitted_cells, tmp_path, capsys):
+    files = [write_matrix("geo/A_", "batch_0", end=".gz"), write_matrix("geo/B_", "batch_1", end=".gz")]
+    assert main(["check", str(tmp_path / "geo"), "--batch-key", "batch"]) == 1
+    assert capsys.readouterr().err == (
+        f"error: The folder {tmp_path}/geo holds several matrices: A_matrix.mtx.gz, B_matrix.mtx.gz. "
+        f"Name each that is to be read instead of the folder: {' '.join(files)}\n"
+    )
+    obs = integrated(files, tmp_path).obs
+    assert obs["batch"].value_counts().to_dict() == {"A": 40, "B": 40}
+    assert "Read A_matrix.mtx.gz: 40 cells x 60 genes." in capsys.readouterr().out
+
+
+def test_a_matrix_without_its_tables_says_which_is_missing(write_matrix, tmp_path, capsys):
+    write_matrix("run/")
+    (tmp_path / "run" / "barcodes.tsv").write_text("one\n")
+    with pytest.raises(
+        ValueError, match="is of 40 cells x 60 genes, beside 1 barcodes and 60 features"
+    ):
+        reading.read_one(tmp_path / "run")
+    (tmp_path / "run" / "barcodes.tsv").unlink()
+    with pytest.raises(ValueError, match="there is no barcodes.tsv \\(or .gz\\) beside the matrix"):
+        reading.read_one(tmp_path / "run")
 
 
 def test_names_of_files_end_where_they_differ(tmp_path):

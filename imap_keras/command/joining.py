@@ -14,6 +14,7 @@ from ..inputs.expression import COUNTS, LOGGED
 from ..inputs.recipe import COUNTED, FEWER_GENES, RECIPE, VALUES, recipe_of
 from ..preprocessing.described import free_index
 from .finding import first_of, is_prepared, places_of, with_counts
+from .matrices import MATRIX
 
 NUMBERS = {"integer": "numbers", "floating": "numbers", "mixed-integer-float": "numbers"}
 KINDS = NUMBERS | {"string": "text", "boolean": "true or false"}
@@ -41,7 +42,7 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     for number, path in enumerate(paths):
         if real[number] in real[:number]:
             raise ValueError(f"{path} is named twice: its cells would be two batches. Name it once.")
-    plain = [place if place.is_dir() else place.with_suffix("") for place in places]
+    plain = [place if place.is_dir() else _without_suffix(place) for place in places]
     if len(set(plain)) < len(plain):  # cells.h5ad beside cells.loom
         plain = places
     depth, names = 0, []
@@ -49,6 +50,12 @@ def names_of(paths: Sequence[Path]) -> list[str]:
         depth += 1
         names = ["/".join(place.parts[-depth:]) for place in plain]
     return names
+
+
+def _without_suffix(place: Path) -> Path:
+    """``GSM1_matrix.mtx.gz`` is GSM1; one without a prefix is named by its folder."""
+    matrix = MATRIX.fullmatch(place.name)
+    return place.parent / matrix[1].rstrip("_.-") if matrix else place.with_suffix("")
 
 
 def joined(parts: dict[str, AnnData], batch_key: str, say: Callable = print) -> AnnData:

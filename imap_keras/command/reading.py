@@ -11,6 +11,7 @@ from anndata import AnnData
 from ..inputs.files import path_of
 from ..preprocessing.described import free_index
 from .joining import joined, names_of
+from .matrices import MATRIX, matrix_in, read_matrix
 
 KNOWN = "an .h5ad, a 10x .h5, a folder with matrix.mtx, a .loom or an .h5mu file"
 
@@ -96,9 +97,10 @@ def read_one(path: Path, modality: str = "rna") -> AnnData:
 
 def _reader(path: Path, modality: str) -> Callable[[Path], AnnData]:
     if path.is_dir():
-        if not [*path.glob("*matrix.mtx*")]:
-            raise ValueError(f"The folder {path} holds no matrix.mtx; give {KNOWN}.")
-        return _matrix_folder
+        matrix = matrix_in(path)
+        return lambda folder: read_matrix(matrix)
+    if MATRIX.fullmatch(path.name):
+        return read_matrix
     readers = {
         ".h5ad": anndata.read_h5ad,
         ".h5": sc.read_10x_h5,
@@ -108,11 +110,6 @@ def _reader(path: Path, modality: str) -> Callable[[Path], AnnData]:
     if path.suffix.lower() not in readers:
         raise ValueError(f"{path} is of a kind that is not known; give {KNOWN}.")
     return readers[path.suffix.lower()]
-
-
-def _matrix_folder(folder: Path) -> AnnData:
-    (matrix,) = sorted(folder.glob("*matrix.mtx*"))[:1]
-    return sc.read_10x_mtx(folder, prefix=matrix.name.split("matrix.mtx")[0] or None)
 
 
 def _loom(path: Path) -> AnnData:
