@@ -77,6 +77,18 @@ def test_only_tensorflows_own_lines_are_dropped(monkeypatch, capfd):
     assert not STARTUP.match(b"I am")
 
 
+@pytest.mark.parametrize("level", ["2", "3"])
+def test_a_user_who_asks_for_more_silence_gets_it(monkeypatch, capfd, level):
+    monkeypatch.setenv(LEVEL, level)
+    with quiet_start():
+        os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called\nmine\n")
+    assert os.environ[LEVEL] == level and capfd.readouterr().err == "mine\n"
+
+
+def test_an_import_is_silent_at_level_3_too():
+    assert python("import imap_keras", **{LEVEL: "3"}).stderr == ""
+
+
 def test_what_fails_on_the_way_is_told(monkeypatch, capfd):
     monkeypatch.delenv(LEVEL)
     with pytest.raises(KeyError), quiet_start():

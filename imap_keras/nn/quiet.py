@@ -23,7 +23,8 @@ def quiet_start() -> Iterator[None]:
     """Import TensorFlow in here: its start-up lines are dropped, anything else is printed afterwards.
 
     Some are printed before TensorFlow reads its own log level, so they are caught where they come out:
-    at the process' standard error. A user who has set ``TF_CPP_MIN_LOG_LEVEL`` sees what that asks for.
+    at the process' standard error. Who has set ``TF_CPP_MIN_LOG_LEVEL`` to 0 or 1 sees them; 2 and 3
+    ask for more silence.
 
     Examples
     --------
@@ -32,7 +33,7 @@ def quiet_start() -> Iterator[None]:
     ...     import tensorflow
     """
     try:
-        kept = None if LEVEL in os.environ else os.dup(2)
+        kept = os.dup(2) if os.environ.get(LEVEL, "3") in ("2", "3") else None
     except OSError:  # there is no standard error
         kept = None
     os.environ.setdefault(LEVEL, "3")
