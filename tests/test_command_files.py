@@ -17,7 +17,7 @@ from scipy import sparse
 
 import imap_keras
 from imap_keras import IMAP, Hyperparameters, datasets
-from imap_keras.command import finding, joining, reading
+from imap_keras.command import finding, joining, reading, report
 from imap_keras.command.cost import cost_of
 from imap_keras.command.main import main
 from imap_keras.command.plan import Plan, plan_of
@@ -383,6 +383,50 @@ def test_files_are_said_with_one_suffix(write, capsys):
         assert f"Read {name}: 40 cells x 60 genes." in said
 
 
+def test_batches_of_several_files_are_doubted_and_the_report_keeps_it(
+    write, fitted_cells, tmp_path, monkeypatch, capsys
+):
+    of_donors = with_obs(donor=["1", "2"] * 20)
+    files = [write("labA.h5ad", ["batch_0"], of_donors), write("labB.h5ad", ["batch_1"], of_donors)]
+    call = ["--batch-key", "donor", "--min-genes", "5"]
+    assert main(["check", *files, *call]) == 0
+    told = (
+        "Taken as one batch each, though of several files: '1' (labA, labB), '2' (labA, labB). If they "
+        "are not the same, name them apart in each file and write it again, for example "
+        "adata.obs['donor'] = 'labA' + ' ' + adata.obs['donor'].astype(str)."
+    )
+    assert f"Note: {told}\n" in capsys.readouterr().out
+    kept = []
+    monkeypatch.setattr(report, "write_report", lambda done, path: kept.append(done) or "")
+    out = ["-o", str(tmp_path / "out.h5ad"), "--report", str(tmp_path / "r.html")]
+    assert main(["integrate", *files, *call, *out]) == 0
+    assert told in kept[0].plan.doubts
+
+
+def test_cells_that_are_given_twice_are_doubted(write, capsys):
+    files = [write("one.h5ad", ["batch_0"]), write("two.h5ad", ["batch_0", "batch_1"])]
+    call = ["--batch-key", "batch", "--min-genes", "5"]
+    assert main(["check", *files, *call]) == 0
+    said = capsys.readouterr().out
+    assert "Note: 40 cells have the same name and values in two files: are they one?" in said
+
+    def other_values(adata):
+        adata.X = adata.X * 2
+        return adata
+
+    files[0] = write("other.h5ad", ["batch_0"], other_values)
+    assert main(["check", *files, *call]) == 0
+    said = capsys.readouterr().out
+    assert "same name and values" not in said and "'batch_0' (other, two)" in said
+
+
+def test_files_of_their_own_batches_are_not_doubted(write, capsys):
+    files = [write("one.h5ad", ["batch_0"]), write("two.h5ad", ["batch_1"])]
+    assert main(["check", *files, "--batch-key", "batch", "--min-genes", "5"]) == 0
+    said = capsys.readouterr().out
+    assert "several files" not in said and "same name and values" not in said
+
+
 # ------------------------------------------------------------- as they are
 
 
@@ -446,6 +490,47 @@ def test_minutes_are_those_of_the_genes_that_are_fitted():
     many.var["highly_variable"] = False
     (obstacle,) = plan_of(many, "b", None, 10, hp).obstacles
     assert obstacle.startswith("var['highly_variable'] must hold True or False")
+
+
+@pytest.mark.parametrize("other", ["batch_0 ", "BATCH_0"])
+def test_batches_that_differ_in_case_or_spaces_are_doubted(cells, other):
+    some = cells.copy()
+    some.obs["batch"] = [other] * 20 + some.obs["batch"].astype(str).tolist()[20:]
+    plan = plan_of(some, "batch", None, 2000, Hyperparameters(), min_genes=5)
+    first, second = sorted(["batch_0", other])
+    assert plan.doubts[0] == (
+        f"Batches {first!r} and {second!r} differ only in case or in spaces. If they are one, give "
+        "them one name."
+    )
+    plan = plan_of(cells, "batch", None, 2000, Hyperparameters(), min_genes=5)
+    assert not [doubt for doubt in plan.doubts if "differ" in doubt]
+
+
+def test_a_column_of_measurements_is_no_batch(cells):
+    some = cells.copy()
+    some.obs["depth"] = np.arange(120) / 7
+    plan = plan_of(some, "depth", None, 2000, Hyperparameters(), min_genes=5)
+    assert plan.obstacles == [
+        "120 of 120 batches have fewer than 10 cells: is --batch-key the right column?"
+    ]
+    (said,) = [sentence for sentence in plan.said if "batches" in sentence]
+    assert said.startswith("120 batches in 'depth': 0.0 (1), ") and said.endswith(" and 115 more.")
+    assert not [sentence for sentence in plan.said if "minutes" in sentence]
+
+
+def test_words_agree_with_numbers_and_no_cells_are_no_warning(cells, recwarn):
+    hp = Hyperparameters()
+    some = cells[: 40 + 1].copy()
+    plan = plan_of(some, "batch", None, 2000, hp, min_genes=5)
+    assert plan.obstacles == [
+        "Batch 'batch_1' has 1 cell; at least 10 are needed. Leave it out or merge it with another "
+        "batch."
+    ]
+    plan = plan_of(cells[:40].copy(), "batch", None, 2000, hp, min_genes=5)
+    assert plan.said[0] == "1 batch in 'batch': batch_0 (40)."
+    plan = plan_of(cells[:0].copy(), "batch", None, 2000, hp)
+    assert plan.obstacles == ["adata has no cells (its shape is 0 x 60)."] and not plan.doubts
+    assert not [warned for warned in recwarn if "mean" in str(warned.message).lower()]
 
 
 def poor_in_genes(adata: AnnData, batch: str) -> AnnData:

@@ -98,11 +98,20 @@ def genes_of(text: str) -> int:
 
 
 def read_and_plan(options: argparse.Namespace, say: Callable = print) -> tuple[AnnData, Plan]:
-    """Read the files and look at them, saying what is found."""
-    adata = read_cells(options.files, options.batch_key, options.modality, say)
+    """Read the files and look at them, saying what is found.
+
+    Raises
+    ------
+    WrongCall
+        A hyperparameter is wrong.
+    """
     hp = hyperparameters_of(options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        adata = read_cells(options.files, options.batch_key, options.modality, say)
     keys = options.batch_key, options.label_key
     plan = plan_of(adata, *keys, options.genes, hp, min_genes=options.min_genes)
+    plan.doubts = [*sentences_of(caught), *plan.doubts]
     for sentence in plan.said:
         say(sentence)
     for sentence in plan.doubts:
@@ -180,9 +189,14 @@ def integrate(options: argparse.Namespace, say: Callable = print) -> int:
     return 0
 
 
+def sentences_of(caught: list[warnings.WarningMessage]) -> list[str]:
+    """Each warning of ours once."""
+    return list(dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning))
+
+
 def say_warnings(caught: list[warnings.WarningMessage], say: Callable) -> list[str]:
     """Say each warning of ours once, as a note, and return what was said."""
-    warned = list(dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning))
+    warned = sentences_of(caught)
     for sentence in warned:
         say(f"Note: {sentence}")
     return warned

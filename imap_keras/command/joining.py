@@ -1,6 +1,7 @@
 """Several files as one: values of one kind, columns that a file can keep, batches named by the file."""
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from ..imap.gene_choice import MARK
 from ..inputs.expression import COUNTS, LOGGED
 from ..inputs.recipe import COUNTED, FEWER_GENES, RECIPE, VALUES, recipe_of
 from ..preprocessing.described import free_index
+from .batches import named
 from .finding import first_of, is_prepared, places_of, with_counts
 from .matrices import MATRIX
+from .overlap import same_cells, shared_batches
 
 NUMBERS = {"integer": "numbers", "floating": "numbers", "mixed-integer-float": "numbers"}
 KINDS = NUMBERS | {"string": "text", "boolean": "true or false"}
@@ -61,6 +64,8 @@ def _without_suffix(place: Path) -> Path:
 def joined(parts: dict[str, AnnData], batch_key: str, say: Callable = print) -> AnnData:
     """Several data sets as one: shared genes, batches named by the file where it names none.
 
+    Batches, and cells, that occur in several files are warned of.
+
     Raises
     ------
     ValueError
@@ -70,13 +75,14 @@ def joined(parts: dict[str, AnnData], batch_key: str, say: Callable = print) -> 
     --------
     >>> from imap_keras.command.joining import joined
     >>> from imap_keras.datasets import simulate
-    >>> parts = {name: simulate(n_cells=30, n_genes=20, n_batches=1) for name in ("one", "two")}
+    >>> parts = {name: simulate(30, 20, n_batches=1, seed=i) for i, name in enumerate(("one", "two"))}
     >>> joined(parts, "donor", say=lambda sentence: None).obs["donor"].value_counts().to_dict()
     {'one': 30, 'two': 30}
     """
     for name, adata in parts.items():
         if batch_key not in adata.obs:
             adata.obs[batch_key] = name
+    batches = {name: _batches_of(adata, batch_key) for name, adata in parts.items()}
     parts, kind = of_one_kind(parts, say)
     recorded = shared_recipe(parts) if kind == LOGGED else {}
     unite_columns(parts, say)
@@ -100,12 +106,19 @@ def joined(parts: dict[str, AnnData], batch_key: str, say: Callable = print) -> 
     left = sorted({str(c) for adata in parts.values() for c in adata.obs} - set(together.obs))
     if left:
         say(f"Not in all files, so left out of obs: {', '.join(left)}.")
-    batches = sorted(together.obs[batch_key].dropna().astype(str).unique())
     say(
         f"Joined {len(parts)} files: {together.n_obs:,} cells, {together.n_vars:,} shared genes of at "
-        f"most {most:,}; batches are {', '.join(batches)}."
+        f"most {most:,}; batches are {named(sorted(_batches_of(together, batch_key)))}."
     )
+    names = [adata.obs_names for adata in parts.values()]
+    for doubt in (shared_batches(batches, batch_key), same_cells(together, names)):
+        if doubt:
+            warnings.warn(doubt, stacklevel=2)
     return together
+
+
+def _batches_of(adata: AnnData, batch_key: str) -> set[str]:
+    return set(adata.obs[batch_key].dropna().astype(str))
 
 
 def of_one_kind(parts: dict[str, AnnData], say: Callable = print) -> tuple[dict[str, AnnData], str]:

@@ -12,13 +12,13 @@ from ..imap.pairs import check_annoy
 from ..inputs.cells import open_cells
 from ..inputs.embeddings import embedding_of
 from ..inputs.expression import COUNTS, LOGGED
-from ..inputs.labels import MIN_CELLS, labels_of
+from ..inputs.labels import labels_of
 from ..preprocessing.preprocess import MIN_GENES
+from .batches import almost_alike, counted, few_cells, named, one_batch_each, said_of_batches, too_few
 from .cost import cost_of
 from .finding import Found, find_expression, is_prepared, with_counts
 from .outputs import check_writable
 
-FEW_CELLS = 100
 ALL_GENES = 10**9  # what --genes all is as a number
 
 
@@ -102,6 +102,8 @@ def plan_of(
     if "--label-key" in found:
         _look_at_types(plan, found["--label-key"], found.get("--batch-key"), label_key)
     _look_at_batches(plan, batch_key)
+    if not adata.n_obs:  # the labels have said so
+        return plan
     try:
         plan.found = Found("X", LOGGED) if plan.prepared else find_expression(adata)
     except ValueError as error:
@@ -114,7 +116,7 @@ def plan_of(
     _look_at_sizes(plan, min_genes)
     _look_at_the_rest(plan, cells, hp)
     n_fitted = _look_at_genes(plan, cells.var, n_genes)
-    if plan.kept:
+    if plan.kept and not plan.obstacles:
         seconds, gigabytes = cost_of(sum(plan.kept.values()), n_fitted, len(plan.kept), hp)
         plan.said.append(
             f"Expected on two cores: {gigabytes:.1f} GB, {max(seconds / 60, 0.1):.1f} minutes; "
@@ -181,10 +183,10 @@ def _look_at_the_rest(plan: Plan, cells: AnnData, hp: Hyperparameters) -> None:
 
 def _look_at_types(plan: Plan, types: np.ndarray, batch: np.ndarray | None, label_key: str) -> None:
     n = len(np.unique(types))
-    plan.said.append(f"{n} cell type{'s' if n > 1 else ''} in {label_key!r}.")
+    plan.said.append(f"{counted(n, 'cell type', 'cell types')} in {label_key!r}.")
     if n > len(types) / 3:
         plan.doubts.append(f"{n} cell types for {len(types):,} cells: is --label-key the right column?")
-    elif batch is not None and pd.Series(batch).groupby(types).nunique().max() == 1:
+    elif batch is not None and one_batch_each(types, batch):
         plan.doubts.append(
             f"Each cell type of {label_key!r} lies in one batch, so the report cannot say how well "
             "batches mix. Are the types named alike in all batches?"
@@ -194,60 +196,31 @@ def _look_at_types(plan: Plan, types: np.ndarray, batch: np.ndarray | None, labe
 def _look_at_batches(plan: Plan, batch_key: str) -> None:
     if not plan.batches:
         return
-    sizes = ", ".join(f"{name} ({n:,})" for name, n in plan.batches.items())
-    plan.said.append(f"{len(plan.batches)} batches in {batch_key!r}: {sizes}.")
+    plan.said.append(said_of_batches(plan.batches, batch_key))
     if len(plan.batches) < 2:
         plan.obstacles.append(
             f"All cells are in one batch, {next(iter(plan.batches))!r}; at least two are needed. "
             "Is --batch-key the right column?"
         )
+    alike = almost_alike(plan.batches)
+    if alike:
+        plan.doubts.append(alike)
 
 
 def _look_at_sizes(plan: Plan, min_genes: int) -> None:
     """Which batches hold enough cells, of the cells that stay."""
+    obstacle = too_few(plan.batches, plan.kept, min_genes)
     lost = [name for name in plan.batches if name not in plan.kept]
-    few = [name for name, n in plan.kept.items() if n < MIN_CELLS]
-    if few and plan.batches[few[0]] < MIN_CELLS:
-        plan.obstacles.append(
-            f"Batch {few[0]!r} has {plan.batches[few[0]]} cells; at least {MIN_CELLS} are needed. "
-            "Leave it out or merge it with another batch."
-        )
-    elif few:
-        plan.obstacles.append(
-            f"Batch {few[0]!r} keeps {plan.kept[few[0]]} of {plan.batches[few[0]]:,} cells with at "
-            f"least {min_genes} detected genes; {MIN_CELLS} are needed. Lower --min-genes."
-        )
-    elif len(plan.kept) < 2 <= len(plan.batches):
-        plan.obstacles.append(
-            f"{len(plan.kept)} of {len(plan.batches)} batches keep cells with at least {min_genes} "
-            "detected genes; two are needed. Lower --min-genes."
-        )
+    if obstacle:
+        plan.obstacles.append(obstacle)
     elif lost:
         plan.doubts.append(
             f"Batches without any cell of at least {min_genes} detected genes leave: "
-            f"{', '.join(map(repr, lost))}. Lower --min-genes to keep them."
+            f"{named(map(repr, lost))}. Lower --min-genes to keep them."
         )
     doubt = few_cells(plan.kept, "have" if plan.kept == plan.batches else "keep")
     if doubt:
         plan.doubts.append(doubt)
-
-
-def few_cells(sizes: dict[str, int], have: str = "have") -> str | None:
-    """A sentence on batches that can be integrated, but hold few cells; None without any.
-
-    Examples
-    --------
-    >>> from imap_keras.command.plan import few_cells
-    >>> few_cells({"a": 500, "b": 33}, "keep")
-    "1 of 2 batches keep fewer than 100 cells, 'b' for example 33: look at the verdict with care."
-    """
-    few = [name for name, n in sizes.items() if MIN_CELLS <= n < FEW_CELLS]
-    if not few:
-        return None
-    return (
-        f"{len(few)} of {len(sizes)} batches {have} fewer than {FEW_CELLS} cells, "
-        f"{few[0]!r} for example {sizes[few[0]]}: look at the verdict with care."
-    )
 
 
 def _look_at_cells(plan: Plan, adata: AnnData, min_genes: int, batch: np.ndarray | None) -> None:
