@@ -173,7 +173,8 @@ def test_counts_are_found_in_layers_x_and_raw(cells):
     [
         (["--set", "latent=3"], "error: --set: 'latent' is not a hyperparameter of iMAP; did you mean"),
         (["--set", "stage1_epochs=0"], "error: --set: stage1_epochs=0 must be a whole number"),
-        (["--preset", "best"], "error: --set: preset='best' is unknown; choose one of"),
+        (["--preset", "best"], "error: --preset: preset='best' is unknown; choose one of"),
+        (["--seed", "-1"], "error: --seed: seed=-1 must be a whole number of at least 0."),
         (["-o", "/no/such/folder/out.h5ad"], "error: There is no folder /no/such/folder to write"),
     ],
 )
@@ -184,6 +185,30 @@ def test_wrong_calls_end_with_2_before_any_work(file, tmp_path, arguments, messa
     assert said.err.startswith(message)
     assert said.out == ""
     assert not [*tmp_path.iterdir()]
+
+
+def test_check_refuses_a_wrong_hyperparameter_before_it_reads(file, capsys):
+    assert main(["check", str(file), "--batch-key", "batch", "--set", "latent_dim=0"]) == 2
+    said = capsys.readouterr()
+    assert said.err == "error: --set: latent_dim=0 must be a whole number of at least 1.\n"
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    "option, told",
+    [
+        (["--min-genes", "-5"], "argument --min-genes: '-5' is not a whole number of at least 0"),
+        (["--min-genes", "x"], "argument --min-genes: 'x' is not a whole number of at least 0"),
+        (
+            ["--genes", "1"],
+            "argument --genes: '1' is neither a number of genes, at least 10, nor 'all'",
+        ),
+    ],
+)
+def test_numbers_of_genes_have_a_lower_bound(file, option, told, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", str(file), "--batch-key", "batch", *option])
+    assert capsys.readouterr().err.endswith(f"{told}\n")
 
 
 def test_a_file_that_is_not_there_or_not_readable_is_named(tmp_path, capsys):

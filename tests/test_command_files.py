@@ -602,7 +602,7 @@ def test_an_order_names_the_batches_that_keep_cells(write, fitted_cells, tmp_pat
     ) in capsys.readouterr().out
     call = ["integrate", file, "--batch-key", "batch", "-o", f"{tmp_path}/o.h5ad", "--min-genes", "5"]
     assert main([*call, "--order", "batch_2", "batch_1", "batch_0"]) == 2
-    assert "names unknown 'batch_1'; it must name each of the batches ['batch_0', 'batch_2']" in (
+    assert "'batch_1' is none of the batches 'batch_0', 'batch_2'; name each of these once" in (
         capsys.readouterr().err
     )
     plan = plan_of(anndata.read_h5ad(file), "batch", None, 2000, Hyperparameters(), min_genes=5)
@@ -624,21 +624,33 @@ def test_a_layer_whose_name_holds_quotes_is_read(cells):
     "more, message",
     [
         (["-o", "FOLDER"], "is a folder; name a file."),
-        (["-o", "FOLDER/o", "--report", "FOLDER"], "is a folder; name a file."),
+        (["-o", "FOLDER/o.h5ad", "--report", "FOLDER"], "is a folder; name a file."),
         (
-            ["-o", "FOLDER/o", "--model", "FOLDER/mine.h5ad"],
+            ["-o", "FOLDER/o.h5ad", "--model", "FOLDER/mine.h5ad"],
             "mine.h5ad is a file; a model is saved into",
         ),
         (["-o", "FOLDER/mine.h5ad"], "would replace the input FOLDER/mine.h5ad; name another file."),
         (["-o", "FOLDER/sub/../mine.h5ad"], "would replace the input FOLDER/mine.h5ad; name another"),
         (["-o", "FOLDER/link.h5ad"], "would replace the input FOLDER/mine.h5ad; name another file."),
-        (["-o", "FOLDER/o", "--report", "FOLDER/mine.h5ad"], "mine.h5ad would replace the input"),
-        (["-o", "FOLDER/o", "--report", "FOLDER/o"], "FOLDER/o is named for two results"),
+        (["-o", "FOLDER/o.h5ad", "--report", "FOLDER/mine.h5ad"], "mine.h5ad would replace the input"),
         (
-            ["-o", "FOLDER/o", "--report", "/no/such/r.html"],
+            ["-o", "FOLDER/o.h5ad", "--report", "FOLDER/o.h5ad"],
+            "FOLDER/o.h5ad is named for two results",
+        ),
+        (
+            ["-o", "FOLDER/o.h5ad", "--report", "/no/such/r.html"],
             "There is no folder /no/such to write r.html",
         ),
-        (["-o", "FOLDER/o", "--model", "/no/such/m"], "There is no folder /no/such to write m into"),
+        (["-o", "FOLDER/o.csv"], "FOLDER/o.csv must end in .h5ad: that is what is written."),
+        (["-o", "FOLDER/o"], "FOLDER/o must end in .h5ad: that is what is written."),
+        (
+            ["-o", "FOLDER/o.h5ad", "--report", "FOLDER/r.pdf"],
+            "FOLDER/r.pdf must end in .html or .htm: that is what is written.",
+        ),
+        (
+            ["-o", "FOLDER/o.h5ad", "--model", "/no/such/m"],
+            "There is no folder /no/such to write m into",
+        ),
     ],
 )
 def test_outputs_that_cannot_be_written_are_found_before_any_work(
@@ -692,16 +704,25 @@ def test_what_no_file_can_keep_is_found_before_training(
 
 
 @pytest.mark.parametrize(
-    "order", [["batch_0", "batch_1"], ["batch_0", "batch_1", "batch_1", "batch_9"]]
+    "order, told",
+    [
+        (["batch_0", "batch_1"], "--order: order=['batch_0', 'batch_1'] forgets 'batch_2'"),
+        (["batch_0", "batch_1", "batch_2", "batch_2"], "names twice 'batch_2'"),
+        (
+            ["batch_0", "batch_9"],
+            "--order: 'batch_9' is none of the batches 'batch_0', 'batch_1', 'batch_2'; name each of "
+            "these once, the anchor first.",
+        ),
+    ],
 )
-def test_a_wrong_order_is_said_before_preprocessing(write, tmp_path, monkeypatch, capsys, order):
+def test_a_wrong_order_is_said_before_preprocessing(write, tmp_path, monkeypatch, capsys, order, told):
     monkeypatch.setattr(
         "imap_keras.command.integrating.preprocess", lambda *_, **__: pytest.fail("read")
     )
     files = [write("all.h5ad", ["batch_0", "batch_1", "batch_2"])]
     call = ["integrate", *files, "--batch-key", "batch", "-o", str(tmp_path / "out.h5ad")]
     assert main([*call, "--order", *order]) == 2
-    assert "--order: order=['batch_0'" in capsys.readouterr().err
+    assert told in capsys.readouterr().err
 
 
 def test_a_model_of_another_kind_stays_where_it_is(write, tmp_path, capsys):

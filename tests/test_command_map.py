@@ -179,6 +179,7 @@ def odd(folder):
         ("nowhere", "query", [], 2, "nowhere is not a saved model: it has no model.json."),
         ("bayes", "query", [], 2, "holds a model of kind 'bayes'; iMAP and scArches can map."),
         ("imap", "query", ["-o", "/no/such/out.h5ad"], 2, "There is no folder /no/such to write"),
+        ("imap", "query", ["R", "-o", "FOLDER/o.csv"], 2, "o.csv must end in .h5ad: that is what is"),
         ("imap", "query", ["-o", "FOLDER/x.h5ad/"], 2, "is a folder; name a file."),
         ("imap", "query", ["-o", "FOLDER/query.h5ad"], 2, "would replace the input"),
         (

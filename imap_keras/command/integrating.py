@@ -16,10 +16,13 @@ from ..inputs.expression import COUNTS
 from ..inputs.labels import check_order
 from ..nn.persistence import write_whole
 from ..preprocessing import preprocess
+from .batches import named
 from .finding import with_counts
 from .outputs import WrongCall, check_outputs
 from .plan import ALL_GENES, Plan, plan_of
 from .reading import read_cells
+
+FEWEST_GENES = 10  # fewer say too little of a cell to find its like
 
 
 @dataclass
@@ -64,14 +67,17 @@ def hyperparameters_of(options: argparse.Namespace) -> Hyperparameters:
     WrongCall
         An unknown name, or a value out of range.
     """
-    changes = {"seed": options.seed}
+    changes = {}
     for text in options.set:
         name, _, value = text.partition("=")
         changes[name.strip()] = _as_python(value)
-    try:
-        return Hyperparameters.of(options.preset, **changes)
-    except (TypeError, ValueError) as error:
-        raise WrongCall(f"--set: {error}") from error
+    seed = {"seed": options.seed}
+    for option, of_it in (("--preset", {}), ("--seed", seed), ("--set", seed | changes)):
+        try:
+            hp = Hyperparameters.of(options.preset, **of_it)
+        except (TypeError, ValueError) as error:
+            raise WrongCall(f"{option}: {error}") from error
+    return hp
 
 
 def _as_python(text: str):
@@ -82,7 +88,7 @@ def _as_python(text: str):
 
 
 def genes_of(text: str) -> int:
-    """Number of variable genes: a whole number, or ``all``.
+    """Number of variable genes: a whole number of at least `FEWEST_GENES`, or ``all``.
 
     Examples
     --------
@@ -92,8 +98,24 @@ def genes_of(text: str) -> int:
     """
     if text == "all":
         return ALL_GENES
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of genes nor 'all'")
+    if not text.isdigit() or int(text) < FEWEST_GENES:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a number of genes, at least {FEWEST_GENES}, nor 'all'"
+        )
+    return int(text)
+
+
+def min_genes_of(text: str) -> int:
+    """Fewest genes of a cell that stays: a whole number, 0 for none at all.
+
+    Examples
+    --------
+    >>> from imap_keras.command.integrating import min_genes_of
+    >>> min_genes_of("200")
+    200
+    """
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
     return int(text)
 
 
@@ -145,15 +167,21 @@ def integrate(options: argparse.Namespace, say: Callable = print) -> int:
     WrongCall
         An option cannot work.
     """
-    check_outputs(options.output, options.report, folder=options.model, inputs=options.files)
+    check_outputs(options.output, options.report, options.model, options.files)
     hp = hyperparameters_of(options)
     start = time.perf_counter()
     adata, plan = read_and_plan(options, say)
     if options.order is not None and plan.batches:
         # Where fewer than two keep cells, an obstacle says so: the order is of the batches as read.
-        batches = plan.kept if len(plan.kept) > 1 else plan.batches
+        batches = list(plan.kept if len(plan.kept) > 1 else plan.batches)
+        unknown = [name for name in options.order if name not in batches]
+        if unknown:
+            raise WrongCall(
+                f"--order: {named(map(repr, unknown))} is none of the batches "
+                f"{named(map(repr, batches))}; name each of these once, the anchor first."
+            )
         try:
-            check_order(options.order, list(batches))
+            check_order(options.order, batches)
         except ValueError as error:
             raise WrongCall(f"--order: {error}") from error
     if plan.obstacles:

@@ -9,7 +9,7 @@ from ..imap.streaming import PLACES
 from ..inputs.files import path_of
 from ..nn.estimator import NotFittedError
 from ..preprocessing.preprocess import MIN_GENES
-from .integrating import check, genes_of, integrate
+from .integrating import check, genes_of, integrate, min_genes_of
 from .mapping import map_query
 from .outputs import WrongCall
 from .transforming import transform
@@ -97,7 +97,10 @@ def _add_cells(verb: argparse.ArgumentParser, min_genes: int | None = MIN_GENES)
     verb.add_argument("--modality", default="rna", help="which one of an .h5mu file ('rna')")
     default = min_genes or "as the model's own"
     verb.add_argument(
-        "--min-genes", type=int, default=min_genes, help=f"leave out cells with fewer genes ({default})"
+        "--min-genes",
+        type=min_genes_of,
+        default=min_genes,
+        help=f"leave out cells with fewer genes ({default})",
     )
 
 

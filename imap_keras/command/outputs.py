@@ -1,7 +1,7 @@
 """Whether what the command will make can be written, looked at before any work."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from anndata import AnnData
@@ -11,6 +11,7 @@ from ..inputs.files import path_of
 from ..inputs.writing import check_described, write_on_trial
 from ..nn.persistence import check_folder
 
+REPORT = (".html", ".htm")
 FEW = 3  # rows of an embedding: whether it can be written does not depend on their number
 
 
@@ -19,24 +20,29 @@ class WrongCall(Exception):
 
 
 def check_outputs(
-    *files: Path | None, folder: Path | None = None, inputs: Iterable[str | Path | None] = ()
+    cells: Path,
+    report: Path | None = None,
+    folder: Path | None = None,
+    inputs: Iterable[str | Path | None] = (),
+    suffixes: Sequence[str] = (".h5ad",),
 ) -> None:
     """Raise before any work if a result could not be written, or would replace what is read.
 
     Parameters
     ----------
-    files
-        To be written; None where none is asked for.
-    folder
-        To save a model into.
+    cells, report, folder
+        The file of cells, the report and the folder of a model; None where none is asked for.
     inputs
         Files and folders that are read.
+    suffixes
+        What the file of cells may end in.
 
     Raises
     ------
     WrongCall
         Its folder does not exist or is not writable; a file is a folder, or a folder a file or holds a
-        model of another kind; two results, or a result and an input, are the same file.
+        model of another kind; two results, or a result and an input, are the same file; a file's name
+        ends otherwise than what is written into it.
 
     Examples
     --------
@@ -50,7 +56,7 @@ def check_outputs(
     """
     read = {path_of(path).resolve(): path for path in inputs if path is not None}
     made = {}
-    for path in (*files, folder):
+    for path, ends in ((cells, suffixes), (report, REPORT), (folder, ())):
         if path is None:
             continue
         parent = path.absolute().parent
@@ -72,6 +78,8 @@ def check_outputs(
         if real in made:
             raise WrongCall(f"{path} is named for two results; give each a name of its own.")
         made[real] = path
+        if ends and path.suffix.lower() not in ends:
+            raise WrongCall(f"{path} must end in {' or '.join(ends)}: that is what is written.")
 
 
 def check_writable(adata: AnnData) -> None:

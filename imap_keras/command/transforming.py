@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..imap.model import IMAP
 from ..inputs.cells import open_cells
-from ..inputs.writing import check_out
+from ..inputs.writing import SUFFIXES, check_out
 from .integrating import say_warnings
 from .mapping import kind_of_model
 from .outputs import WrongCall, check_outputs
@@ -26,7 +26,7 @@ def transform(options: argparse.Namespace, say: Callable = print) -> int:
     out = options.output
     try:
         check_out(out)
-        check_outputs(out)
+        check_outputs(out, suffixes=SUFFIXES)
     except (ValueError, OSError) as error:
         raise WrongCall(str(error)) from error
     if kind_of_model(options.model) != "imap":
