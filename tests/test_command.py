@@ -125,7 +125,7 @@ def test_check_names_what_stands_in_the_way(cells, tmp_path, capsys):
     lone.write_h5ad(tmp_path / "odd.h5ad")
     assert main(["check", str(tmp_path / "odd.h5ad"), "--batch-key", "batch"]) == 1
     said = capsys.readouterr().out
-    assert "Stop: Neither counts nor log-normalised values were found (X: other values)." in said
+    assert "Stop: Neither counts nor log-normalised values were found (X: " in said
     assert main(["check", str(tmp_path / "odd.h5ad"), "--batch-key", "donor"]) == 1
     assert "Stop: --batch-key='donor' is not a column of adata.obs." in capsys.readouterr().out
 
@@ -166,6 +166,47 @@ def test_counts_are_found_in_layers_x_and_raw(cells):
     assert finding.find_expression(logged) == finding.Found("layers['umi']", "counts")
     logged.layers["counts"] = cells.X
     assert finding.find_expression(logged) == finding.Found("layers['counts']", "counts")
+
+
+def changed(value):
+    def change(counts):
+        counts.data[7] = value
+        return counts
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change, seen, mend",
+    [
+        (changed(np.nan), "1 value is NaN or infinite", "Fill in what is missing, or leave those"),
+        (changed(-1), "1 value below 0, the lowest -1", "Scaled or centred values do not fit"),
+        (
+            changed(0.5),
+            "whole numbers but for 1 fractional value, 0.5 for example",
+            "If they are counts corrected for ambient RNA, round them.",
+        ),
+        (
+            lambda counts: counts.multiply(1e6 / counts.sum(axis=1)).tocsr(),
+            "fractions, up to ",
+            "If they are normalised, take the logarithm, scanpy.pp.log1p(adata); if they are counts",
+        ),
+    ],
+    ids=["NaN", "negative", "fraction", "not logged"],
+)
+def test_values_that_are_neither_say_what_was_seen_and_how_to_mend_it(cells, change, seen, mend):
+    adata = cells.copy()
+    adata.X.data[3] = 400
+    adata.X = change(adata.X.astype("float64"))
+    (obstacle,) = plan_of(adata, "batch", None, 100, Hyperparameters(), min_genes=5).obstacles
+    assert obstacle.startswith(f"Neither counts nor log-normalised values were found (X: {seen}"), (
+        obstacle
+    )
+    assert f"). {mend}" in obstacle and obstacle.endswith(
+        "Else put counts into X or layers['counts']; then write the file again."
+    )
+    if seen == "fractions, up to ":
+        assert f"up to {adata.X.max():.5g})" in obstacle
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from ..inputs.expression import COUNTS, LOGGED
 from ..inputs.recipe import COUNTED, FEWER_GENES, RECIPE, VALUES, recipe_of
 from ..preprocessing.described import free_index
 from .batches import named
-from .finding import first_of, is_prepared, places_of, with_counts
+from .finding import faults_in, first_of, is_prepared, places_of, with_counts
 from .matrices import MATRIX
 from .overlap import same_cells, shared_batches
 
@@ -157,7 +157,8 @@ def of_one_kind(parts: dict[str, AnnData], say: Callable = print) -> tuple[dict[
     found = counts if all(counts.values()) else logged
     if not all(found.values()):
         said = "; ".join(
-            f"{name!r}: {_held(counts[name]) or _held(logged[name]) or 'neither'}" for name in parts
+            f"{name!r}: {_held(counts[name]) or _held(logged[name]) or faults_in(adata)[0]}"
+            for name, adata in parts.items()
         )
         raise ValueError(
             f"Neither counts nor log-normalised values are in all files ({said}). Put counts into X or "
