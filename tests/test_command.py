@@ -127,7 +127,10 @@ def test_check_names_what_stands_in_the_way(cells, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "Stop: Neither counts nor log-normalised values were found (X: " in said
     assert main(["check", str(tmp_path / "odd.h5ad"), "--batch-key", "donor"]) == 1
-    assert "Stop: --batch-key='donor' is not a column of adata.obs." in capsys.readouterr().out
+    assert (
+        "Stop: --batch-key='donor' is not a column of adata.obs. Columns there: batch, cell_type. Add "
+        "the column, or give one file for each batch.\n" in capsys.readouterr().out
+    )
 
 
 def test_several_files_are_joined_by_their_names(cells, tmp_path, capsys):
@@ -261,6 +264,60 @@ def test_a_file_that_is_not_there_or_not_readable_is_named(tmp_path, capsys):
     (tmp_path / "cells.xlsx").write_text("")
     assert main(["check", str(tmp_path / "cells.xlsx"), "--batch-key", "b"]) == 1
     assert "is of a kind that is not known" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name, way",
+    [
+        ("cells.h5ad.gz", "Unzip it first: gunzip 'PATH'."),
+        ("cells.zarr", "Make one of it: anndata.read_zarr('PATH').write_h5ad('cells.h5ad')."),
+        (
+            "cells.csv",
+            "AnnData(pandas.read_csv('PATH', index_col=0, sep=None, engine='python'))",
+        ),
+    ],
+)
+def test_files_of_other_kinds_are_shown_a_way(tmp_path, name, way):
+    path = tmp_path / name
+    path.mkdir() if name == "cells.zarr" else path.touch()
+    with pytest.raises(ValueError) as told:
+        reading.read_one(path)
+    assert way.replace("PATH", str(path)) in str(told.value)
+
+
+def test_a_table_that_is_made_a_file_of_cells_is_read(cells, tmp_path):
+    """The line that the error gives."""
+    table = pd.DataFrame(cells.X.toarray(), cells.obs_names, cells.var_names)
+    for name, sep in (("cells.csv", ","), ("cells.tsv", "\t")):
+        table.to_csv(tmp_path / name, sep=sep)
+        with pytest.raises(ValueError) as told:
+            reading.read_one(tmp_path / name)
+        line = str(told.value).partition("cells in rows: ")[2].partition(".write_h5ad")[0]
+        made = eval(line, {"anndata": anndata, "pandas": pd})
+        np.testing.assert_array_equal(made.X, cells.X.toarray())
+        assert made.obs_names.tolist() == cells.obs_names.tolist()
+
+
+def test_a_file_that_was_cut_is_called_damaged(file, tmp_path):
+    (tmp_path / "cut.h5ad").write_bytes(file.read_bytes()[:3000])
+    with pytest.raises(ValueError, match="it is damaged or incomplete. Copy or download it again"):
+        reading.read_one(tmp_path / "cut.h5ad")
+    (tmp_path / "empty.h5ad").touch()
+    with pytest.raises(ValueError, match="it is empty, damaged or of another kind than its name says"):
+        reading.read_one(tmp_path / "empty.h5ad")
+
+
+def test_names_used_twice_are_said_once(cells, tmp_path, capsys, recwarn):
+    twice = cells.copy()
+    twice.var_names = ["gene_1", *twice.var_names[1:]]
+    file = str(tmp_path / "twice.h5ad")
+    twice.write_h5ad(file)
+    recwarn.clear()
+    assert main(["check", file, "--batch-key", "batch", "--min-genes", "5"]) == 0
+    said = capsys.readouterr().out
+    assert "twice.h5ad: 1 gene name was used twice, now numbered.\n" in said
+    assert "not unique" not in said
+    assert not [warned for warned in recwarn if "not unique" in str(warned.message)]
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,8 @@ def test_imap_gives_what_python_gives_from_counts_and_from_prepared_cells(
     np.testing.assert_array_equal(mapped.obsm["X_imap"], expected.obsm["X_imap"])
     np.testing.assert_array_equal(mapped.layers["imap"], expected.layers["imap"])
     said = capsys.readouterr().out
-    prepared = "Preprocessed: 40 cells in the model's 30 genes (0 missing, filled with 0); 0 cells with"
+    assert ("Preprocessed the reference: 80 cells" in said) == (reference == "fitted.h5ad")
+    prepared = "Preprocessed the query: 40 cells in the model's 30 genes (0 missing, filled with 0); 0"
     assert (prepared in said) == (query == "query.h5ad")
     assert f"Wrote {out}: obsm['X_imap'] lies in the space of the reference" in said
 
@@ -103,6 +104,30 @@ def test_what_map_query_warns_of_is_a_note(folder, tmp_path, capsys):
     few.write_h5ad(tmp_path / "few.h5ad")
     assert main([*call, "--reference", str(folder / "result.h5ad")]) == 0
     assert "Note: These cells were normalised by their counts in 29 genes" in capsys.readouterr().out
+
+
+def without_batch(adata):
+    del adata.obs["batch"]
+    return adata
+
+
+@pytest.mark.parametrize("model", ["imap", "scarches"])
+def test_a_query_without_batches_is_named_by_its_file(folder, tmp_path, model, capsys):
+    changed(folder, "donor9.h5ad", without_batch)
+    out = tmp_path / "out.h5ad"
+    call = ["map", str(folder / model), str(folder / "donor9.h5ad"), "-o", str(out)]
+    if model == "imap":
+        call += ["--reference", str(folder / "result.h5ad")]
+    assert main(call) == 0
+    assert (
+        "obs has no column 'batch', so that the file names the batch: 'donor9'.\n"
+        in capsys.readouterr().out
+    )
+    mapped = anndata.read_h5ad(out)
+    assert mapped.obs["batch"].unique().tolist() == ["donor9"]
+    if model == "imap":
+        expected = anndata.read_h5ad(folder / "expected.h5ad")
+        np.testing.assert_array_equal(mapped.X.toarray(), expected.X.toarray())
 
 
 def test_prepared_queries_in_several_files_keep_their_values(folder, tmp_path):
@@ -157,6 +182,7 @@ def odd(folder):
         return lambda adata: AnnData(adata.X * value, obs=adata.obs, var=adata.var)
 
     changed(folder, "known.h5ad", with_batch("batch_1"))
+    changed(folder, "nobatch.h5ad", without_batch)
     changed(folder, "short.h5ad", lambda adata: adata[:4].copy())
     changed(folder, "genes.h5ad", lambda adata: adata[:, :20].copy())
     changed(folder, "negative.h5ad", with_x(-1.0))
@@ -197,6 +223,13 @@ def odd(folder):
         ("imap", "text", ["R"], 1, "text.h5ad cannot be read as an .h5ad"),
         ("imap", "query", ["--reference", "FOLDER/no.h5ad"], 1, "There is no file or folder"),
         ("imap", "query", ["R", "--batch-key", "donor"], 1, "'donor' is not a column of adata.obs"),
+        (
+            "imap",
+            "query",
+            ["--reference", "FOLDER/nobatch.h5ad"],
+            1,
+            "'batch' is not a column of adata.obs of FOLDER/nobatch.h5ad.",
+        ),
         ("imap", "known", ["R"], 1, "Batch 'batch_1' was fitted already"),
         ("imap", "short", ["R"], 1, "Batch 'batch_2' has 4 cells; at least 10 are needed"),
         ("imap", "genes", ["R"], 1, "genes asked for are missing"),
@@ -226,5 +259,5 @@ def test_what_cannot_be_mapped_is_one_sentence_and_its_exit_code(
     assert main(call) == code
     said = capsys.readouterr()
     assert said.err.startswith("error: ") and said.err.count("\n") == 1, said.err
-    assert message in said.err
+    assert message.replace("FOLDER", str(odd)) in said.err
     assert "Wrote" not in said.out and not out.exists()

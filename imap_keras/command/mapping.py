@@ -10,11 +10,14 @@ from anndata import AnnData
 
 from ..imap.model import IMAP
 from ..inputs.expression import COUNTS
+from ..inputs.files import path_of
+from ..inputs.labels import obs_column
 from ..nn.persistence import DESCRIPTION, write_whole
 from ..preprocessing.preprocess import MIN_GENES, preprocess
 from ..scarches import Reference
 from .finding import find_expression, is_prepared, with_counts
 from .integrating import say_warnings
+from .joining import names_of
 from .outputs import WrongCall, check_outputs, check_writable
 from .reading import read_cells
 
@@ -71,9 +74,13 @@ def through_imap(options: argparse.Namespace, say: Callable) -> tuple[AnnData, s
     """The query as iMAP carries it onto its reference cells, and what lies where."""
     model = IMAP.load(options.model)
     batch_key = options.batch_key or model.batch_key
-    read = [read_cells(options.files, batch_key, options.modality, say)]
-    read.append(read_cells([options.reference], batch_key, options.modality, say))
-    query, reference = (prepared(adata, model, batch_key, options.min_genes, say) for adata in read)
+    query = read_query(options, batch_key, say)
+    reference = read_cells([options.reference], batch_key, options.modality, say)
+    obs_column(reference.obs, batch_key, what=f"adata.obs of {options.reference}")
+    query, reference = (
+        prepared(adata, model, batch_key, options.min_genes, what, say)
+        for adata, what in ((query, "the query"), (reference, "the reference"))
+    )
     check_writable(query)
     mapped = model.map_query(query, reference, batch_key)
     return mapped, "obsm['X_imap'] lies in the space of the reference, layers['imap'] has its genes."
@@ -83,9 +90,9 @@ def through_scarches(options: argparse.Namespace, say: Callable) -> tuple[AnnDat
     """The query with its place in the grown reference, and what lies where."""
     reference = Reference.load(options.model)
     batch_key = options.batch_key or reference.batch_key
-    query = read_cells(options.files, batch_key, options.modality, say)
+    query = read_query(options, batch_key, say)
     if reference.hyperparameters.likelihood == "mse":
-        cells = query = prepared(query, reference, batch_key, options.min_genes, say)
+        cells = query = prepared(query, reference, batch_key, options.min_genes, "the query", say)
     else:
         found = find_expression(query)
         cells = with_counts(query, found) if found.kind == COUNTS else query
@@ -95,8 +102,23 @@ def through_scarches(options: argparse.Namespace, say: Callable) -> tuple[AnnDat
     return query, "obsm['X_scarches'] is the latent of the reference."
 
 
+def read_query(options: argparse.Namespace, batch_key: str, say: Callable) -> AnnData:
+    """The new cells; where one file lacks the column, it names the batch, as each of several does."""
+    query = read_cells(options.files, batch_key, options.modality, say)
+    if batch_key not in query.obs:
+        (name,) = names_of([path_of(file) for file in options.files])
+        query.obs[batch_key] = name
+        say(f"obs has no column {batch_key!r}, so that the file names the batch: {name!r}.")
+    return query
+
+
 def prepared(
-    adata: AnnData, model: IMAP | Reference, batch_key: str, min_genes: int | None, say: Callable
+    adata: AnnData,
+    model: IMAP | Reference,
+    batch_key: str,
+    min_genes: int | None,
+    what: str,
+    say: Callable,
 ) -> AnnData:
     """Log-normalised cells in the model's genes: from counts, or as `preprocess` left them.
 
@@ -115,7 +137,7 @@ def prepared(
     cells = preprocess(cells, batch_key, genes=model, min_genes=min_genes, verbose=0)
     dropped = cells.uns["preprocess"]["cells_with_too_few_genes"]
     say(
-        f"Preprocessed: {cells.n_obs:,} cells in the model's {cells.n_vars:,} genes "
+        f"Preprocessed {what}: {cells.n_obs:,} cells in the model's {cells.n_vars:,} genes "
         f"({cells.uns['preprocess']['genes_missing']} missing, filled with 0); {dropped:,} cells with "
         "too few genes left."
     )

@@ -31,7 +31,7 @@ def matrix_in(folder: Path) -> Path:
     """
     names = sorted(path.name for path in folder.iterdir() if MATRIX.fullmatch(path.name))
     if not names:
-        raise ValueError(f"The folder {folder} holds no matrix.mtx or matrix.mtx.gz.")
+        raise ValueError(f"The folder {folder} holds no matrix.mtx or matrix.mtx.gz; name one.")
     if len({MATRIX.fullmatch(name)[1] for name in names}) > 1:
         raise ValueError(
             f"The folder {folder} holds several matrices: {', '.join(names)}. Name each that is to be "

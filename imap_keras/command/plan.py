@@ -93,7 +93,10 @@ def plan_of(
         try:
             labels = labels_of(adata, key, flag)
         except (KeyError, ValueError) as error:
-            plan.obstacles.append(str(error.args[0]))
+            mend = ""
+            if isinstance(error, KeyError) and key == batch_key:
+                mend = " Add the column, or give one file for each batch."
+            plan.obstacles.append(f"{error.args[0]}{mend}")
             continue
         found[flag] = labels
         if key == batch_key:

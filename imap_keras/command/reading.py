@@ -1,19 +1,32 @@
 """Cells from the files people have: h5ad, 10x h5 and matrix folders, loom, h5mu, several at once."""
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anndata
+import h5py
 import scanpy as sc
 from anndata import AnnData
 
 from ..inputs.files import path_of
 from ..preprocessing.described import free_index
+from .batches import counted
 from .joining import joined, names_of
 from .matrices import MATRIX, matrix_in, read_matrix
 
-KNOWN = "an .h5ad, a 10x .h5, a folder with matrix.mtx, a .loom or an .h5mu file"
+HDF5 = (".h5ad", ".h5", ".loom", ".h5mu")
+KNOWN = "an .h5ad, a 10x .h5, a matrix.mtx or its folder, a .loom or an .h5mu file"
+TABLE = (
+    "Make one of it, cells in rows: anndata.AnnData(pandas.read_csv('{path}', index_col=0, sep=None, "
+    "engine='python')).write_h5ad('cells.h5ad')"
+)
+WAYS = dict.fromkeys((".csv", ".tsv", ".txt"), TABLE) | {
+    ".gz": "Unzip it first: gunzip '{path}'",
+    ".zip": "Unzip it first: unzip '{path}'",
+    ".zarr": "Make one of it: anndata.read_zarr('{path}').write_h5ad('cells.h5ad')",
+}
 
 
 def read_cells(
@@ -87,16 +100,19 @@ def read_one(path: Path, modality: str = "rna") -> AnnData:
         raise FileNotFoundError(f"There is no file or folder {path}.")
     reader = _reader(path, modality)
     try:
-        return reader(path)
+        with warnings.catch_warnings():  # with_unique_names says it in a sentence of ours
+            warnings.filterwarnings("ignore", ".* names are not unique", UserWarning)
+            return reader(path)
     except ImportError:
         raise
     except Exception as error:  # whatever the libraries below raise, the user needs the file's name
-        said = str(error).splitlines() or [type(error).__name__]
-        raise ValueError(f"{path} cannot be read as {KNOWN}: {said[0][:200]}") from error
+        raise ValueError(f"{path} cannot be read as {KNOWN}: {_why(path, error)}") from error
 
 
 def _reader(path: Path, modality: str) -> Callable[[Path], AnnData]:
     if path.is_dir():
+        if path.suffix.lower() == ".zarr":
+            raise ValueError(f"{path} is a zarr store; give {KNOWN}.{_way(path)}")
         matrix = matrix_in(path)
         return lambda folder: read_matrix(matrix)
     if MATRIX.fullmatch(path.name):
@@ -108,8 +124,25 @@ def _reader(path: Path, modality: str) -> Callable[[Path], AnnData]:
         ".h5mu": lambda file: _modality(file, modality),
     }
     if path.suffix.lower() not in readers:
-        raise ValueError(f"{path} is of a kind that is not known; give {KNOWN}.")
+        raise ValueError(f"{path} is of a kind that is not known; give {KNOWN}.{_way(path)}")
     return readers[path.suffix.lower()]
+
+
+def _why(path: Path, error: Exception) -> str:
+    """What ails a file, where that can be told better than by the library that reads it."""
+    if path.suffix.lower() in HDF5:
+        try:
+            h5py.File(path, "r").close()
+        except OSError:
+            if h5py.is_hdf5(path):
+                return "it is damaged or incomplete. Copy or download it again."
+            return "it is empty, damaged or of another kind than its name says."
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _way(path: Path) -> str:
+    """How a file of a kind that is not read becomes one that is; empty where nobody knows."""
+    return f" {WAYS[path.suffix.lower()].format(path=path)}." if path.suffix.lower() in WAYS else ""
 
 
 def _loom(path: Path) -> AnnData:
@@ -146,7 +179,8 @@ def with_unique_names(adata: AnnData, what: str, say: Callable = print) -> AnnDa
         ("cell", adata.obs_names, adata.obs_names_make_unique),
     ):
         if not names.is_unique:
-            say(f"{what}: {int(names.duplicated().sum())} {kind} names were used twice, now numbered.")
+            n = counted(int(names.duplicated().sum()), f"{kind} name was", f"{kind} names were")
+            say(f"{what}: {n} used twice, now numbered.")
             mend()
             free_index(adata.var if kind == "gene" else adata.obs)
     return adata
