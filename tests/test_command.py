@@ -336,7 +336,13 @@ def test_names_used_twice_are_said_once(cells, tmp_path, capsys, recwarn):
 def test_verdict_says_what_the_numbers_say(positive, mixed, verdict):
     spaces = ["uncorrected", "batch means subtracted", "iMAP", "perfect mixing"]
     columns = {"positive": [*positive, 1.0], "true positive, threshold 3": [*mixed, 1.0]}
-    assert judging.verdict_with_types(pd.DataFrame(columns, spaces)).startswith(verdict)
+    table = pd.DataFrame(columns, spaces)
+    for epochs in (1, 12):
+        said = judging.verdict_with_types(table, epochs)
+        assert said.startswith(verdict)
+        worse = verdict.startswith("Types mix")
+        assert ("--set stage2_epochs=1" in said) == (worse and epochs > 1)
+        assert ("subtract batch means (0.97)." in said) == worse
 
 
 def test_genes_that_drive_batches_are_those_that_were_shifted(cells):
@@ -416,9 +422,13 @@ def test_a_report_without_scib_says_why(n, types, why):
         judged.obsm[space] = rng.normal(size=(n, 4)).astype("float32")
     judged.obs["batch"] = ["a", "b"] * (n // 2)
     judged.obs["cell_type"] = types * (n // len(types))
-    found = judging.judge(judged, "batch", "cell_type")
+    found = judging.judge(judged, "batch", "cell_type", stage2_epochs=12)
     assert found.scib is None and found.no_scib.startswith(why)
-    assert found.table.loc["iMAP"].notna().all() and found.verdict
+    assert found.table.loc["iMAP"].notna().all()
+    none = (
+        "None: each cell type of 'cell_type' lies in one batch, so the index cannot tell mixed batches"
+    )
+    assert found.verdict.startswith(none) == (len(types) == 2)
 
 
 def test_report_in_a_browser(done, browser):

@@ -10,6 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from .. import metrics
 from ..imap.components import principal_components
 from ..nn.fitting import run
+from .batches import one_batch_each
 from .integrating import Integration
 
 MOST_CELLS = 20_000  # judged and drawn; of more, a sample
@@ -60,8 +61,11 @@ class Judgement:
     no_scib: str | None = None
 
 
-def judge(cells: AnnData, batch_key: str, label_key: str | None) -> Judgement:
-    """Measure the spaces of :func:`judged_cells`: with cell types if there are any."""
+def judge(cells: AnnData, batch_key: str, label_key: str | None, stage2_epochs: int) -> Judgement:
+    """Measure the spaces of :func:`judged_cells`, with cell types if there are any.
+
+    Of types that lie in one batch each there is no verdict. `stage2_epochs` are those of the fit.
+    """
     batch = cells.obs[batch_key].astype(str).to_numpy()
     if label_key is None:
         return judge_without_types(cells, batch)
@@ -84,7 +88,13 @@ def judge(cells: AnnData, batch_key: str, label_key: str | None) -> Judgement:
         no_scib = 'scIB\'s table needs the package scib-metrics (the extra "course").'
     except ValueError as error:  # few cells, or types of one batch each: the rest still says something
         no_scib = str(error)
-    return Judgement(table, verdict_with_types(table), indices, scib, no_scib)
+    verdict = verdict_with_types(table, stage2_epochs)
+    if one_batch_each(types, batch):
+        verdict = (
+            f"None: each cell type of {label_key!r} lies in one batch, so the index cannot tell mixed "
+            "batches from mixed types. Name types alike in all batches, or leave --label-key out."
+        )
+    return Judgement(table, verdict, indices, scib, no_scib)
 
 
 def judge_without_types(cells: AnnData, batch: np.ndarray) -> Judgement:
@@ -108,8 +118,8 @@ def other_batch_share(space: np.ndarray, batch: np.ndarray, k: int = 20) -> floa
     return float(np.mean(batch[near] != batch[:, None]))
 
 
-def verdict_with_types(table: pd.DataFrame) -> str:
-    """What the index says, in plain words.
+def verdict_with_types(table: pd.DataFrame, stage2_epochs: int) -> str:
+    """What the index says, in plain words, of a fit with so many epochs of stage II.
 
     Examples
     --------
@@ -118,15 +128,15 @@ def verdict_with_types(table: pd.DataFrame) -> str:
     >>> names = ["uncorrected", "batch means subtracted", "iMAP", "perfect mixing"]
     >>> table = pd.DataFrame({"positive": [0.95, 0.97, 0.76, 1.0]}, index=names)
     >>> table["true positive, threshold 3"] = [0.2, 0.8, 0.7, 1.0]
-    >>> verdict_with_types(table).split(":")[0]
+    >>> verdict_with_types(table, stage2_epochs=12).split(":")[0]
     'Types mix more than before'
     """
     positive, mixed = table["positive"], table["true positive, threshold 3"]
     if positive["iMAP"] < positive["uncorrected"] - WORSE:
+        fewer = "try fewer epochs of stage II (--set stage2_epochs=1), or " if stage2_epochs > 1 else ""
         return (
             f"Types mix more than before: share of positive cells {positive['uncorrected']:.2f} -> "
-            f"{positive['iMAP']:.2f}. Do not use the result as it is; try fewer epochs of stage II "
-            "(--set stage2_epochs=1), or subtract batch means "
+            f"{positive['iMAP']:.2f}. Do not use the result as it is; {fewer}subtract batch means "
             f"({positive['batch means subtracted']:.2f})."
         )
     change = (

@@ -35,7 +35,8 @@ def write_report(done: Integration, path: Path) -> str:
         The verdict, in plain words.
     """
     cells = judged_cells(done)
-    judged = judge(cells, done.options.batch_key, done.options.label_key)
+    keys = done.options.batch_key, done.options.label_key
+    judged = judge(cells, *keys, done.model.hyperparameters.stage2_epochs)
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8")
     text = page.from_string(template).render(
