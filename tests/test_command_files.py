@@ -420,6 +420,15 @@ def test_cells_that_are_given_twice_are_doubted(write, capsys):
     assert "same name and values" not in said and "'batch_0' (other, two)" in said
 
 
+def test_cells_of_files_without_x_are_compared_too(write, capsys):
+    def in_a_layer(adata):
+        return AnnData(obs=adata.obs, var=adata.var, layers={"umi": adata.X})
+
+    files = [write(f"{name}.h5ad", ["batch_0", "batch_1"], in_a_layer) for name in ("one", "two")]
+    assert main(["check", *files, "--batch-key", "batch", "--min-genes", "5"]) == 0
+    assert "Note: 80 cells have the same name and values in two files" in capsys.readouterr().out
+
+
 def test_files_of_their_own_batches_are_not_doubted(write, capsys):
     files = [write("one.h5ad", ["batch_0"]), write("two.h5ad", ["batch_1"])]
     assert main(["check", *files, "--batch-key", "batch", "--min-genes", "5"]) == 0

@@ -7,6 +7,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from ..inputs.values import named_layers
 from .batches import named
 
 
@@ -65,7 +66,7 @@ def same_cells(together: AnnData, names: Sequence[pd.Index]) -> str | None:
     again = np.flatnonzero(every.duplicated())
     once = every.drop_duplicates()
     first = np.flatnonzero(~every.duplicated())[once.get_indexer(every[again])]
-    values = together.layers["counts"] if together.X is None else together.X
+    values = next(iter(named_layers(together).values())) if together.X is None else together.X
     differ = sparse.csr_matrix(values[first]) != sparse.csr_matrix(values[again])
     n = len(again) - np.count_nonzero(differ.getnnz(axis=1))
     if not n:
