@@ -608,6 +608,13 @@ def test_a_file_written_after_preprocessing_gives_its_counts(file, tmp_path, mon
         BackedCells("~/only_logs.h5ad", memory=1e6)
 
 
+def test_a_batch_size_that_is_none_is_an_error_also_of_a_file(file):
+    cells = BackedCells(file, memory=1e6)
+    for of in (cells.minibatches, cells.validation, cells.steps):
+        with pytest.raises(ValueError, match="batch_size=-1 must be a whole number of at least 1"):
+            of(-1)
+
+
 def test_a_file_kept_gene_by_gene_is_refused_with_the_line_that_converts_it(
     file, tmp_path, monkeypatch
 ):

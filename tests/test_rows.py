@@ -49,3 +49,9 @@ def test_hold_out_takes_a_share_of_every_group_and_never_all(share, expected):
     assert sorted([*inside, *held_out]) == list(range(23))
     np.testing.assert_array_equal(hold_out(23, share, 0, groups)[1], held_out)
     assert hold_out(23, share, 1, groups)[1].tolist() != held_out.tolist() or share == 0.99
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.5])
+def test_a_batch_size_that_is_none_is_an_error(wrong):
+    with pytest.raises(ValueError, match=f"batch_size={wrong} must be a whole number of at least 1"):
+        minibatches(np.ones((9, 2), "float32"), batch_size=wrong)

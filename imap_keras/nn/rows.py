@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from .parameters import check_count
+
 
 def drawn_rows(draw: Callable) -> tf.data.Dataset:
     """Endless rows, ``draw(step)`` for step 0, 1, 2 ..., drawn while the step before is trained.
@@ -124,6 +126,11 @@ def minibatches(*arrays: np.ndarray, batch_size: int = 128, seed: int = 0) -> tf
     batch_size, seed
         Rows a step; the same seed gives the same order, whatever TensorFlow's global seed is.
 
+    Raises
+    ------
+    ValueError
+        `batch_size` is no whole number of at least 1.
+
     Examples
     --------
     >>> import numpy as np
@@ -133,7 +140,7 @@ def minibatches(*arrays: np.ndarray, batch_size: int = 128, seed: int = 0) -> tf
     ((4, 2), (4,))
     """
     tables, n = [tf.constant(array) for array in arrays], len(arrays[0])
-    size = min(batch_size, n)
+    size = min(check_count("batch_size", batch_size), n)
 
     def draw(step):
         index = shuffled_rows(step, n, size, seed)

@@ -12,7 +12,7 @@ from anndata.io import sparse_dataset
 
 from ..inputs.files import check_file, stamp_of
 from ..inputs.values import check_counts, dense
-from ..nn.parameters import check_seed
+from ..nn.parameters import check_count, check_seed
 from ..nn.rows import steps_of, untuned
 
 
@@ -187,14 +187,16 @@ class BackedCells:
     def steps(self, batch_size: int = 128) -> int:
         """Minibatches in an epoch: together they hold each cell of the training blocks once."""
         n = sum(min(self.block, self.n_cells - start) for start in self.inside)
-        return steps_of(n, batch_size)
+        return steps_of(n, check_count("batch_size", batch_size))
 
     def minibatches(self, batch_size: int = 128) -> tf.data.Dataset:
         """Endless minibatches of the training blocks, as input and as target."""
+        check_count("batch_size", batch_size)
         return self._dataset(lambda: self._epochs(batch_size))
 
     def validation(self, batch_size: int = 128) -> tf.data.Dataset:
         """The held-out blocks once, as input and as target."""
+        check_count("batch_size", batch_size)
         return self._dataset(lambda: self._in_batches(self.held_out, 1, batch_size))
 
     def _dataset(self, rows) -> tf.data.Dataset:
