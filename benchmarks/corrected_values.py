@@ -1,6 +1,7 @@
 """What the corrected expression is worth: genes beyond the variable ones, values that are not negative.
 
     python benchmarks/corrected_values.py --seeds 0 1 2
+    python benchmarks/corrected_values.py --text
 
 `genes`: iMAP is fitted with genes="all" on cells in all their genes, a third of them variable at
 most. Markers are the 20 genes outside the variable set that tell a type best within batches, as
@@ -23,7 +24,7 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from anndata import AnnData
-from rows import keep
+from rows import RESULTS, keep
 from scipy.stats import rankdata
 from sets import benchmark_set
 
@@ -35,6 +36,7 @@ from imap_keras.metrics import scib_table
 
 GENE_SETS = ("sc_mixology", "simulated")
 VALUE_SETS = ("sc_mixology", "simulated", "surface_protein")
+ENDS = ("ReLU", "below 0", "clipped after")
 N_MARKERS = 20
 
 
@@ -158,11 +160,36 @@ def values(name: str, seed: int) -> list[dict]:
     return rows
 
 
+def as_text(table: pd.DataFrame) -> str:
+    """The ways to end: means over the seeds, of the totals ± the standard deviation; Markdown."""
+    titles = ["set", "end", "`X_imap`", "components of the layer", "lowest value", "zeros kept"]
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    for name in VALUE_SETS:
+        of_set = table[table["set"] == name].groupby("end")
+        totals = of_set[["total", "total_of_layer"]].agg(["mean", "std"])
+        lowest, zeros = of_set["lowest"].min(), of_set["zeros_kept"].mean()
+        for end in ENDS:
+            cells = []
+            for column in ("total", "total_of_layer"):
+                mean, best = totals[column]["mean"].round(3), totals[column]["mean"].round(3).max()
+                cell = f"{mean[end]:.3f} ± {totals.loc[end, (column, 'std')]:.3f}"
+                cells.append(f"**{cell}**" if mean[end] == best else cell)
+            cells.append(f"{lowest[end]:.2f}" if lowest[end] else "0")
+            cells.append("" if np.isnan(zeros[end]) else f"{zeros[end]:.2f}")
+            lines.append(f"| {name} | {end} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--parts", nargs="+", choices=("genes", "values"), default=["genes", "values"])
+    parser.add_argument(
+        "--text", action="store_true", help="show what was measured, and measure nothing"
+    )
     arguments = parser.parse_args()
+    if arguments.text:
+        return print(as_text(pd.read_csv(RESULTS / "corrected_values.csv")))
     for seed in arguments.seeds:
         for name in VALUE_SETS if "values" in arguments.parts else ():
             rows = values(name, seed)

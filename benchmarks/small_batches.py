@@ -1,6 +1,7 @@
 """Batches of few cells: what held-out pairs choose, beside no correction and subtracted means.
 
     python benchmarks/small_batches.py --seeds 0 1 2
+    python benchmarks/small_batches.py --text
 
 `total` is scIB's, `positive` the share of cells whose neighbours are mostly of their own type (iMAP's
 index, with as many neighbours as a tenth of the cells, at most 20). "generator" is iMAP with
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from anndata import AnnData
-from rows import keep
+from rows import RESULTS, keep
 
 from imap_keras import IMAP, datasets, preprocess
 from imap_keras.imap.agreement import unit_length
@@ -23,6 +24,13 @@ from imap_keras.inputs.values import dense
 from imap_keras.metrics import imap_index, scib_table
 
 KEYS = ["set", "cells_a_batch", "seed", "method"]
+# Their titles in the table.
+METHODS = {
+    "uncorrected": "uncorrected",
+    "means": "means subtracted",
+    "generator": "generator",
+    "default": "default",
+}
 LINES = {"lines": ["celseq2", "dropseq"], "plate": ["celseq2_5cl_p1", "dropseq"]}
 # Counts are drawn anew with each seed; real cells are drawn from all of their batch.
 SIMULATED = {
@@ -89,11 +97,10 @@ def measure(name: str, n: int, seed: int) -> list[dict]:
             model = IMAP(seed=seed, **options).fit(cells, verbose=0)
         cells.obsm[title] = model.transform(cells, keep=("X_imap",)).obsm["X_imap"]
         carriers[title] = model.pair_counts["carrier"].tolist()
-    methods = ["uncorrected", "means", "default", "generator"]
-    total = scib_table(cells, methods)["Total"]
+    total = scib_table(cells, list(METHODS))["Total"]
     types = cells.obs["cell_type"].astype(str).to_numpy()
     rows = []
-    for method in methods:
+    for method in METHODS:
         index = imap_index(cells.obsm[method], batch, types, k=min(20, cells.n_obs // 10))
         row = {"set": name, "cells_a_batch": n, "seed": seed, "method": method}
         row |= {"total": total[method], "positive": index["positive"]}
@@ -101,11 +108,39 @@ def measure(name: str, n: int, seed: int) -> list[dict]:
     return rows
 
 
+def as_text(table: pd.DataFrame) -> str:
+    """Total / positive of each method, means over the seeds, and what each seed chose; Markdown."""
+    lines = ["| set, cells a batch | " + " | ".join(METHODS.values()) + " | chosen, by seed |"]
+    lines.append("|---" * (2 + len(METHODS)) + "|")
+    means = table.groupby(["set", "cells_a_batch", "method"])[["total", "positive"]].mean().round(3)
+    for name, sizes in SETS.items():
+        for n in sizes:
+            rows = means.loc[(name, n)].loc[list(METHODS)]
+            cells = [f"{row['total']:.3f} / {row['positive']:.2f}" for _, row in rows.iterrows()]
+            best = rows["total"] == rows["total"].max()
+            cells = [f"**{c}**" if b else c for c, b in zip(cells, best, strict=True)]
+            own = table.query("set == @name and cells_a_batch == @n and method == 'default'")
+            chosen = own.sort_values("seed")["carrier"].map(in_short)
+            lines.append(f"| {name}, {n} | {' | '.join(cells)} | {'; '.join(chosen)} |")
+    return "\n".join(lines)
+
+
+def in_short(carriers: str) -> str:
+    """What carries the batches of a fit: said once where it is the same for all."""
+    every = carriers.split(", ")
+    return every[0] if len(set(every)) == 1 else carriers
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument(
+        "--text", action="store_true", help="show what was measured, and measure nothing"
+    )
     arguments = parser.parse_args()
+    if arguments.text:
+        return print(as_text(pd.read_csv(RESULTS / "small_batches.csv")))
     for seed in arguments.seeds:
         for name in arguments.sets:
             for n in SETS[name]:

@@ -626,3 +626,58 @@ def test_a_path_has_cells_all_the_way_and_a_thin_batch_a_tenth(benchmark):
     assert 0.05 <= of_batch["batch_2"] / of_batch["batch_0"] <= 0.2
     assert set(harder.KEPT_OUT) <= set(harder.HARDER)
     assert set(harder.REAL_HARDER) <= set(harder.HARDER)
+
+
+def test_the_page_shows_batches_of_few_cells_as_they_were_measured(benchmark):
+    small = benchmark("small_batches")
+    table = pd.read_csv(BENCHMARKS / "results" / "small_batches.csv")
+    page = (BENCHMARKS / "README.md").read_text()
+    assert f"\n\n{small.as_text(table)}\n\n" in page
+    said = " ".join(page.split())
+    wide = table.pivot(index=["set", "cells_a_batch", "seed"], columns="method")
+    total, positive = wide["total"], wide["positive"]
+    assert total.notna().all(axis=None) and wide.index.get_level_values("seed").nunique() == 3
+    means = total.groupby(level=["set", "cells_a_batch"]).mean().round(3)
+    ahead = means["default"] >= means[["uncorrected", "means", "generator"]].max(axis=1)
+    assert f"the default has the highest total on {ahead.sum()} of {len(means)}" in said
+    # Asked: at most 0.03 fewer positive cells than uncorrected, at most 0.01 below subtracted means.
+    for value, against, least, digits, asked in (
+        (positive, "uncorrected", 0.03, 2, "at most 0.03 fewer positive cells than uncorrected"),
+        (total, "means", 0.01, 3, "a total at most 0.01 below means subtracted"),
+    ):
+        worse = value[value["default"] < value[against] - least - 1e-9].round(digits)
+        told = "; ".join(
+            f"{name}, {n} at seed {seed} ({row['default']} against {row[against]:.{digits}f})"
+            for (name, n, seed), row in worse.iterrows()
+        )
+        assert f"{asked}. **Missed**: {told}." in said
+    fewer = (positive["uncorrected"] - positive["default"]).round(4)
+    lower = (total["default"] < total["means"] - 0.01).sum()
+    assert (
+        f"of {len(total)} runs with 40 to 100 cells a batch one has {fewer.max():.0%} fewer".replace(
+            "%", " %"
+        )
+        + f" positive cells than uncorrected, and {lower} have a lower total than subtracted means"
+    ) in " ".join((BENCHMARKS.parent / "README.md").read_text().split())
+    assert (fewer > 0.03).sum() == 1
+    of_proteins = means.loc[("proteins", 100)]
+    told = f"which has {of_proteins['default']} where the generator has {of_proteins['generator']}."
+    assert told in said
+    nothing = table.query("set == 'close_types' and carrier == 'nothing' and method == 'default'")
+    assert len(nothing) == 2 and "two seeds of three find no agreeing pairs" in said
+
+
+def test_the_page_shows_the_ways_to_end_as_they_were_measured(benchmark):
+    corrected = benchmark("corrected_values")
+    table = pd.read_csv(BENCHMARKS / "results" / "corrected_values.csv")
+    page = (BENCHMARKS / "README.md").read_text()
+    assert f"\n\n{corrected.as_text(table)}\n\n" in page
+    said = " ".join(page.split())
+    wide = table.pivot(index=["set", "seed"], columns="end", values="total")
+    gain = (wide["below 0"] - wide["ReLU"]).drop("surface_protein")
+    by_set = gain.groupby(level="set").mean()
+    assert (gain > 0).all()
+    assert (
+        f"`X_imap` is better without the ReLU, on every seed of the two sets of counts, by "
+        f"{by_set['sc_mixology']:.3f} and {by_set['simulated']:.3f} on average" in said
+    )
