@@ -628,12 +628,16 @@ def test_a_path_has_cells_all_the_way_and_a_thin_batch_a_tenth(benchmark):
     assert set(harder.REAL_HARDER) <= set(harder.HARDER)
 
 
-def test_the_page_shows_batches_of_few_cells_as_they_were_measured(benchmark):
-    small = benchmark("small_batches")
-    table = pd.read_csv(BENCHMARKS / "results" / "small_batches.csv")
+def on_the_page(as_text, file: str) -> tuple[pd.DataFrame, str]:
+    """Rows of results, once their table is seen to stand on the page, and what the page says."""
+    table = pd.read_csv(BENCHMARKS / "results" / file)
     page = (BENCHMARKS / "README.md").read_text()
-    assert f"\n\n{small.as_text(table)}\n\n" in page
-    said = " ".join(page.split())
+    assert f"\n\n{as_text(table)}\n\n" in page
+    return table, " ".join(page.split())
+
+
+def test_the_page_shows_batches_of_few_cells_as_they_were_measured(benchmark):
+    table, said = on_the_page(benchmark("small_batches").as_text, "small_batches.csv")
     wide = table.pivot(index=["set", "cells_a_batch", "seed"], columns="method")
     total, positive = wide["total"], wide["positive"]
     assert total.notna().all(axis=None) and wide.index.get_level_values("seed").nunique() == 3
@@ -668,11 +672,7 @@ def test_the_page_shows_batches_of_few_cells_as_they_were_measured(benchmark):
 
 
 def test_the_page_shows_the_ways_to_end_as_they_were_measured(benchmark):
-    corrected = benchmark("corrected_values")
-    table = pd.read_csv(BENCHMARKS / "results" / "corrected_values.csv")
-    page = (BENCHMARKS / "README.md").read_text()
-    assert f"\n\n{corrected.as_text(table)}\n\n" in page
-    said = " ".join(page.split())
+    table, said = on_the_page(benchmark("corrected_values").as_text, "corrected_values.csv")
     wide = table.pivot(index=["set", "seed"], columns="end", values="total")
     gain = (wide["below 0"] - wide["ReLU"]).drop("surface_protein")
     by_set = gain.groupby(level="set").mean()
