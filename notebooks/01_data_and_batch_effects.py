@@ -248,7 +248,8 @@ reason = "Divided by the depth, times 10,000, it is 15; then log(1 + 15)."
 check("nb01_one_value", value, reason)
 
 # %% [markdown]
-# **2. Write.** The same for a whole table: `counts` has a row for each cell. A cell without any molecule stays at zero.
+# **2. Write.** The same for a whole table: `counts` is a numpy array here, a row for each cell. A cell without any molecule
+# stays at zero.
 
 
 # %% tags=["exercise"] exercise="nb01_normalised" level="b" points=2 minutes=10

@@ -7,6 +7,7 @@ import re
 
 import jupytext
 import pytest
+from right_answers import RIGHT
 
 from imap_keras.course.exercises import Check, Exercise, Trial, agrees, find, unlike
 from imap_keras.course.exercises import check as check_module
@@ -103,6 +104,14 @@ def test_three_typical_wrong_answers_get_the_hint_that_fits(source, cell, check,
         assert hint in line, (lines, line)
         assert line.count("\n") == 1
         assert row["points"] == 0
+
+
+@pytest.mark.parametrize("source, cell, check", exercises())
+def test_a_right_answer_in_another_style_passes(source, cell, check, line_of):
+    name = cell.metadata["exercise"]
+    for lines in RIGHT.get(name, []):
+        line, _ = line_of(source, typed(cell, lines), check, name)
+        assert f"✔ {name}: right" in line, (lines, line)
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .trial import Trial, agrees, unlike
+from .trial import ROUNDED, Trial, agrees, rounded, unlike
 
 
 def against(
@@ -72,7 +72,11 @@ def value(right, wrong: dict[object, str], otherwise: str) -> tuple[Trial, ...]:
     --------
     >>> from imap_keras.course.exercises.against import value
     >>> [trial.hint for trial in value(4, {5: "Not the sum."}, "Multiply.")]
-    ['Not the sum.', 'Multiply.']
+    ['Not the sum.', 'Right so far, but rounded: give three digits after the point.', 'Multiply.']
     """
     mistakes = (unlike(answer, hint) for answer, hint in wrong.items())
-    return *mistakes, Trial(lambda answer, _: agrees(answer, right), otherwise)
+    return (
+        *mistakes,
+        Trial(lambda answer, _: not rounded(answer, right), ROUNDED),
+        Trial(lambda answer, _: agrees(answer, right, atol=6e-4), otherwise),
+    )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .trial import Exercise, Trial, agrees, unlike
+from .trial import ROUNDED, Exercise, Trial, agrees, dense, rounded, unlike
 
 
 def normalised(counts: np.ndarray) -> np.ndarray:
@@ -12,8 +12,10 @@ def normalised(counts: np.ndarray) -> np.ndarray:
 
 
 def drawn(rng: np.random.Generator) -> np.ndarray:
-    """Counts of 7 cells and 7 genes, each cell with a depth of its own."""
-    return rng.poisson(rng.uniform(1, 9, size=(7, 1)), size=(7, 7)) + np.eye(7, dtype=int)
+    """Counts of 7 cells and 7 genes, each cell with a depth of its own, three above 20,000."""
+    counts = rng.poisson(rng.uniform(1, 9, size=(7, 1)), size=(7, 7)) + np.eye(7, dtype=int)
+    counts[rng.permutation(7)[:3], rng.integers(7, size=3)] += rng.integers(20_000, 60_000, size=3)
+    return counts
 
 
 def is_not(wrong, hint: str) -> Trial:
@@ -24,6 +26,15 @@ def is_not(wrong, hint: str) -> Trial:
         return not agrees(answer(counts.copy()), wrong(counts))
 
     return Trial(behaves, hint, once=True)
+
+
+def not_without_the_one(answer, rng) -> bool:
+    """Not log(x), whatever is made of zeros."""
+    counts = drawn(rng)
+    of_ten_thousand, seen = np.expm1(normalised(counts)), counts > 0
+    with np.errstate(all="ignore"):
+        found = dense(answer(counts.copy()))
+    return found.shape != counts.shape or not agrees(found[seen], np.log(of_ten_thousand[seen]))
 
 
 def empty_cell_stays_zero(answer, rng) -> bool:
@@ -42,6 +53,7 @@ EXERCISES = {
             unlike(np.log(15), "preprocess takes log(1 + x), so that a zero stays a zero."),
             unlike(np.log1p(3), "First divide by the depth of the cell and multiply by 10,000."),
             unlike(np.log10(16), "Take the natural logarithm."),
+            Trial(lambda answer, _: not rounded(answer, np.log(16)), ROUNDED),
             Trial(
                 lambda answer, _: agrees(answer, np.log(16), 2e-3),
                 "Three steps: divide by the depth, times 10,000, log(1 + x).",
@@ -61,6 +73,15 @@ EXERCISES = {
             ),
             is_not(
                 lambda counts: counts / counts.sum(axis=1, keepdims=True) * 1e4, "And the logarithm?"
+            ),
+            Trial(
+                not_without_the_one,
+                "preprocess takes log(1 + x): without the 1 a value below one becomes negative.",
+                once=True,
+            ),
+            is_not(
+                lambda counts: np.log1p(counts * 10_000 // counts.sum(axis=1, keepdims=True)),
+                "// drops what is behind the point, and deep cells have values below one. Divide by /.",
             ),
             Trial(
                 lambda answer, rng: agrees(answer(counts := drawn(rng)), normalised(counts)),
