@@ -7,6 +7,7 @@ WRONG = {
         ('gap_share = gap["before"].mean() / gap["after"].mean()', "not the other way"),
         ('gap_share = gap["after"][gap["before"].argmax()] / gap["before"].max()', "worst gene alone"),
         ('gap_share = 1 - gap["after"].mean() / gap["before"].mean()', "How much is left"),
+        ('gap_share = round(gap["after"].mean() / gap["before"].mean(), 2)', "three digits"),
         ('gap_share = np.mean(gap["after"] / gap["before"])', "divided by the mean before"),
     ],
     "nb07_intruders": [
@@ -16,6 +17,14 @@ WRONG = {
             "held = set(zip(batch, kinds))\n"
             "return np.mean([(batch[o], kinds[o]) not in held for row in near for o in row])",
             "Whose type is asked",
+        ),
+        (
+            "kind = np.unique(kinds)\n"
+            "held = {b: set(kinds[batch == b]) for b in set(batch)}\n"
+            "foreign = np.array([len(held[b]) < len(kind) for b in batch])\n"
+            "lacking = np.array([any(k not in types for types in held.values()) for k in kinds])\n"
+            "return np.mean(foreign[near] & lacking[:, None])",
+            "Does this one lack this one",
         ),
         ("return 0.5", "is there any cell of this batch"),
     ],

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .trial import Exercise, Trial, agrees
+from .trial import ROUNDED, Exercise, Trial, agrees, rounded
 
 
 def not_like(wrong, hint: str) -> Trial:
@@ -10,11 +10,18 @@ def not_like(wrong, hint: str) -> Trial:
     return Trial(lambda answer, _, gap: not agrees(answer, wrong(*gap.values())), hint, once=True)
 
 
+def left(gap) -> float:
+    """The share of the gap that the correction leaves."""
+    return gap["after"].mean() / gap["before"].mean()
+
+
 def drawn(rng: np.random.Generator) -> tuple:
-    """40 cells with ten neighbours each; batch "c" has neither type "B" nor type "NK"."""
-    batch, kinds = rng.choice(["a", "b", "c"], 40), rng.choice(["B", "NK", "T"], 40)
-    kinds[batch == "c"] = "T"
-    near = np.array([rng.permutation(40)[:10] for _ in range(40)])
+    """Some 40 cells with ten neighbours each; batch "b" has no type "NK", batch "c" no type "B"."""
+    n = int(rng.integers(36, 48))
+    batch, kinds = rng.choice(["a", "b", "c"], n), rng.choice(["B", "NK", "T"], n)
+    kinds[(batch == "b") & (kinds == "NK")] = "T"
+    kinds[(batch == "c") & (kinds == "B")] = "T"
+    near = np.array([rng.permutation(n)[:10] for _ in range(n)])
     return near, batch, kinds
 
 
@@ -35,6 +42,16 @@ def share_where(stranger):
 
 
 intruders = share_where(lambda b, k, own_b, own_k, held: (b, own_k) not in held)
+
+
+def lacks_some(batch, held) -> bool:
+    """Whether there is a type that this batch has not."""
+    return any((batch, kind) not in held for _, kind in held)
+
+
+def is_lacking(kind, held) -> bool:
+    """Whether there is a batch that has not this type."""
+    return any((batch, kind) not in held for batch, _ in held)
 
 
 def share_is_not(stranger, hint: str) -> Trial:
@@ -59,8 +76,9 @@ EXERCISES = {
             not_like(
                 lambda b, a: 1 - a.mean() / b.mean(), "That share of the gap is gone. How much is left?"
             ),
+            Trial(lambda answer, _, gap: not rounded(answer, left(gap)), ROUNDED),
             Trial(
-                lambda answer, _, gap: agrees(answer, gap["after"].mean() / gap["before"].mean()),
+                lambda answer, _, gap: agrees(answer, left(gap), atol=6e-4),
                 "The mean over the genes after the correction, divided by the mean before.",
             ),
         ),
@@ -79,6 +97,10 @@ EXERCISES = {
             share_is_not(
                 lambda b, k, own_b, own_k, held: (b, k) not in held,
                 "A batch holds the neighbour's own type, of course. Whose type is asked?",
+            ),
+            share_is_not(
+                lambda b, k, own_b, own_k, held: lacks_some(b, held) and is_lacking(own_k, held),
+                "The batch lacks a type, and a batch lacks the cell's. Does this one lack this one?",
             ),
             Trial(
                 lambda answer, rng: agrees(answer(*(given := drawn(rng))), intruders(*given)),
