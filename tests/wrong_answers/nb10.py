@@ -29,6 +29,14 @@ WRONG = {
             f"kernel[: old.kernel.shape[0]] = old.get_weights()[0]\n{SET}",
             "What else has `old` learnt",
         ),
+        (
+            f"{KNOWN}kernel = new.get_weights()[0]\nkernel[:-2] = known\n{SET}",
+            "Your lines stop with ValueError",
+        ),
+        (
+            f"{KNOWN}kernel = new.get_weights()[0]\nkernel[:3] = known[:3]\n{SET}",
+            "the old rows in front",
+        ),
         ("new.set_weights(old.get_weights())\nreturn new", "Your lines stop with ValueError"),
     ],
 }

@@ -8,14 +8,18 @@ from .trial import Exercise
 
 
 def look(answer, rng: np.random.Generator) -> tuple:
-    """Weights of a layer that has grown from three inputs to five, and of the one it grew from."""
-    old, new = keras.layers.Dense(4, name="old"), keras.layers.Dense(4, name="new")
-    for layer, inputs in ((old, 3), (new, 5)):
-        layer.build((None, inputs))
-        layer.set_weights([rng.normal(size=(inputs, 4)), rng.normal(size=4)])
-    if answer(old, new) is not new:
-        raise ValueError("grow must return the layer `new`.")
-    return *new.get_weights(), *old.get_weights()
+    """Weights of layers that have grown by one, two and three inputs, and of those they grew from."""
+    found = []
+    for further in (1, 2, 3):
+        known, units = (int(n) for n in rng.integers(3, 6, size=2))
+        old, new = keras.layers.Dense(units, name="old"), keras.layers.Dense(units, name="new")
+        for layer, inputs in ((old, known), (new, known + further)):
+            layer.build((None, inputs))
+            layer.set_weights([rng.normal(size=(inputs, units)), rng.normal(size=units)])
+        if answer(old, new) is not new:
+            raise ValueError("grow must return the layer `new`.")
+        found += [*new.get_weights(), *old.get_weights()]
+    return tuple(found)
 
 
 def given(old, new, kernel, bias):
