@@ -28,7 +28,7 @@ def test_plans_name_notebooks_that_exist():
     }
     tables = {n for n in named if n in NUMBERS}
     five_days = text.split("## Five days")[1].split("## Two tracks")[0]
-    assert sorted(set(re.findall(r"\d\d", five_days))) == NUMBERS
+    assert sorted(re.findall(r"\b\d\d\b", five_days)) == NUMBERS
     assert tables == set(NUMBERS)
 
 
@@ -77,6 +77,24 @@ def test_plans_say_how_long_notebooks_take_by_the_guide():
         r"00 to 09 take (\d+) hours and all \w+ (\d+) hours", (TEACH / "plans.md").read_text()
     ).groups()
     assert (int(ten), int(every)) == (round(hours(NUMBERS[:10])), round(hours(NUMBERS)))
+
+
+def test_five_days_are_even_and_no_notebook_comes_before_what_it_needs():
+    five_days = (TEACH / "plans.md").read_text().split("## Five days")[1].split("## Two tracks")[0]
+    days = re.findall(r"^\| day \d \| (.+) \| (.+) \| (\d+)", five_days, flags=re.M)
+    assert len(days) == 5
+    guide, seen = sections("guide.md"), []
+    for morning, afternoon, minutes in days:
+        halves = [re.findall(r"\b\d\d\b", half) for half in (morning, afternoon)]
+        for number in sum(halves, []):
+            before = re.search(r"\*\*Before:\*\* (.*?)\*\*Minutes", guide[number], re.S)[1]
+            assert set(re.findall(r"\b\d\d\b", before)) <= set(seen), number
+            seen.append(number)
+        assert int(minutes) == round(60 * hours(sum(halves, [])))
+        assert max(map(hours, halves)) <= 4
+    own_data = 60
+    spent = [int(day[2]) for day in days[:4]] + [int(days[4][2]) + own_data]
+    assert max(spent) - min(spent) <= 60
 
 
 def test_guide_has_the_exercises_of_each_notebook():
