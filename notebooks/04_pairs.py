@@ -15,7 +15,7 @@
 #
 # **You will learn** to find neighbours with annoy, to measure what its speed costs (recall), to keep only
 # mutual neighbours, to grow pairs by random walks, and to count how many pairs are right (purity).
-# **Time** on two cores: about half a minute, one more without notebook 03.
+# **Time** on two cores: about 1 minute, one more without notebook 03.
 #
 # [03 · stage I](03_stage_one.ipynb) ← → [05 · stage II](05_stage_two.ipynb) ·
 # [glossary](glossary.md) · [notation](notation.md)

@@ -15,7 +15,7 @@
 #
 # **You will learn** why the critic measures a Wasserstein distance, why it needs a gradient penalty, and how
 # to write a Keras `train_step` for two networks that train in turn. At the end one batch is carried into
-# the anchor. **Time** on two cores: about half a minute, one more without notebook 00.
+# the anchor. **Time** on two cores: about 1 minute, one more without notebook 00.
 #
 # [04 · pairs](04_pairs.ipynb) ← → [06 · several batches](06_several_batches.ipynb) ·
 # [glossary](glossary.md) · [notation](notation.md)

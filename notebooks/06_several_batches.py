@@ -14,7 +14,7 @@
 # # 06 · Several batches: order, incremental merging, a missing type
 #
 # **You will learn** how iMAP chooses its anchor, why each merged batch joins it, what happens to a cell type
-# that a batch lacks, and how to read the paper's index. **Time** on two cores: about a minute, one more
+# that a batch lacks, and how to read the paper's index. **Time** on two cores: about 1 minute, one more
 # without notebook 00.
 #
 # [05 · stage II](05_stage_two.ipynb) ← → [07 · real data](07_real_data.ipynb) ·

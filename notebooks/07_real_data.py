@@ -15,7 +15,7 @@
 #
 # **You will learn** what iMAP does to a real benchmark with known truth: `sc_mixology` (Tian et al., Nature
 # Methods 2019), five batches of five human cell lines, CEL-seq2 and Drop-seq, each cell's line read from its
-# genotype. **Time** on two cores: about 4 minutes; the first time it fetches 8 MB.
+# genotype. **Time** on two cores: about 3 minutes; the first time it fetches 8 MB.
 #
 # [06 · several batches](06_several_batches.ipynb) ← → [08 · from the reference to the default](08_ablation.ipynb) ·
 # [glossary](glossary.md) · [notation](notation.md)

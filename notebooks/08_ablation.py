@@ -15,7 +15,7 @@
 #
 # **You will learn** which of this kit's changes to the published code help, and by how much. The reference
 # settings come first, then one step after the other (some of several hyperparameters that need one another), each
-# with two seeds, scored for mixing, for types and in seconds. **Time** on two cores: about 4 minutes.
+# with two seeds, scored for mixing, for types and in seconds. **Time** on two cores: about 7 minutes.
 #
 # [07 · real data](07_real_data.ipynb) ← → [09 · beside its peers](09_peers.ipynb) ·
 # [glossary](glossary.md) · [notation](notation.md)

@@ -15,7 +15,7 @@
 #
 # **You will learn** how iMAP compares with Harmony, Scanorama, BBKNN and no correction at all on the same
 # cells: the scores of scIB, the paper's index and seconds (memory by method: `benchmarks/`). And the opposite
-# question: does a method merge what has nothing in common? **Time** on two cores: about 4 minutes.
+# question: does a method merge what has nothing in common? **Time** on two cores: about 3 minutes.
 #
 # [08 · from the reference to the default](08_ablation.ipynb) ← → [10 · map a query onto a reference](10_scarches_query_to_reference.ipynb) ·
 # [glossary](glossary.md) · [notation](notation.md)

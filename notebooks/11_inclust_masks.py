@@ -17,7 +17,7 @@
 # autoencoder on cells that do not share all their features. An input mask says what is read, an output mask
 # says what the result is judged by. Five ways to mask give five tasks: impute genes, pair two modalities
 # (with or without batches), join three modalities, generate one that was never measured.
-# **Time** on two cores: about 2 minutes; the first time it fetches 15 MB.
+# **Time** on two cores: about 1.5 minutes; the first time it fetches 15 MB.
 #
 # [10 · scArches](10_scarches_query_to_reference.ipynb) ← → [12 · regions](12_regions_across_species.ipynb) ·
 # [glossary](glossary.md) · [notation](notation.md)

@@ -15,7 +15,7 @@
 #
 # **You will learn** what an autoencoder finds that principal components cannot, and where they are as good;
 # what deep learning makes of more cells; what eight and ten layers make of real cells; and how to train on a file
-# that is larger than the memory you give it. **Time** on two cores: about 3 minutes; the first time it fetches
+# that is larger than the memory you give it. **Time** on two cores: about 2 minutes; the first time it fetches
 # 8 MB.
 #
 # The first half, down to "Real cells", needs nothing from notebooks 03 to 12: read it right after 02, where the

@@ -16,7 +16,7 @@
 # **You will learn** how to wire a network with one input and one output for each of any number of modalities
 # and a joint code in the middle; why loss, output activation and range of the data belong together, and what
 # happens where they do not; what to do with missing values and missing modalities; and how to tell whether
-# the joint code is worth it. **Time** on two cores: about 3 minutes; the first time it fetches 0.8 MB.
+# the joint code is worth it. **Time** on two cores: about 2 minutes; the first time it fetches 0.8 MB.
 #
 # [13 · autoencoder or PCA](13_autoencoder_or_pca.ipynb) ← →
 # [15 · convolution and uncertainty](15_convolution_and_uncertainty.ipynb) · [glossary](glossary.md) ·

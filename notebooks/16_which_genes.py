@@ -16,7 +16,7 @@
 # **You will learn** how to ask a network which genes it goes by: a head on the frozen content code for cell types,
 # a head on the genes for platforms and conditions, expected gradients, and how to check that nothing of the answer
 # is lost. And when a plain test of each gene does better, and when it sees nothing. **Time** on two cores: about
-# 2 minutes.
+# 1.5 minutes.
 #
 # [15 · convolution and uncertainty](15_convolution_and_uncertainty.ipynb) ← →
 # [17 · interactions](17_interactions_across_platforms.ipynb) · [glossary](glossary.md) · [notation](notation.md)

@@ -16,7 +16,7 @@
 # **You will learn** what is left of a disease when patients are mapped onto a frozen healthy reference: whether
 # controls mix, whether affected cells stay apart, what happens to a type that no healthy donor has, and what the
 # weight of the discrepancy between batches does to all of these. You will write the distance that tells a cell
-# which sits confidently in a wrong type. **Time** on two cores: 3 to 4 minutes.
+# which sits confidently in a wrong type. **Time** on two cores: about 7 minutes.
 #
 # [17 · interactions](17_interactions_across_platforms.ipynb) ← → [19 · more cells](19_more_cells_than_memory.ipynb) · needs
 # [10 · scArches](10_scarches_query_to_reference.ipynb) · [glossary](glossary.md) · [notation](notation.md)

@@ -15,7 +15,7 @@
 #
 # **You will learn** why training does not need all cells at once, what is read from disk and when, what that does to
 # memory, and how several processes share the work without changing a number. You will write the moments of a file
-# that is read block by block. **Time** on two cores: 3 minutes.
+# that is read block by block. **Time** on two cores: about 3 minutes.
 #
 # [18 · disease](18_disease_on_a_healthy_reference.ipynb) ← · needs [06 · several batches](06_several_batches.ipynb) ·
 # [glossary](glossary.md) · [notation](notation.md)

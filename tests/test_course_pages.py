@@ -2,6 +2,7 @@
 
 import html
 import json
+import math
 import re
 
 import jupytext
@@ -117,6 +118,33 @@ def users(functions: list[str]) -> list[str]:
     names = "|".join(functions)
     used = rf'datasets\.(?:{names})\b|Settings\("(?:{names})"'
     return [source.stem[:2] for source in SOURCES if re.search(used, source.read_text())]
+
+
+def minutes_said(source) -> float:
+    """Minutes at the head of a notebook."""
+    head = " ".join(jupytext.read(source, fmt="py:percent").cells[0].source.split())
+    said = re.search(r"\*\*Time\*\* on two cores: about (half a|[\d.]+) minute", head)[1]
+    return 0.5 if said == "half a" else float(said)
+
+
+def seconds_taken(source) -> float:
+    """Seconds of the committed run, on a machine that is faster than most laptops."""
+    return json.loads((NOTEBOOKS / "results" / f"{source.stem}.json").read_text())["seconds"]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_minutes_at_the_head_are_those_of_the_committed_run_or_up_to_two_and_a_half_times(source):
+    seconds = seconds_taken(source)
+    halves = math.ceil(2.5 * seconds / 30)
+    assert seconds <= 60 * minutes_said(source) <= 30 * halves
+
+
+def test_minutes_of_the_readme_hold_the_sums_of_the_notebooks():
+    text = (NOTEBOOKS.parent / "README.md").read_text()
+    ranges = re.search(r"the core, (\d+) to (\d+) minutes; all (\d+) to (\d+)\)", text).groups()
+    for low, high, sources in ((*ranges[:2], SOURCES[:8]), (*ranges[2:], SOURCES)):
+        assert sum(map(seconds_taken, sources)) <= 60 * int(high) / 1.5
+        assert int(low) <= sum(map(minutes_said, sources)) <= int(high)
 
 
 def test_the_page_of_data_says_which_notebooks_use_them():
