@@ -16,7 +16,7 @@
 # **You will learn** how a new batch joins a trained model without a single reference cell. The means is
 # architecture surgery on a conditional VAE (Lotfollahi et al., Nature Biotechnology 2022). You will also
 # transfer labels that may be "Unknown", share a model instead of data, and do the same with iMAP.
-# **Time** on two cores: about 4 minutes; the first time it fetches 8 MB.
+# **Time** on two cores: about 5 minutes; the first time it fetches 8 MB.
 #
 # [09 · peers](09_peers.ipynb) ← → [11 · masks](11_inclust_masks.ipynb) · [glossary](glossary.md) ·
 # [notation](notation.md)
@@ -379,9 +379,10 @@ right_untrained = (by_untrained["best"] == truth).mean()
 print(f"right: {accuracy:.3f} mapped, {accuracy_anew:.3f} trained anew")
 pd.crosstab(pd.Series(truth, name="truth"), table["label"])
 
-# %% [markdown] claims=["query_accuracy", "accuracy_anew", "mapped_minus_anew", "anew_minus_mapped"]
+# %% [markdown] claims=["query_accuracy", "accuracy_anew", "mapped_minus_anew", "anew_minus_mapped", "misses_unknown"]
 # **What to see:** mapping labels the query about as well as training anew does (0.98 and 0.99), although the network
-# never saw the query while it was trained. (Mapped cells choose among five lines, the rival's among three.)
+# never saw the query while it was trained. (Mapped cells choose among five lines, the rival's among three.) Unknown
+# counts as not right, and all that mapping misses is Unknown: no cell gets a wrong name.
 
 # %% [markdown]
 # ## Batch mixing
@@ -405,6 +406,10 @@ def ilisi(space, cells=shared):
 mixing = {name: ilisi(shared.obsm[key]) for name, key in spaces.items()}
 mixing["trained anew"] = ilisi(anew.latent(shared))
 pd.Series(mixing, name="iLISI").round(3).to_frame()
+
+# %% [markdown] claims=["ilisi_anew", "ilisi_trained", "anew_mixes_more"]
+# **What to see:** mixing is where training anew is ahead: 0.51, and 0.35 mapped. The rival's network was trained to
+# make plates and query alike; the reference's never saw the query.
 
 # %% [markdown]
 # ## Likelihood, discrepancy, classifier
@@ -449,11 +454,14 @@ grown_by = {"batch": grown}
 for degree in ("first_layer", "all"):
     grown_by[degree] = reference.map_query(query, degree=degree, verbose=0, **mapping)
 home = reference.latent(cells)
+
+# %%
 rows = {}
 for degree, model in grown_by.items():
     drift = np.linalg.norm(model.latent(cells) - home, axis=1).mean() / np.linalg.norm(home.std(0))
     rows[degree] = {"trained": model.parameter_table().loc["total", "trained"], "drift": drift}
-    rows[degree] |= {"labels right": (transferred(model)["label"] == truth).mean()}
+    label = transferred(model)["label"].to_numpy(str)
+    rows[degree] |= {"labels right": (label == truth).mean(), "Unknown": (label == "Unknown").mean()}
     rows[degree] |= {"iLISI": ilisi(model.latent(shared)), "loss": model.history["val_loss"].min()}
 degrees = pd.DataFrame.from_dict(rows, orient="index")
 degrees.round(3)
@@ -475,11 +483,13 @@ plt.close(figure)
 alt = "Bars for the three degrees: drift, labels right, iLISI and the loss of held-out query cells."
 settings.save_figure(figure, "10_degrees", alt)
 
-# %% [markdown] claims=["drift_batch", "drift_all", "labels_right_all", "query_accuracy"]
+# %% [markdown] claims=["drift_batch", "drift_all", "labels_right_all", "query_accuracy", "unknown_all", "ilisi_all", "ilisi_trained", "loss_less_by_all"]
 # **What to see:** `drift` is how far reference cells moved, in units of their spread.
 #
 # - Only with `"batch"` is it zero. With `"all"` reference cells move most.
-# - With `"all"` fewer labels are right: 0.94 instead of 0.98.
+# - With `"all"` fewer labels are right: 0.94 instead of 0.98. Of the cells 4 % are Unknown, and a few now get a wrong name.
+# - In return the batches mix more with `"all"`, 0.44 instead of 0.35, though less than trained anew, and the loss of
+#   held-out query cells is 2 % lower. So what freeing more is worth depends on what the map is for.
 
 # %% [markdown]
 # ## Cells the reference has never seen
@@ -654,12 +664,13 @@ check("nb10_grow", grow)
 # %%
 check.table()
 
-# %% [markdown] claims=["frozen_tensors_identical", "drift_all", "labels_lost_by_all", "unseen_called_unknown"]
+# %% [markdown] claims=["frozen_tensors_identical", "drift_all", "labels_lost_by_all", "loss_less_by_all", "anew_mixes_more", "unseen_called_unknown"]
 # ## What was learnt
 #
 # Where only a few rows read the batch, a new batch is a few new rows. The rest can be frozen, to the bit, and
-# shared without cells. Freeing more moves the reference, and here it costs labels. A transferred label needs
-# an uncertainty, because some queries hold what no reference has seen.
+# shared without cells. Freeing more moves the reference; here the query then mixes and fits better, and fewer of its
+# labels are right. Mapping labels about as well as training anew does, and mixes clearly less. A transferred label
+# needs an uncertainty, because some queries hold what no reference has seen.
 
 # %% tags=["plumbing"]
 results.add("frozen_tensors_identical", identical, "== 1")
@@ -702,12 +713,19 @@ if told:
     results.add("ilisi_pca", mixing["PCA"], "<= 0.1")
     results.add("ilisi_untrained", mixing["untrained rows"], ">= 0.3")
     results.add("ilisi_trained", mixing["trained rows"], ">= 0.3")
-    right = degrees["labels right"]
+    results.add("ilisi_anew", mixing["trained anew"], ">= 0.4")
+    results.add("anew_mixes_more", mixing["trained anew"] - mixing["trained rows"], ">= 0.05")
 
 # %% tags=["plumbing"]
 if told:
+    right, missed = degrees["labels right"], (table["label"] != truth).to_numpy()
+    results.add("misses_unknown", (table["label"][missed] == "Unknown").mean(), ">= 0.75")
     results.add("labels_right_all", right["all"], "<= 0.97")
     results.add("labels_lost_by_all", right["batch"] - right["all"], ">= 0.005")
+    results.add("unknown_all", degrees.loc["all", "Unknown"], ">= 0.03")
+    results.add("ilisi_all", degrees.loc["all", "iLISI"], ">= 0.38")
+    loss = degrees["loss"]
+    results.add("loss_less_by_all", 1 - loss["all"] / loss["batch"], ">= 0.005")
 results.save()
 
 # %% tags=["plumbing"]
