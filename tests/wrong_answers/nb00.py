@@ -12,6 +12,8 @@ WRONG = {
         ("return (near != own[:, None]).mean(axis=1) < 0.5", "turn it round"),
         ("return (near != own[:, None]).any(axis=1)", "One foreign neighbour is not enough"),
         ("return (near != own[:, None]).mean() >= 0.5", "one answer for each cell"),
+        ("return (near != own[:, None]).sum(axis=1) >= 10", "what share differs"),
+        ("return (near != own[:, None]).sum(axis=1) >= near.shape[1] // 2", "what share differs"),
     ],
 }
 GIVEN = {}

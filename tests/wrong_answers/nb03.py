@@ -23,8 +23,19 @@ WRONG = {
             "their mean",
         ),
         (
-            "return tf.norm(encode(decode(encode(x), random_batch)) - encode(x), axis=1) / 3**0.5",
+            "gap = encode(decode(encode(x), random_batch)) - encode(x)\n"
+            "return tf.sqrt(tf.reduce_mean(gap**2, axis=1))",
             "the root",
+        ),
+        (
+            "first = encode(x)\nsecond = encode(decode(first, random_batch))\n"
+            "return tf.reduce_sum((second - first) ** 2, axis=1) / 3",
+            "Encode, decode",
+        ),
+        (
+            "first = encode(x)\nsecond = encode(decode(first, batch[:, ::-1]))\n"
+            "return tf.reduce_mean((second - first) ** 2, axis=1)",
+            "into the random batch",
         ),
     ],
 }

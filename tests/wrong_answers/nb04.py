@@ -6,6 +6,7 @@ WRONG = {
         ("mutual_by_hand = [(0, 1), (2, 0)]", "query cell comes first"),
         ("mutual_by_hand = [(0, 1), (0, 2), (1, 0)]", "wishes"),
         ("mutual_by_hand = [(1, 0)]", "Go through the query cells"),
+        ("mutual_by_hand = [(1, 0), (0, 2)]", "Sort them by query"),
     ],
     "nb04_mutual": [
         ("return [(q, a) for q, row in enumerate(near_anchor) for a in row]", "one way"),

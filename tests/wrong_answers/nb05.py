@@ -34,6 +34,15 @@ WRONG = {
             + "return tf.reduce_mean(tf.norm(slope, axis=1))",
             "Your lines stop with ValueError",
         ),
+        (
+            BETWEEN + "return tf.reduce_sum(tf.nn.relu(tf.norm(slope, axis=1) - 1) ** 2) / 12",
+            "what is above 1",
+        ),
+        (
+            TAPE.format(x="eta * carried + (1 - eta) * anchor")
+            + "return tf.reduce_mean(tf.nn.relu(tf.norm(slope, axis=1) - 1) ** 2)",
+            "eta goes with the anchor",
+        ),
     ],
     "nb05_critic_step": [
         (
@@ -54,6 +63,11 @@ WRONG = {
             "gap = tf.reduce_mean(critic(carried)) - tf.reduce_mean(critic(anchor))\n"
             "loss = gap - weight * penalty(critic, anchor, carried)",
             "A penalty is added",
+        ),
+        (
+            "gap = tf.reduce_mean(critic(carried)) - tf.reduce_mean(critic(anchor))\n"
+            "loss = gap + 10 * penalty(critic, anchor, carried)",
+            "plus weight times penalty",
         ),
     ],
 }

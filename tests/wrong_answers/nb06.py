@@ -28,6 +28,16 @@ WRONG = {
             "return np.mean(np.abs(seen - expected) / np.sqrt(expected * (1 - share)))",
             "asks for the greatest",
         ),
+        (
+            "expected = len(near) * share\nseen = np.bincount(near, minlength=3)\n"
+            "return np.max(np.abs(seen - expected) / np.sqrt(expected * (1 - share)))",
+            "Your lines stop with ValueError",
+        ),
+        (
+            "expected = 100 * share\nseen = np.bincount(near, minlength=len(share))\n"
+            "return np.max(np.abs(seen - expected) / np.sqrt(expected * (1 - share)))",
+            "subtract n times its share",
+        ),
     ],
     "nb06_ceiling": [
         (

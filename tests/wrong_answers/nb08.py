@@ -28,6 +28,11 @@ WRONG = {
             "divides by n - 1",
         ),
         (f"{PIVOT}\nreturn steps.diff().mean()", "Your lines stop with KeyError"),
+        (
+            "mixing = runs['mixing'].to_numpy().reshape(runs['step'].nunique(), -1)\n"
+            "gain = pd.DataFrame(mixing, runs['step'].unique()).diff().iloc[1:].T\n" + SUM,
+            "match them by `seed`",
+        ),
     ],
 }
 GIVEN = {}

@@ -22,6 +22,11 @@ WRONG = {
         ),
         (HOME + "return np.mean(~now[was])", "share of all cells"),
         (HOME + "return was & ~now", "one number"),
+        (
+            "was, now = ((types[near] == types[:, None]).sum(axis=1) >= 3 for near in "
+            "(before, after))\nreturn np.mean(was & ~now)",
+            "half of them or more",
+        ),
     ],
 }
 GIVEN = {}

@@ -29,6 +29,11 @@ WRONG = {
             "return higher + ((correlations == correlations[homologue]).sum() - 1) / 2",
             "begin at 0",
         ),
+        (
+            "own = correlations[homologue]\n"
+            "return 1 + (correlations > own).sum() + 0.5 * ((correlations == own).sum() > 1)",
+            "those that tie",
+        ),
     ],
 }
 GIVEN = {}

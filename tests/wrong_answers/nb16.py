@@ -25,6 +25,18 @@ WRONG = {
             "return (x - other) * np.mean(found, axis=0)",
             "middle of each step",
         ),
+        (
+            "places = np.arange(steps) / steps\n"
+            "return (x - other) * np.mean([gradient(other + a * (x - other)) for a in "
+            "places], axis=0)",
+            "the middle of each step",
+        ),
+        (
+            "places = (np.arange(steps) + 1) / steps\n"
+            "return (x - other) * np.mean([gradient(other + a * (x - other)) for a in "
+            "places], axis=0)",
+            "the middle of each step",
+        ),
     ],
 }
 GIVEN = {}

@@ -11,10 +11,10 @@ def negative(own: np.ndarray, near: np.ndarray) -> np.ndarray:
 
 
 def neighbourhoods(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Types of 60 cells and of 20 neighbours each; the first ten cells have half of another type."""
-    own = rng.choice(["B", "T", "NK"], 60)
-    near = np.where(rng.random((60, 20)) < rng.random((60, 1)), own[:, None], "Mono")
-    near[:10] = np.where(np.arange(20) < 10, own[:10, None], "Mono")
+    """Types of 60 cells and of some 20 neighbours each; ten cells have half of another type."""
+    own, n = rng.choice(["B", "T", "NK"], 60), int(rng.choice([16, 21, 24]))
+    near = np.where(rng.random((60, n)) < rng.random((60, 1)), own[:, None], "Mono")
+    near[:10] = np.where(np.arange(n) < (n + 1) // 2, own[:10, None], "Mono")
     return own, rng.permuted(near, axis=1)
 
 

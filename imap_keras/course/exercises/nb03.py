@@ -7,12 +7,13 @@ from .trial import Exercise, Trial, agrees, unlike
 
 
 def drawn(rng: np.random.Generator) -> tuple:
-    """An encoder and a decoder of one layer each, cells, and two batches of each cell."""
+    """An encoder and a decoder of one layer each, cells, and two of three batches for each cell."""
+    n_code = int(rng.integers(3, 6))
     into, out, shift = (
-        tf.constant(rng.normal(size=size), tf.float32) for size in ((6, 3), (3, 6), (2, 6))
+        tf.constant(rng.normal(size=size), tf.float32) for size in ((6, n_code), (n_code, 6), (3, 6))
     )
     x = tf.constant(rng.normal(size=(8, 6)), tf.float32)
-    batch = tf.one_hot(rng.permutation([0, 1] * 4), 2)
+    batch, random_batch = (tf.one_hot(rng.integers(3, size=8), 3) for _ in range(2))
 
     def encode(cells):
         return tf.tanh(tf.matmul(tf.convert_to_tensor(cells, tf.float32), into))
@@ -20,7 +21,7 @@ def drawn(rng: np.random.Generator) -> tuple:
     def decode(content, batch):
         return tf.matmul(content, out) + tf.matmul(tf.convert_to_tensor(batch, tf.float32), shift)
 
-    return encode, decode, x, batch, batch[:, ::-1]
+    return encode, decode, x, batch, random_batch
 
 
 def content_loss(encode, decode, x, batch, random_batch):
@@ -76,7 +77,10 @@ EXERCISES = {
                 lambda *given: np.sqrt(content_loss(*given)),
                 "The mean of the squares, without the root.",
             ),
-            is_not(lambda *given: 3 * content_loss(*given), "The sum of squares; asked is their mean."),
+            is_not(
+                lambda *given: given[0](given[2]).shape[1] * content_loss(*given),
+                "The sum of squares; asked is their mean.",
+            ),
             Trial(
                 lambda answer, rng: agrees(answer(*(given := drawn(rng))), content_loss(*given)),
                 "Encode, decode into the random batch, encode again, and compare both codes.",

@@ -85,6 +85,7 @@ EXERCISES = {
                 [(0, 1), (0, 2), (1, 0)],
                 "These are the anchor cells' wishes. Do the queries share them?",
             ),
+            unlike([(1, 0), (0, 2)], "The right pairs. Sort them by query."),
             Trial(
                 lambda answer, _: agrees(answer, [(0, 2), (1, 0)]),
                 "Go through the query cells: does the anchor cell that each asks for ask back?",

@@ -9,8 +9,9 @@ from .trial import Exercise, Trial, agrees, unlike
 def drawn(rng: np.random.Generator) -> tuple:
     """A critic that bends, with slopes below and above 1, and cells to stand between."""
     weights = tf.constant(rng.normal(0, 0.8, size=(4, 3)), tf.float32)
-    anchor, carried = (tf.constant(rng.normal(size=(12, 4)), tf.float32) for _ in range(2))
-    eta = tf.constant(rng.uniform(0.2, 0.8, size=(12, 1)), tf.float32)
+    n = int(rng.integers(8, 20))
+    anchor, carried = (tf.constant(rng.normal(size=(n, 4)), tf.float32) for _ in range(2))
+    eta = tf.constant(rng.uniform(0.2, 0.8, size=(n, 1)), tf.float32)
 
     def critic(cells, training=False):
         return tf.reduce_sum(tf.sin(tf.matmul(cells, weights)), axis=1, keepdims=True)
@@ -90,10 +91,11 @@ def loss_is_not(wrong, hint: str) -> Trial:
 
 
 def loss_is_right(answer, rng) -> bool:
-    """The loss of the step, and it is smaller after it."""
-    given = a_step(rng)
-    expected = loss_of(1, 10)(*given)
-    return agrees(answer(*given, rate=1e-3), expected) and loss_of(1, 10)(*given) < expected
+    """The loss of the step, whatever the weight, and it is smaller after it."""
+    given, weight = a_step(rng), rng.uniform(2, 20)
+    expected = loss_of(1, weight)(*given)
+    found = answer(*given, weight=weight, rate=1e-3)
+    return agrees(found, expected) and loss_of(1, weight)(*given) < expected
 
 
 EXERCISES = {
@@ -124,6 +126,12 @@ EXERCISES = {
             penalty_is_not(
                 lambda *given: too_steep(np.linalg.norm(between(*given))),
                 "One length for all rows together: each row has a length of its own (axis=1).",
+            ),
+            penalty_is_not(
+                lambda critic, anchor, carried, eta: too_steep(
+                    between(critic, anchor, carried, 1 - eta)
+                ),
+                "As good a point, but not the one above: eta goes with the anchor cells.",
             ),
             penalty_is_not(
                 lambda *given: np.mean(np.maximum(between(*given) - 1, 0)), "The square is missing."

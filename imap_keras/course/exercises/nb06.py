@@ -19,9 +19,11 @@ def _spread(near, share):
 
 
 def cell(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """100 neighbours from three batches, one of them too rare, and the shares they should have."""
-    near = rng.choice(3, 100, p=rng.permutation([0.15, 0.42, 0.43]))
-    return near, rng.permutation([0.3, 0.33, 0.37])
+    """Neighbours from three batches or four, one of them too rare, and the shares they should have."""
+    n_batches, n = int(rng.integers(3, 5)), int(rng.integers(80, 120))
+    rare = np.append(np.full(n_batches - 1, 0.9 / (n_batches - 1)), 0.1)
+    share = rng.uniform(0.9, 1.1, n_batches)
+    return rng.choice(n_batches, n, p=rng.permutation(rare)), share / share.sum()
 
 
 def deviation_is_not(wrong, hint: str) -> Trial:
@@ -36,7 +38,7 @@ def deviation_is_not(wrong, hint: str) -> Trial:
 
 def unseen_batch_counts(answer, rng) -> bool:
     """A batch of which no neighbour is seen, though it should be."""
-    near, share = rng.choice(2, 50), np.array([0.3, 0.3, 0.4])
+    near, share = rng.choice(2, 50), np.array([0.25, 0.25, 0.2, 0.3])
     return agrees(answer(near, share), deviation(near, share))
 
 

@@ -8,9 +8,11 @@ from .trial import Exercise
 
 
 def look(answer, rng: np.random.Generator) -> tuple:
-    """The table for five steps, in an order that is not the alphabet's, and three seeds."""
+    """The table for five steps, in an order that is not the alphabet's, and seeds in any order."""
     steps = [f"step {letter}" for letter in np.roll(list("edcba"), rng.integers(5))]
-    rows = [{"step": s, "seed": k, "mixing": rng.random()} for s in steps for k in range(3)]
+    seeds = range(int(rng.integers(3, 6)))
+    ran = [(step, int(seed)) for step in steps for seed in rng.permutation(seeds)]
+    rows = [{"step": step, "seed": seed, "mixing": rng.random()} for step, seed in ran]
     table = answer(pd.DataFrame(rows))
     return [str(s) for s in table.index], table["gain"].to_numpy(float), table["spread"].to_numpy(float)
 
@@ -40,6 +42,12 @@ def over_the_first_step(runs: pd.DataFrame) -> pd.DataFrame:
     """The first step is subtracted from all."""
     steps = by_seed(runs)
     return summed_up(steps.sub(steps.iloc[:, 0], axis=0))
+
+
+def by_place(runs: pd.DataFrame) -> pd.DataFrame:
+    """The first row of a step is taken for the seed of the first row of the step before."""
+    mixing = runs["mixing"].to_numpy().reshape(runs["step"].nunique(), -1)
+    return summed_up(pd.DataFrame(mixing.T, columns=runs["step"].unique()).diff(axis=1))
 
 
 def of_means(runs: pd.DataFrame) -> pd.DataFrame:
@@ -82,6 +90,7 @@ EXERCISES = {
                 over_the_first_step: (
                     "This is the gain over the first step; asked is the gain over the step before."
                 ),
+                by_place: "The rows of a step stand in any order of the seeds: match them by `seed`.",
                 of_means: (
                     "The gain is right; the spread is that of the step itself. Subtract within "
                     "each seed first, then take mean and deviation."

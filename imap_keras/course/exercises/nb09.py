@@ -7,14 +7,14 @@ from .trial import Exercise
 
 
 def look(answer, rng: np.random.Generator) -> tuple:
-    """The share for sixty cells of three types, six neighbours each, before and after."""
-    types = np.repeat(["T cell", "B cell", "NK cell"], 20)
-    return (answer(types, neighbours(types, rng), neighbours(types, rng)),)
+    """Shares for cells of three types, of six and of nine neighbours each, before and after."""
+    types = rng.permutation(np.repeat(["T cell", "B cell", "NK cell"], rng.integers(15, 25)))
+    return tuple(answer(types, neighbours(types, n, rng), neighbours(types, n, rng)) for n in (6, 9))
 
 
-def neighbours(types: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Cells x 6: about half of them of the cell's own type."""
-    own = np.stack([rng.choice(np.flatnonzero(types == kind), 6) for kind in types])
+def neighbours(types: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Cells x n: about half of them of the cell's own type."""
+    own = np.stack([rng.choice(np.flatnonzero(types == kind), n) for kind in types])
     anyone = rng.integers(0, len(types), own.shape)
     return np.where(rng.random(own.shape) < 0.3, own, anyone)
 

@@ -7,10 +7,10 @@ from .trial import Exercise
 
 
 def look(answer, rng: np.random.Generator) -> tuple:
-    """Ranks of four of twelve regions, two of which tie, one at the far negative end."""
-    correlations = np.round(rng.uniform(-0.8, 0.8, 12), 3)
-    correlations[3], correlations[11] = correlations[7], -0.9
-    return tuple(answer(correlations, place) for place in (0, 3, 7, 11))
+    """Ranks of some of a dozen regions; two tie, three others too, one is at the far negative end."""
+    correlations = np.round(rng.uniform(-0.8, 0.8, rng.integers(11, 16)), 3)
+    correlations[3], correlations[5:7], correlations[10] = correlations[7], correlations[8], -0.9
+    return tuple(answer(correlations.copy(), place) for place in (0, 3, 5, 7, 8, 10))
 
 
 def rank_of(correlations: np.ndarray, homologue: int) -> float:

@@ -20,7 +20,7 @@ def look(answer, rng: np.random.Generator) -> tuple:
     gradient = tape.gradient(loss, p)
     edge = answer(tf.constant([[0.0, 1.0, np.nan]]), tf.constant([[0.0, 1.0, 0.5]]))
     gradient = np.nan if gradient is None else gradient.numpy()
-    return loss.numpy(), gradient, np.round(np.asarray(edge), 3)
+    return loss.numpy(), gradient, np.round(np.asarray(edge), 2)
 
 
 def entropy_of(x, p):

@@ -46,6 +46,12 @@ def with_both_ends(gradient, x: np.ndarray, other: np.ndarray, steps: int) -> np
     return (x - other) * np.mean(gradients(gradient, x, other, np.linspace(0, 1, steps)), axis=0)
 
 
+def at_one_end(gradient, x: np.ndarray, other: np.ndarray, steps: int, end: int) -> np.ndarray:
+    """The beginning or the end of each step."""
+    places = (np.arange(steps) + end) / steps
+    return (x - other) * np.mean(gradients(gradient, x, other, places), axis=0)
+
+
 EXERCISES = {
     "nb16_line": Exercise(
         1,
@@ -80,6 +86,10 @@ EXERCISES = {
                 ),
                 from_zero: "The line begins at the background cell, not at 0.",
                 with_both_ends: "Take the middle of each step: (k + 1/2) / steps.",
+                lambda *given: at_one_end(
+                    *given, 0
+                ): "Not its beginning: take the middle of each step.",
+                lambda *given: at_one_end(*given, 1): "Not its end: take the middle of each step.",
             },
             "One number a gene: (x - other) times the mean of gradient(other + a * (x - other)).",
         ),

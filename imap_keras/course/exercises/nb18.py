@@ -7,8 +7,8 @@ from .trial import Exercise
 
 
 def look(answer, rng: np.random.Generator) -> tuple:
-    """Novelty of seven cells, by four points and forty cells of the reference."""
-    cells, points, home = (rng.normal(size=(rows, 3)) for rows in (7, 4, 40))
+    """Novelty of seven cells, by four points and 201 reference cells, one of which is the quantile."""
+    cells, points, home = (rng.normal(size=(rows, 3)) for rows in (7, 4, 201))
     return (np.asarray(answer(cells, points, home)),)
 
 

@@ -51,12 +51,12 @@ class Exercise:
 
 
 def agrees(value, expected, rtol: float = 1e-3, atol: float = 1e-5) -> bool:
-    """Say whether a value has the expected shape and numbers, or is the same text.
+    """Say whether a value has the expected shape and numbers, or is the same text, in capitals or not.
 
     Examples
     --------
     >>> from imap_keras.course.exercises import agrees
-    >>> agrees(3.0001, 3), agrees([3, 3], 3), agrees("falls", "falls"), agrees("3", 3)
+    >>> agrees(3.0001, 3), agrees([3, 3], 3), agrees("Falls", "falls"), agrees("3", 3)
     (True, False, True, False)
     """
     try:
@@ -64,7 +64,8 @@ def agrees(value, expected, rtol: float = 1e-3, atol: float = 1e-5) -> bool:
         if value.shape != expected.shape:
             return False
         if "U" in (expected.dtype.kind, value.dtype.kind):
-            return value.dtype.kind == expected.dtype.kind and bool(np.array_equal(value, expected))
+            alike = value.dtype.kind == expected.dtype.kind
+            return alike and bool(np.array_equal(np.char.lower(value), np.char.lower(expected)))
         return bool(
             np.allclose(value.astype(float), expected.astype(float), rtol, atol, equal_nan=True)
         )
