@@ -45,6 +45,11 @@ WRONG = {
             "Write into a copy",
         ),
         ("return np.array([links[c][int(x * len(links[c]))] for c, x in zip(here, u)])", "IndexError"),
+        (
+            "places = [int(np.ceil(x * len(links[c]))) - 1 for c, x in zip(here, u)]\n"
+            "return np.array([links[c][k] if links[c] else c for c, k in zip(here, places)])",
+            "whole part of u",
+        ),
     ],
 }
 GIVEN = {}

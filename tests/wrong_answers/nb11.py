@@ -30,6 +30,10 @@ WRONG = {
             "gap = tf.where(mask == 1, x, output) - output\nreturn 0.5 * tf.reduce_sum(gap**2)",
             "One error for each row",
         ),
+        (
+            "gap = tf.where(mask == 1, x, output) - output\nreturn 3 * tf.reduce_mean(gap**2, axis=1)",
+            "then subtract, square, sum",
+        ),
     ],
 }
 GIVEN = {}

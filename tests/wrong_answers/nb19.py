@@ -23,6 +23,12 @@ WRONG = {
             "from the old mean",
         ),
         (RIGHT + "return n + m, total, whole / (n + m)", "leave the division"),
+        (
+            "m, own = len(block), block.mean(axis=0)\noff, share = own - mean, 11 / 16\n"
+            "squares = squares + ((block - own) ** 2).sum(axis=0) + 5 * share * off**2\n"
+            "return n + m, mean + share * off, squares",
+            "Three things",
+        ),
     ],
 }
 GIVEN = {}

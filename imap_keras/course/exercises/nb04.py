@@ -41,7 +41,7 @@ def crowd(rng: np.random.Generator) -> tuple:
     """Links of ten cells, two of them alone, and seven walkers with a random number each."""
     links = [rng.choice(10, size, replace=False).tolist() for size in (4, 3, 0, 5, 4, 3, 0, 5, 4, 3)]
     here = np.concatenate([[2, 6], rng.permutation([0, 1, 3, 4, 5])])
-    return links, here, rng.random(7)
+    return links, here, np.append(np.arange(4) / 4, rng.random(3))[[4, 0, 5, 1, 2, 6, 3]]
 
 
 def stepped(links, here, u) -> np.ndarray:

@@ -7,8 +7,9 @@ from .trial import Exercise
 
 
 def look(answer, rng: np.random.Generator) -> tuple:
-    """Moments of two blocks of four genes, of five and eleven rows."""
-    first, block = rng.normal(3, 1, (5, 4)), rng.normal(1, 2, (11, 4))
+    """Moments of two blocks of four genes, of some rows each."""
+    n, m = rng.integers(4, 8), rng.integers(9, 15)
+    first, block = rng.normal(3, 1, (n, 4)), rng.normal(1, 2, (m, 4))
     mean = first.mean(axis=0)
     found = answer(len(first), mean, ((first - mean) ** 2).sum(axis=0), block)
     return tuple(np.asarray(part) for part in found)
