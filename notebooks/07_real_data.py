@@ -115,7 +115,7 @@ settings.save_figure(plots.critic_curves(curves), "07_critic")
 # - Is that a distance? Only if the critic's slope is near 1. The root of the penalty is how far the slope is off, and
 #   for Drop-seq it ends at 0.68. So its number is no length, and where the slope changes, not even comparable from epoch to
 #   epoch.
-# - The pair loss changes by at most 7 %. Most of it is the cells' own noise.
+# - The pair loss changes by at most 7 %. How much of what is left is the cells' own noise, the curve does not say.
 #
 # ## Scores
 #
