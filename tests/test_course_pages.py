@@ -161,14 +161,3 @@ def test_the_readme_says_which_notebooks_need_no_download():
     assert need == ["07", "10", "11", "13", "14", "15"]
     assert "07, 10, 11 and 13-15 fetch 15 MB once" in readme
     assert "Notebooks 00-06, 08, 09, 12 and 16-19 need no download" in readme
-
-
-def test_the_readme_tells_of_centring_on_the_demo_what_notebook_06_measured():
-    rows = json.loads((NOTEBOOKS / "results" / "06_several_batches.json").read_text())["results"]
-    centred, ours = (
-        {at: r["value"] for r in rows for at in "13" if r["name"] == f"{of}_at_{at}"}
-        for of in ("centred", "imap")
-    )
-    readme = " ".join((NOTEBOOKS.parent / "README.md").read_text().split())
-    told = f"an index of {centred['3']:.2f} where iMAP has {ours['3']:.2f} (threshold 3)"
-    assert f"{told}, and {centred['1']:.2f} against {ours['1']:.2f} at threshold 1" in readme
