@@ -382,7 +382,7 @@ pd.crosstab(pd.Series(truth, name="truth"), table["label"])
 # %% [markdown] claims=["query_accuracy", "accuracy_anew", "mapped_minus_anew", "anew_minus_mapped", "misses_unknown"]
 # **What to see:** mapping labels the query about as well as training anew does (0.98 and 0.99), although the network
 # never saw the query while it was trained. (Mapped cells choose among five lines, the rival's among three.) Unknown
-# counts as not right, and all that mapping misses is Unknown: no cell gets a wrong name.
+# counts as not right: of the cells that mapping misses 100 % are Unknown, and have no wrong name.
 
 # %% [markdown]
 # ## Batch mixing
