@@ -689,3 +689,24 @@ def test_the_page_shows_the_ways_to_end_as_they_were_measured(benchmark):
     assert (layers["ReLU"] > layers["clipped after"] - 0.001).all()  # as good
     assert (zeros["ReLU"] > zeros["clipped after"]).all()
     assert (ends["total"].unstack()["clipped after"] > layers.max(axis=1)).all()
+
+
+def test_the_page_shows_genes_beyond_the_variable_ones_as_they_were_measured():
+    table = pd.read_csv(BENCHMARKS / "results" / "corrected_genes.csv").set_index(["set", "seed"])
+    page = (BENCHMARKS / "README.md").read_text()
+    for title, column in (
+        ("share of a marker's variance, within types, that lies between batches", "batch_share"),
+        ("AUROC for the own type, all batches together", "auroc"),
+    ):
+        told = [
+            " / ".join(f"{value:.3f}" for value in table.loc[name, f"{column}_{when}"])
+            for name in ("sc_mixology", "simulated")
+            for when in ("before", "after")
+        ]
+        assert f"\n| {title} | {' | '.join(told)} |\n" in page
+    agree = [f"{value:.3f}" for value in table["agreement"]]
+    assert agree[1] == agree[2]
+    told = (
+        f"as carried among the variable ones: {agree[0]}, and {agree[1]} on both seeds (median of 500"
+    )
+    assert told in " ".join(page.split())
