@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from harder import HARDER, KEPT_OUT, REAL_HARDER
-from rows import RESULTS, keep
+from rows import RESULTS, bold, keep
 from sets import SETS, benchmark_set
 from small_batches import without_means
 
@@ -199,10 +199,7 @@ def as_text(table: pd.DataFrame, column: str = "Total", digits: int = 3) -> str:
         for title, row in [*wide.loc[names].iterrows(), (mean.name, mean)]:
             best = row.drop(CEILING, errors="ignore").round(digits).max()
             cells = ["–" if np.isnan(v) else f"{v:.{digits}f}" for v in row]
-            cells = [
-                f"**{c}**" if round(row[name], digits) == best and name not in CEILING else c
-                for name, c in zip(row.index, cells, strict=True)
-            ]
+            cells = bold(cells, (row.round(digits) == best) & ~row.index.isin(CEILING))
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -232,8 +229,7 @@ def first_text(table: pd.DataFrame, column: str = "Total", spread: bool = True) 
         cells = [
             f"{m:.3f} ± {d:.3f}" if spread else f"{m:.3f}" for m, d in zip(mean, deviation, strict=True)
         ]
-        best = mean.round(3) == mean.round(3).max()
-        cells = [f"**{c}**" if b else c for c, b in zip(cells, best, strict=True)]
+        cells = bold(cells, mean.round(3) == mean.round(3).max())
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

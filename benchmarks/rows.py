@@ -1,4 +1,4 @@
-"""Rows of a results table: added, or replaced where measured again; the file is always whole."""
+"""Rows of a results table: added, or replaced where measured again, always whole; its bold cells."""
 
 from pathlib import Path
 
@@ -7,6 +7,11 @@ import pandas as pd
 from imap_keras.nn.persistence import write_whole
 
 RESULTS = Path(__file__).parent / "results"
+
+
+def bold(cells: list[str], highest) -> list[str]:
+    """Cells of a Markdown table, those of the highest values in bold."""
+    return [f"**{cell}**" if best else cell for cell, best in zip(cells, highest, strict=True)]
 
 
 def keep(file: str, rows: list[dict], keys: list[str]) -> None:

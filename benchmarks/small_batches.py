@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from anndata import AnnData
-from rows import RESULTS, keep
+from rows import RESULTS, bold, keep
 
 from imap_keras import IMAP, datasets, preprocess
 from imap_keras.imap.agreement import unit_length
@@ -117,8 +117,7 @@ def as_text(table: pd.DataFrame) -> str:
         for n in sizes:
             rows = means.loc[(name, n)].loc[list(METHODS)]
             cells = [f"{row['total']:.3f} / {row['positive']:.2f}" for _, row in rows.iterrows()]
-            best = rows["total"] == rows["total"].max()
-            cells = [f"**{c}**" if b else c for c, b in zip(cells, best, strict=True)]
+            cells = bold(cells, rows["total"] == rows["total"].max())
             own = table.query("set == @name and cells_a_batch == @n and method == 'default'")
             chosen = own.sort_values("seed")["carrier"].map(in_short)
             lines.append(f"| {name}, {n} | {' | '.join(cells)} | {'; '.join(chosen)} |")

@@ -16,7 +16,21 @@ from imap_keras.course.results import holds
 
 KMEANS = [("Total", 3), ("KMeans ARI", 2)]
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+PAGE, README = BENCHMARKS / "README.md", BENCHMARKS.parent / "README.md"
 NUMBERS = {4: "four", 5: "five"}
+
+
+def words(file: Path) -> str:
+    """A text in one line, wherever it was wrapped."""
+    return " ".join(file.read_text().split())
+
+
+def on_the_page(as_text, file: str) -> tuple[pd.DataFrame, str]:
+    """Rows of results, once their table is seen to stand on the page, and what the page says."""
+    table = pd.read_csv(BENCHMARKS / "results" / file)
+    page = PAGE.read_text()
+    assert f"\n\n{as_text(table)}\n\n" in page
+    return table, " ".join(page.split())
 
 
 @pytest.fixture
@@ -54,7 +68,7 @@ def test_a_row_measured_again_takes_the_place_of_the_older(benchmark, monkeypatc
 def test_the_page_shows_the_first_sets_as_they_were_measured(benchmark):
     peers = benchmark("peers")
     table = peers.measured()
-    page = (BENCHMARKS / "README.md").read_text()
+    page = PAGE.read_text()
     assert f"\n\n{peers.first_text(table)}\n\n" in page
     assert f"\n\n{peers.first_text(table, 'true_positive_3', spread=False)}\n\n" in page
     alone = table[table["seed"] == 0].set_index(["set", "method"])
@@ -91,13 +105,13 @@ def test_the_page_shows_the_first_sets_as_they_were_measured(benchmark):
     assert "the one seed it ran ({:.3f} against {:.3f}).".format(*pair) in said
     firsts = batch.loc[list(peers.FIRST), peers.SHOWN]
     assert (firsts.drop(index="partly_shared").idxmax(axis=1) == "iMAP (this kit)").all()
-    start = " ".join((BENCHMARKS.parent / "README.md").read_text().split())
+    start = words(README)
     assert f"the highest on all {NUMBERS[len(ahead)]} sets" in start
 
 
 def test_the_page_shows_the_reference_as_it_was_measured():
     table = pd.read_csv(BENCHMARKS / "results" / "peers.csv").query("seed == 0")
-    page = (BENCHMARKS / "README.md").read_text()
+    page = PAGE.read_text()
     of = {name: rows.set_index("set")["Total"] for name, rows in table.groupby("method")}
     assert len(of["reference"]) == 7
     for name, total in of["reference"].items():
@@ -116,7 +130,7 @@ def test_the_page_shows_the_reference_as_it_was_measured():
 def test_the_page_says_what_weighing_does_for_peers_too(benchmark):
     peers = benchmark("peers")
     table = pd.read_csv(BENCHMARKS / "results" / "peers.csv")
-    page = (BENCHMARKS / "README.md").read_text()
+    page = PAGE.read_text()
     assert f"\n\n{peers.weighed_text(table)}\n\n" in page
     real = table[table["set"].isin(peers.parts_of(list(peers.HARDER))["real"]) & (table["seed"] == 0)]
     means = real.groupby("method")["Total"].mean()
@@ -152,7 +166,7 @@ def test_the_page_says_what_weighing_does_for_peers_too(benchmark):
         f"gives on {reached} (three seeds); at seed 0 some weighed peer is ahead of iMAP on "
         f"{theirs.sum()} of {len(rest)}." in said
     )
-    start = " ".join((BENCHMARKS.parent / "README.md").read_text().split())
+    start = words(README)
     assert (
         f"without that and one spread iMAP is ahead on {ahead} of the {len(rest)}, and where the "
         f"peers' components are weighed as well one of them is ahead on {theirs.sum()} (seed 0;"
@@ -162,9 +176,7 @@ def test_the_page_says_what_weighing_does_for_peers_too(benchmark):
 
 def test_the_page_shows_what_each_change_brings(benchmark):
     ablation = benchmark("ablation")
-    table = pd.read_csv(BENCHMARKS / "results" / "ablation.csv")
-    page = (BENCHMARKS / "README.md").read_text()
-    assert f"\n\n{ablation.as_text(table)}\n\n" in page
+    table, said = on_the_page(ablation.as_text, "ablation.csv")
     totals = table.pivot(index="method", columns=["set", "seed"], values="Total").round(4)
     gains = (totals.loc["default"] - totals.drop(["default", "reference"])).T
     least, mean = gains.groupby("set").min(), gains.groupby("set").mean()
@@ -174,7 +186,6 @@ def test_the_page_shows_what_each_change_brings(benchmark):
         f"{name.removeprefix('without: ')} ({gain:.3f} on {sure[name].idxmax()})"
         for name, gain in carries.items()
     )
-    said = " ".join(page.split())
     assert f"more than 0.01 on every seed of some set: {told}." in said
     rest = [n.removeprefix("without: ") for n in ablation.variants() if n in gains and n not in carries]
     assert f"No set gains as much on every seed from: {', '.join(rest)}." in said
@@ -207,7 +218,7 @@ def test_the_page_shows_what_each_change_brings(benchmark):
 def test_the_page_shows_the_harder_sets_as_they_were_measured(benchmark):
     peers = benchmark("peers")
     table = peers.measured()
-    page = (BENCHMARKS / "README.md").read_text()
+    page = PAGE.read_text()
     assert f"\n\n{peers.as_text(table)}\n\n" in page
     # What the text says of it.
     wide = table[table["set"].isin(peers.HARDER)].pivot_table(
@@ -217,7 +228,7 @@ def test_the_page_shows_the_harder_sets_as_they_were_measured(benchmark):
     rivals = wide.drop(columns=["uncorrected", *peers.WEIGHED, *peers.SLOW], errors="ignore")
     ahead = ours.round(3) >= rivals.round(3).max(axis=1)
     assert f"ahead on {ahead.sum()} of {len(ours)} sets" in page
-    start = (BENCHMARKS.parent / "README.md").read_text()
+    start = README.read_text()
     assert f"On {len(ours)} harder sets" in start and f"it is ahead on {ahead.sum()}," in start
     behind = [
         f"{name} ({ours[name]:.3f} against {rivals.loc[name].max():.3f}, {rivals.loc[name].idxmax()})"
@@ -282,9 +293,9 @@ def test_the_page_says_by_how_much_combat_is_ahead_on_halves():
     told += f"batch correction ({batch['iMAP (this kit)']:.3f} against {batch['ComBat']:.3f}); "
     assert f"{bio['iMAP (this kit)']:.3f}" == f"{bio['ComBat']:.3f}"
     told += f"bio conservation is {bio['ComBat']:.3f} of both."
-    start = " ".join((BENCHMARKS.parent / "README.md").read_text().split())
+    start = words(README)
     assert f"one set of 153 genes (by {behind.mean():.3f} over twelve seeds)." in start
-    assert told in " ".join((BENCHMARKS / "README.md").read_text().split())
+    assert told in words(PAGE)
 
 
 def test_the_page_says_what_taking_noise_off_the_weights_does(benchmark):
@@ -303,13 +314,13 @@ def test_the_page_says_what_taking_noise_off_the_weights_does(benchmark):
     )
     told += f"; of single sets from {change.min():+.3f} ({change.idxmin()}) to {change.max():+.3f} "
     told += f"({change.idxmax()}), up on {(change > 0).sum()} and down on {(change < 0).sum()} of 24."
-    assert told in " ".join((BENCHMARKS / "README.md").read_text().split())
+    assert told in words(PAGE)
 
 
 def test_the_page_says_what_waiting_does_for_the_smallest_batches():
     table = pd.read_csv(BENCHMARKS / "results" / "ablation.csv")
     rows = table[(table["set"] == "mixology_25") & (table["seed"] == 1)].set_index("method")["Total"]
-    said = " ".join((BENCHMARKS / "README.md").read_text().split())
+    said = words(PAGE)
     assert (
         f'had a total of {rows["without: batches wait"]:.3f} (below, "Ablation"). Now it waits' in said
     )
@@ -329,7 +340,7 @@ def test_knowing_the_types_leaves_each_of_them_one_mean_in_all_batches(benchmark
 
 def test_the_page_shows_scvi_tools_beside_this_kit_as_it_was_measured(benchmark):
     table = pd.read_csv(BENCHMARKS / "results" / "scarches_peers.csv")
-    page = (BENCHMARKS / "README.md").read_text()
+    page = PAGE.read_text()
     assert f"\n{benchmark('scarches_peers').as_text(table)}\n\n" in page
     wide = table.pivot(index="seed", columns="program")
     theirs, ours, head = "scANVI (scvi-tools)", "this kit", "this kit, with a head"
@@ -347,7 +358,7 @@ def test_the_page_shows_scvi_tools_beside_this_kit_as_it_was_measured(benchmark)
 
 def test_the_page_shows_scores_by_number_of_cells_as_they_were_measured():
     table = pd.read_csv(BENCHMARKS / "results" / "size_and_score.csv")
-    said = " ".join((BENCHMARKS / "README.md").read_text().split())
+    said = words(PAGE)
     few, many = table[table["cells"] == 10_000], table[table["cells"] == 100_000]
     assert few.groupby("seed").size().tolist() == [3] * len(many) and (table["negative"] == 0).all()
     for name, title in (("true_positive", "true positives at threshold 3"), ("total", "scIB total")):
@@ -384,7 +395,7 @@ MANY = {
 def test_the_page_shows_seconds_and_memory_of_many_cells_as_they_were_measured():
     table = pd.read_csv(BENCHMARKS / "results" / "scale.csv")
     table = table.set_index(["cells", "batches", "where", "step"]).sort_index()
-    page = (BENCHMARKS / "README.md").read_text()
+    page = PAGE.read_text()
     said = " ".join(page.split())
     cases = [(25_000, 4, "h5ad"), (1_000_000, 4, "h5ad"), (25_000, 4, "memory"), (100_000, 4, "memory")]
     for title, step in MANY.items():
@@ -431,7 +442,7 @@ def test_the_page_shows_seconds_and_memory_of_many_cells_as_they_were_measured()
 
 def test_the_page_shows_seconds_an_epoch_as_they_were_measured():
     table = pd.read_csv(BENCHMARKS / "results" / "speed.csv").set_index(["program", "round"])
-    page = (BENCHMARKS / "README.md").read_text()
+    page = PAGE.read_text()
     theirs, ours = (table.loc[program] for program in ("reference", "ours"))
 
     def told(column, digits=1) -> str:
@@ -488,7 +499,7 @@ def test_the_page_says_how_far_numbers_move_on_another_processor(benchmark):
     table = pd.read_csv(BENCHMARKS / "results" / "rounding.csv")
     moved = rounding.moved(table, committed)
     share = moved[moved["value_committed"].abs() <= 1]
-    said = " ".join((BENCHMARKS / "README.md").read_text().split())
+    said = words(PAGE)
     assert f"Of the {len(committed)} results of the notebooks {len(moved)} moved by more than a" in said
     more = [int((share["moved"] > least).sum()) for least in (0.05, 0.1)]
     assert (
@@ -502,7 +513,7 @@ def test_the_page_says_how_far_numbers_move_on_another_processor(benchmark):
 
 def test_check_promises_what_runs_of_their_own_took():
     table = pd.read_csv(BENCHMARKS / "results" / "peers.csv").set_index(["method", "seed", "set"])
-    page = (BENCHMARKS / "README.md").read_text()
+    page = PAGE.read_text()
     for name, (cells, genes, batches, slow) in ALONE.items():
         took = table.loc[("iMAP (this kit)", 0, name), "seconds"]
         promised = cost_of(cells, genes, batches, Hyperparameters())[0]
@@ -515,7 +526,7 @@ def test_the_page_says_of_scvi_what_was_measured(benchmark):
     harder = benchmark("peers").HARDER
     table = pd.read_csv(BENCHMARKS / "results" / "peers.csv").set_index(["set", "seed", "method"])
     row, ours = (table.loc[("sc_mixology", 0, name)] for name in ("scVI", "iMAP (this kit)"))
-    said = " ".join((BENCHMARKS / "README.md").read_text().split())
+    said = words(PAGE)
     parts = f"bio {row['Bio conservation']:.3f}, batch {row['Batch correction']:.3f}"
     assert f"total {row['Total']:.3f} ({parts}) against {ours['Total']:.3f} of iMAP" in said
     assert f"in {row['seconds']:.0f} s on one core" in said
@@ -549,7 +560,7 @@ def test_the_readme_shows_the_real_cells_as_they_were_measured():
         "BBKNN (diffusion components of its graph)": "BBKNN",
         "`IMAP()`": "iMAP (this kit)",
     }
-    readme = (BENCHMARKS.parent / "README.md").read_text()
+    readme = README.read_text()
     for name, method in shown.items():
         values = " | ".join(f"{value:.3f}" for value in table.loc[method, columns])
         assert f"\n| {name} | {values} |\n" in readme
@@ -571,12 +582,12 @@ def test_the_readme_says_what_the_index_of_the_demo_was_in_all_runs(benchmark):
     assert (
         "has an index of {:.2f} where iMAP, by the processor, has {:.2f} to {:.2f} (threshold 3), and "
         "{:.2f} against {:.2f} to {:.2f} (threshold 1;".format(*told[3], *told[1])
-    ) in " ".join((BENCHMARKS.parent / "README.md").read_text().split())
+    ) in words(README)
 
 
 def test_the_page_says_of_the_gpu_what_was_measured():
     table = pd.read_csv(BENCHMARKS / "results" / "gpu_course.csv")
-    said = " ".join((BENCHMARKS / "README.md").read_text().split())
+    said = words(PAGE)
     passed = table.groupby("notebook")["holds"].all()
     assert f"{len(passed)} notebooks ended" in said and f"and {passed.sum()} of them passed" in said
     drifted = table["drifted"].sum()
@@ -632,14 +643,6 @@ def test_a_path_has_cells_all_the_way_and_a_thin_batch_a_tenth(benchmark):
     assert set(harder.REAL_HARDER) <= set(harder.HARDER)
 
 
-def on_the_page(as_text, file: str) -> tuple[pd.DataFrame, str]:
-    """Rows of results, once their table is seen to stand on the page, and what the page says."""
-    table = pd.read_csv(BENCHMARKS / "results" / file)
-    page = (BENCHMARKS / "README.md").read_text()
-    assert f"\n\n{as_text(table)}\n\n" in page
-    return table, " ".join(page.split())
-
-
 def test_the_page_shows_batches_of_few_cells_as_they_were_measured(benchmark):
     table, said = on_the_page(benchmark("small_batches").as_text, "small_batches.csv")
     wide = table.pivot(index=["set", "cells_a_batch", "seed"], columns="method")
@@ -666,7 +669,7 @@ def test_the_page_shows_batches_of_few_cells_as_they_were_measured(benchmark):
             "%", " %"
         )
         + f" positive cells than uncorrected, and {lower} have a lower total than subtracted means"
-    ) in " ".join((BENCHMARKS.parent / "README.md").read_text().split())
+    ) in words(README)
     assert (fewer > 0.03).sum() == 1
     of_proteins = means.loc[("proteins", 100)]
     told = f"which has {of_proteins['default']} where the generator has {of_proteins['generator']}."
@@ -693,7 +696,7 @@ def test_the_page_shows_the_ways_to_end_as_they_were_measured(benchmark):
 
 def test_the_page_shows_genes_beyond_the_variable_ones_as_they_were_measured():
     table = pd.read_csv(BENCHMARKS / "results" / "corrected_genes.csv").set_index(["set", "seed"])
-    page = (BENCHMARKS / "README.md").read_text()
+    page = PAGE.read_text()
     for title, column in (
         ("share of a marker's variance, within types, that lies between batches", "batch_share"),
         ("AUROC for the own type, all batches together", "auroc"),

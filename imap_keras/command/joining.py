@@ -17,7 +17,7 @@ from ..preprocessing.described import free_index
 from .batches import named
 from .finding import faults_in, first_of, is_prepared, places_of, with_counts
 from .matrices import MATRIX
-from .overlap import same_cells, shared_batches
+from .overlap import repeated_cells, shared_batches
 
 NUMBERS = {"integer": "numbers", "floating": "numbers", "mixed-integer-float": "numbers"}
 KINDS = NUMBERS | {"string": "text", "boolean": "true or false"}
@@ -111,7 +111,7 @@ def joined(parts: dict[str, AnnData], batch_key: str, say: Callable = print) -> 
         f"most {most:,}; batches are {named(sorted(_batches_of(together, batch_key)))}."
     )
     names = [adata.obs_names for adata in parts.values()]
-    for doubt in (shared_batches(batches, batch_key), same_cells(together, names)):
+    for doubt in (shared_batches(batches, batch_key), repeated_cells(together, names)):
         if doubt:
             warnings.warn(doubt, stacklevel=2)
     return together

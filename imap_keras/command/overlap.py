@@ -42,7 +42,7 @@ def shared_batches(batches: dict[str, set[str]], batch_key: str) -> str | None:
     )
 
 
-def same_cells(together: AnnData, names: Sequence[pd.Index]) -> str | None:
+def repeated_cells(together: AnnData, names: Sequence[pd.Index]) -> str | None:
     """A sentence on cells that two files share, by name and by all values; None without any.
 
     Parameters
@@ -56,16 +56,16 @@ def same_cells(together: AnnData, names: Sequence[pd.Index]) -> str | None:
     --------
     >>> import pandas as pd
     >>> from anndata import concat
-    >>> from imap_keras.command.overlap import same_cells
+    >>> from imap_keras.command.overlap import repeated_cells
     >>> from imap_keras.datasets import simulate
     >>> cells = simulate(n_cells=30, n_genes=20)
-    >>> same_cells(concat([cells, cells], index_unique="-"), [cells.obs_names] * 2)
+    >>> repeated_cells(concat([cells, cells], index_unique="-"), [cells.obs_names] * 2)
     '30 cells have the same name and values in two files: are they one? Give each once.'
     """
     every = pd.Index(np.concatenate([index.to_numpy() for index in names]))
-    again = np.flatnonzero(every.duplicated())
-    once = every.drop_duplicates()
-    first = np.flatnonzero(~every.duplicated())[once.get_indexer(every[again])]
+    is_again = every.duplicated()
+    again, of_name = np.flatnonzero(is_again), every.factorize()[0]  # numbered as they first come
+    first = np.flatnonzero(~is_again)[of_name[again]]
     values = next(iter(named_layers(together).values())) if together.X is None else together.X
     differ = sparse.csr_matrix(values[first]) != sparse.csr_matrix(values[again])
     n = len(again) - np.count_nonzero(differ.getnnz(axis=1))
